@@ -1,0 +1,1 @@
+"""Benchmarks against NumPy and PyTorch; see benchmarks/README.md."""

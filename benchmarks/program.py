@@ -1,0 +1,234 @@
+"""What the benchmark programs share: options, the table, the JSON file and the exit status."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.harness import SUBJECT, Case, Outcome, Plan, Ratio, measure
+from benchmarks.roofline import Roofline, cache_sizes
+
+_MULTIPLES = {"K": 1_000, "M": 1_000_000}
+_QUICK_ROUNDS = 7
+_CONSOLE_WIDTH = 150
+_OWN_CACHE = 1 << 26  # a larger cache is shared with other machines' work: its bandwidth is no constant
+
+
+@dataclass(frozen=True)
+class Options:
+    """The command line of every benchmark program."""
+
+    quick: bool
+    threads: int
+    ops: tuple[str, ...]
+    sizes: tuple[int, ...]
+    rounds: int | None
+    json: Path | None
+    strict: bool
+
+    @property
+    def plan(self) -> Plan:
+        """How long to measure."""
+        plan = Plan(rounds=_QUICK_ROUNDS, seconds=2e-3) if self.quick else Plan()
+        return plan if self.rounds is None else Plan(self.rounds, plan.seconds, plan.pause)
+
+    def wants(self, case: Case) -> bool:
+        """Whether --ops and --sizes select the case."""
+        return (not self.ops or case.name in self.ops) and (not self.sizes or case.size in self.sizes)
+
+
+def size(text: str) -> int:
+    """A number of elements, such as 100, 100K or 10M."""
+    unit = _MULTIPLES.get(text[-1:].upper(), 1)
+    return int(text if unit == 1 else text[:-1]) * unit
+
+
+def show_size(elements: int) -> str:
+    """The inverse of `size`."""
+    for letter, unit in reversed(_MULTIPLES.items()):
+        if elements >= unit and elements % unit == 0:
+            return f"{elements // unit}{letter}"
+    return str(elements)
+
+
+def parse(description: str, arguments: Sequence[str] | None = None) -> Options:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: a first impression")
+    parser.add_argument("--threads", type=int, default=2, help="threads of Trueno and PyTorch (default: 2)")
+    parser.add_argument("--ops", default="", metavar="A,B", help="only these operations")
+    parser.add_argument("--sizes", default="", metavar="N,M", help="only these sizes, such as 100,100K,10M")
+    parser.add_argument("--rounds", type=int, help="timings of each library")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured to a file")
+    parser.add_argument("--strict", action="store_true", help="a missed target is a failure, too")
+    given = parser.parse_args(arguments)
+    try:
+        sizes = tuple(size(part) for part in given.sizes.split(",") if part)
+    except ValueError:
+        parser.error(f"--sizes: {given.sizes!r} is not a list of sizes such as 100,100K,10M")
+    if given.threads < 1 or (given.rounds is not None and given.rounds < 1):
+        parser.error("--threads and --rounds must be at least 1")
+    ops = tuple(part for part in given.ops.split(",") if part)
+    return Options(given.quick, given.threads, ops, sizes, given.rounds, given.json, given.strict)
+
+
+def run(cases: Iterable[Case], options: Options, title: str) -> int:
+    """Measure the selected cases, print a table, and return the exit status.
+
+    Returns
+    -------
+    int
+        1 if an output was wrong, an operation failed, a figure lies above the roofline, nothing was selected, or, with
+        --strict, a target was missed; else 0.
+    """
+    import torch
+
+    import trueno as tn
+
+    torch.set_num_threads(options.threads)
+    tn.set_num_threads(options.threads)
+    console = new_console()
+    limits = Roofline(options.threads)
+    describe_machine(console, limits)
+    outcomes = []
+    with console.status("") as status:
+        for case in filter(options.wants, cases):
+            status.update(f"{case.label} {show_size(case.size)}")
+            outcomes.append(measure(case, options.plan, limits))
+    console.print(table(outcomes, limits, title))
+    summarise(console, outcomes)
+    if options.json is not None:
+        write_json(options.json, {"machine": machine(limits), "rows": [as_json(o, limits) for o in outcomes]})
+    invalid = [o for o in outcomes if o.problem]
+    return int(not outcomes or bool(invalid) or (options.strict and any(o.missed for o in outcomes)))
+
+
+def new_console() -> Console:
+    """A console that is wide enough for the tables even where the output is no terminal."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_CONSOLE_WIDTH)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what is compared."""
+    names = ("trueno", "numpy", "torch", "llvmlite")
+    return {"python": platform.python_version()} | {name: _version(name) for name in names}
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "from the working directory"
+
+
+def machine(limits: Roofline) -> dict[str, Any]:
+    """The processor, its measured limits and the versions in use."""
+    working_sets = {level: bytes // 2 for level, bytes in cache_sizes().items() if bytes < 1 << 26} | {
+        "256 MB": 1 << 28
+    }
+    return {
+        "threads": limits.threads,
+        "flops": limits.flops,
+        "bandwidth": {level: limits.bandwidth(size) for level, size in working_sets.items()},
+        "versions": versions(),
+    }
+
+
+def describe_machine(console: Console, limits: Roofline) -> None:
+    """Print the measured limits and the versions."""
+    facts = machine(limits)
+    console.print(", ".join(f"{name} {version}" for name, version in facts["versions"].items()))
+    bandwidths = ", ".join(f"{level} {value / 1e9:.0f} GB/s" for level, value in facts["bandwidth"].items())
+    console.print(f"{limits.threads} threads: {limits.flops / 1e9:.0f} GFLOP/s float32; {bandwidths}\n")
+
+
+def table(outcomes: Sequence[Outcome], limits: Roofline, title: str) -> Table:
+    """A row for every outcome: times, ratios with quartiles and targets, share of the measured bandwidth."""
+    peers = list(dict.fromkeys(peer for outcome in outcomes for peer in outcome.times if peer != SUBJECT))
+    result = Table(
+        title=title, caption=r"ratio: Trueno's time divided by the peer's, median \[quartiles] of the rounds"
+    )
+    result.add_column("operation", no_wrap=True)
+    result.add_column("elements", justify="right")
+    for name in (SUBJECT, *peers):
+        result.add_column(f"{name} µs", justify="right")
+    for peer in peers:
+        result.add_column(f"ratio to {peer}")
+        result.add_column("target")
+    result.add_column("of roofline", justify="right")
+    for outcome in outcomes:
+        start = [outcome.case.label, show_size(outcome.case.size)]
+        if outcome.problem:
+            result.add_row(*start, *[""] * (1 + 3 * len(peers)), "[red]invalid")
+            continue
+        times = [f"{outcome.median(n) * 1e6:.3g}" if n in outcome.times else "" for n in (SUBJECT, *peers)]
+        ratios = [cell for peer in peers for cell in _ratio_cells(outcome.ratios.get(peer))]
+        result.add_row(*start, *times, *ratios, _roofline_cell(outcome, limits))
+    return result
+
+
+def _ratio_cells(ratio: Ratio | None) -> tuple[str, str]:
+    if ratio is None:
+        return "", ""
+    figures = rf"{ratio.median:.2f} \[{ratio.low:.2f}–{ratio.high:.2f}]"
+    if ratio.target is None:
+        return figures, ""
+    return figures, f"≤ {ratio.target:g} " + ("[green]met" if ratio.met else "[red]missed")
+
+
+def _roofline_cell(outcome: Outcome, limits: Roofline) -> str:
+    share = _share(outcome, limits)
+    return "" if share is None else f"{share:.0%}"
+
+
+def _share(outcome: Outcome, limits: Roofline) -> float | None:
+    """The subject's part of the measured limit, by traffic or arithmetic, whichever is closer."""
+    if SUBJECT not in outcome.times or not (outcome.case.traffic or outcome.case.flops):
+        return None
+    seconds = outcome.median(SUBJECT)
+    traffic = outcome.case.traffic
+    by_traffic = traffic / seconds / limits.bandwidth(traffic) if traffic else 0.0
+    return max(by_traffic, outcome.case.flops / seconds / limits.flops)
+
+
+def summarise(console: Console, outcomes: Sequence[Outcome]) -> None:
+    """Print the problems in full, and how many targets were met."""
+    for outcome in outcomes:
+        if outcome.problem:
+            message = f"{outcome.case.label} {show_size(outcome.case.size)}: {outcome.problem}"
+            console.print(message, style="red", markup=False)
+    verdicts = [ratio.met for outcome in outcomes for ratio in outcome.ratios.values() if ratio.met is not None]
+    console.print(
+        f"{sum(verdicts)} of {len(verdicts)} targets met, {sum(bool(o.problem) for o in outcomes)} rows invalid"
+    )
+
+
+def as_json(outcome: Outcome, limits: Roofline) -> dict[str, Any]:
+    """An outcome as plain data."""
+    return {
+        "operation": outcome.case.name,
+        "detail": outcome.case.detail,
+        "elements": outcome.case.size,
+        "seconds": {name: list(samples) for name, samples in outcome.times.items()},
+        "ratios": {
+            peer: {"median": r.median, "low": r.low, "high": r.high, "target": r.target, "met": r.met}
+            for peer, r in outcome.ratios.items()
+        },
+        "share_of_roofline": _share(outcome, limits),
+        "problem": outcome.problem,
+    }
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write plain data to a file."""
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,210 @@
+"""The expansions against NumPy's long double functions, over all exponents and at the edges of their ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import ml_dtypes
+import numpy as np
+import pytest
+from scipy import special
+
+import trueno.ir.libm
+import trueno.ir.transcendental  # noqa: F401
+from trueno.ir import build, expand
+from trueno.ir.interp import evaluate
+from trueno.ir.node import Kernel, Node, recording, topological
+
+#: The greatest error of each function in units in the last place: float32, and float64 where the expansion covers it.
+UNARY: dict[str, tuple[Callable, float, float | None]] = {
+    "exp": (np.exp, 0.9, 1.0),
+    "exp2": (np.exp2, 0.9, 1.0),
+    "expm1": (np.expm1, 1.0, 1.5),
+    "log": (np.log, 0.9, 1.0),
+    "log2": (np.log2, 1.0, 1.0),
+    "log10": (np.log10, 0.9, 0.9),
+    "log1p": (np.log1p, 0.9, 1.0),
+    "sin": (np.sin, 0.6, None),
+    "cos": (np.cos, 0.6, None),
+    "tan": (np.tan, 0.6, None),
+    "sinh": (np.sinh, 0.6, 2.0),
+    "cosh": (np.cosh, 0.6, 1.5),
+    "tanh": (np.tanh, 0.8, 1.1),
+    "asin": (np.arcsin, 0.6, None),
+    "acos": (np.arccos, 0.6, None),
+    "atan": (np.arctan, 0.6, None),
+    "asinh": (np.arcsinh, 0.6, None),
+    "acosh": (np.arccosh, 0.6, None),
+    "atanh": (np.arctanh, 0.6, None),
+    "erf": (special.erf, 1.0, None),
+    "erfc": (special.erfc, 0.6, None),
+    "cbrt": (np.cbrt, 0.6, None),
+}
+BINARY: dict[str, tuple[Callable, float]] = {
+    "pow": (np.power, 0.6), "atan2": (np.arctan2, 0.6), "hypot": (np.hypot, 0.6),
+}  # fmt: skip
+#: Where the polynomials, clamps and selects of the functions change over.
+EDGES = (
+    0.5, 0.92, 1.0, 3.95, 4.0, 9.0, 10.0, 10.2, 16.6, 17.0, 22.0, 26.6, 36.7, 40.0, 87.33, 88.0, 88.38, 88.72284, 89.0, 89.5,
+    103.28, 103.98, 104.0, 126.0, 127.0, 128.0, 129.0, 149.5, 150.0, 151.0, 708.4, 709.79, 710.4758, 744.5, 745.14, 1022.0,
+    1024.0, 1074.5, 1076.0, 2.0**-12, 2.0**-13, 2.0**-24, 2.0**-25, 2.0**-53, 2.0**-54, 2.0**24, 0.3465736, 0.7071068,
+    1.4142135, np.pi / 4, np.pi / 2, np.pi, 1.0000001, 0.99999994,
+)  # fmt: skip
+SPECIAL = (0.0, 1.0, 2.0, 3.0, 0.5, 1.5, np.inf, np.nan, 1e-45, 3.4028235e38, 16777215.0, 16777216.0, 2.5, 1e-20)
+
+
+def stratified(dtype: type, count: int) -> np.ndarray:
+    """Return `count` random numbers in each binade of both signs, and the neighbourhood of every edge."""
+    rng = np.random.default_rng(3)
+    info = np.finfo(dtype)
+    whole = np.dtype(f"u{info.bits // 8}")
+    fields = np.arange(1 << info.iexp, dtype=whole)[:, None] << whole.type(info.nmant)
+    mantissas = rng.integers(0, 1 << info.nmant, (len(fields), count), dtype=whole)
+    ends = np.array([0, 1, (1 << info.nmant) - 1], whole)
+    bits = np.concatenate([(fields | mantissas).ravel(), (fields | ends).ravel()])
+    around = np.array(EDGES, dtype)
+    steps = np.arange(-8, 9).astype(whole)
+    near = (around.view(whole)[:, None] + steps).ravel()
+    positive = np.concatenate([bits, near]).view(dtype)
+    dense = rng.uniform(-8, 8, 50_000).astype(dtype)
+    return np.concatenate([positive, -positive, dense, dense * dtype(0.1), dense * dtype(100)])
+
+
+def errors_in_ulp(got: np.ndarray, want: np.ndarray) -> np.ndarray:
+    """Return errors in units in the last place of the exact result; infinite where a special value differs."""
+    info = np.finfo(got.dtype)
+    with np.errstate(all="ignore"):
+        rounded = want.astype(got.dtype)
+        size = np.minimum(np.abs(want), info.max).astype(want.dtype)
+        exponent = np.maximum(np.frexp(size)[1] - 1, info.minexp)
+        error = np.abs(got.astype(want.dtype) - want) / np.ldexp(want.dtype.type(1), exponent - info.nmant)
+    same = (got == rounded) & (np.signbit(got) == np.signbit(rounded))
+    either_special = ~np.isfinite(got) | ~np.isfinite(rounded) | (got == 0) | (rounded == 0)
+    # One unit at the threshold of overflow or underflow is an error like any other.
+    threshold = (np.abs(np.abs(want) / info.max - 1) < info.eps) | (
+        (np.abs(want) < 2 * info.smallest_subnormal) & (want != 0) & (np.signbit(got) == np.signbit(want))
+    )
+    both_nan = np.isnan(got) & np.isnan(want)
+    plain = ~either_special | (threshold & np.isfinite(got))
+    return np.where(same | both_nan, np.where(plain & ~both_nan, error, 0), np.where(plain, error, np.inf))
+
+
+def call(expansion: Callable[..., Node], *operands: np.ndarray) -> np.ndarray:
+    """Run an expansion through the interpreter."""
+    with recording():
+        inputs = tuple(build.array(k, x.dtype, x.shape) for k, x in enumerate(operands))
+        kernel = Kernel("expansion", inputs, (expansion(*inputs),))
+    with np.errstate(all="ignore"):
+        return evaluate(kernel, *operands)[0]
+
+
+def check(name: str, bound: float, reference: Callable, *operands: np.ndarray) -> None:
+    got = call(getattr(expand, name), *operands)
+    wide = np.float64 if reference in (special.erf, special.erfc) else np.longdouble
+    with np.errstate(all="ignore"):
+        error = errors_in_ulp(got, reference(*(x.astype(wide) for x in operands)))
+    worst = int(np.argmax(error))
+    at = ", ".join(repr(x[worst]) for x in operands)
+    assert error[worst] <= bound, f"{name}({at}) = {got[worst]!r} is off by {error[worst]:.4f} ulp"
+
+
+@pytest.mark.parametrize("name", UNARY)
+def test_float32_is_accurate_over_all_exponents(name: str) -> None:
+    reference, bound, _ = UNARY[name]
+    check(name, bound, reference, stratified(np.float32, 250))
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant <= 52, reason="needs a long double wider than float64")
+@pytest.mark.parametrize("name", [name for name, (_, _, bound) in UNARY.items() if bound])
+def test_float64_is_accurate_over_all_exponents(name: str) -> None:
+    reference, _, bound = UNARY[name]
+    assert bound is not None
+    check(name, bound, reference, stratified(np.float64, 20))
+
+
+@pytest.mark.parametrize("name", BINARY)
+def test_float32_of_two_operands_is_accurate(name: str) -> None:
+    reference, bound = BINARY[name]
+    rng = np.random.default_rng(5)
+    values = np.array(SPECIAL, np.float32)
+    values = np.concatenate([values, -values])
+    first, second = (grid.ravel() for grid in np.meshgrid(values, values))
+    spread = stratified(np.float32, 20)
+    base = (2.0 ** rng.uniform(-60, 60, 40_000)).astype(np.float32)
+    power = (rng.uniform(-150, 129, base.size) / np.log2(base)).astype(np.float32)
+    whole = rng.integers(-40, 40, 20_000).astype(np.float32)
+    a = np.concatenate([first, rng.permutation(spread), base, -base[:20_000]])
+    b = np.concatenate([second, rng.permutation(spread), power, whole])
+    check(name, bound, reference, a, b)
+
+
+@pytest.mark.parametrize("name", [*UNARY, *BINARY])
+def test_float32_expansions_call_nothing(name: str) -> None:
+    x = build.array(0, np.dtype(np.float32), (4,))
+    operands = (x, x) if name in BINARY else (x,)
+    named = {node.op.name for node in topological([getattr(expand, name)(*operands)])}
+    assert not [one for one in named if one.startswith("libm")]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+def test_half_types_convert_exactly_as_hardware_does(dtype: type) -> None:
+    is_half = dtype is np.float16
+    bits = np.arange(1 << 16).astype(np.uint16).view(np.int16)
+    want = bits.view(dtype).astype(np.float32)
+    got = call(expand.half_to_float if is_half else expand.bfloat16_to_float, bits)
+    np.testing.assert_array_equal(got, want)
+    np.testing.assert_array_equal(np.signbit(got), np.signbit(want))
+
+    neighbours = np.sort(want[np.isfinite(want)])
+    ties = ((neighbours[1:].astype(np.float64) + neighbours[:-1]) / 2).astype(np.float32)
+    x = np.concatenate([stratified(np.float32, 40), want, ties, np.nextafter(ties, np.float32(0))])
+    with np.errstate(over="ignore"):
+        rounded = x.astype(dtype)
+    back = call(expand.float_to_half if is_half else expand.float_to_bfloat16, x)
+    nan = np.isnan(x)
+    np.testing.assert_array_equal(back[~nan], rounded[~nan].view(np.int16))
+    assert np.isnan(back[nan].view(dtype)).all()
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int64, np.uint8, np.uint32])
+def test_integer_division_is_numpys(dtype: type) -> None:
+    info = np.iinfo(dtype)
+    values = np.unique(np.array([info.min, info.min + 1, info.max, 0, 1, 2, 3, 7, info.max // 2], dtype))
+    if info.min < 0:
+        values = np.concatenate([values, -values[1:]])
+    a, b = (grid.ravel() for grid in np.meshgrid(values, values))
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(call(expand.floor_divide, a, b), np.floor_divide(a, b))
+        np.testing.assert_array_equal(call(expand.remainder, a, b), np.remainder(a, b))
+
+
+def test_float_division_is_numpys() -> None:
+    values = np.array([*SPECIAL, *(-one for one in SPECIAL)])
+    a, b = (grid.ravel() for grid in np.meshgrid(values, values))
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(call(expand.remainder, a, b), np.remainder(a, b))
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int32, np.uint16])
+def test_shifts_beyond_the_width_are_defined(dtype: type) -> None:
+    bits = np.iinfo(dtype).bits
+    a, b = (grid.ravel().astype(dtype) for grid in np.meshgrid([1, 3, 100, -5], [0, 1, bits - 1, bits, bits + 1, 100]))
+    np.testing.assert_array_equal(call(expand.left_shift, a, b), np.left_shift(a, b))
+    np.testing.assert_array_equal(call(expand.right_shift, a, b), np.right_shift(a, b))
+
+
+def test_integer_power_wraps_and_drops_negative_exponents() -> None:
+    a, b = (grid.ravel().astype(np.int32) for grid in np.meshgrid([0, 1, -1, 2, -3, 10], [0, 1, 2, 5, 31, 40]))
+    np.testing.assert_array_equal(call(expand.pow, a, b), np.power(a, b))
+    np.testing.assert_array_equal(call(expand.pow, a, -b - 1), np.zeros_like(a))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_nextafter_and_signs_are_numpys(dtype: type) -> None:
+    values = np.array([*SPECIAL, *(-one for one in SPECIAL)], dtype)
+    a, b = (grid.ravel() for grid in np.meshgrid(values, values))
+    np.testing.assert_array_equal(call(expand.nextafter, a, b), np.nextafter(a, b))
+    np.testing.assert_array_equal(call(expand.sign, values), np.sign(values))
+    np.testing.assert_array_equal(call(expand.signbit, values), np.signbit(values))
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(call(expand.reciprocal, values), 1 / values)

@@ -1,0 +1,79 @@
+"""Trueno: arrays, automatic differentiation and neural networks from one compiler."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trueno.dtypes import (  # noqa: F401
+    bfloat16,
+    bool_,
+    float16,
+    float32,
+    float64,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+)
+from trueno import functions as _functions
+from trueno import methods as _methods  # noqa: F401 - puts the functions on the classes
+from trueno.autograd import (  # noqa: F401
+    backward,
+    enable_grad,
+    grad,
+    gradcheck,
+    gradgradcheck,
+    is_grad_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+from trueno.functions import *  # noqa: F403
+from trueno.kernel import KernelError, kernel  # noqa: F401
+from trueno.random import manual_seed, rand, randint, randn  # noqa: F401
+from trueno.runtime.device import device, devices, synchronize  # noqa: F401
+from trueno.runtime.threads import get_num_threads, set_num_threads  # noqa: F401
+from trueno.tensor import (  # noqa: F401
+    Tensor,
+    arange,
+    asarray,
+    empty,
+    empty_like,
+    eye,
+    from_numpy,
+    full,
+    full_like,
+    linspace,
+    ones,
+    ones_like,
+    tensor,
+    zeros,
+    zeros_like,
+)
+
+__version__ = "0.3.0"
+
+for _name, _operation in _functions.operations.items():
+    for _alias in (_name, *_functions.ALIASES.get(_name, ())):
+        globals()[_alias] = _operation.call
+
+inf, nan, pi, e = float("inf"), float("nan"), 3.141592653589793, 2.718281828459045
+half, float, double, long = float16, float32, float64, int64
+
+
+def cache_statistics() -> dict[str, Any]:
+    """Return this process's counters of the kernel store: compiled, hits, misses and more."""
+    from trueno.runtime.store import counters
+
+    return counters()
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("nn", "optim", "data"):
+        import importlib
+
+        return importlib.import_module(f"trueno.{name}")
+    raise AttributeError(f"module 'trueno' has no attribute {name!r}")

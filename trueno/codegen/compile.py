@@ -1,0 +1,88 @@
+"""Machine code from LLVM IR text: optimise, emit, link into the process."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import llvmlite.binding as llvm
+
+from trueno.codegen.target import Target, machine, parse
+
+_serial = itertools.count()
+_loaded: list[Any] = []
+
+
+def optimise(source: str, target: Target) -> Any:
+    """Parse LLVM IR text and run LLVM's pipeline on it; return the module."""
+    tm = machine(target)
+    module = llvm.parse_assembly(source)
+    module.verify()
+    options = llvm.create_pipeline_tuning_options(speed_level=2)
+    options.loop_unrolling = False
+    options.loop_vectorization = target.vectorise
+    options.slp_vectorization = False
+    options.loop_interleaving = target.vectorise
+    builder = llvm.create_pass_builder(tm, options)
+    builder.getModulePassManager().run(module, builder)
+    return module
+
+
+def compile_object(source: str, target: Target) -> bytes:
+    """Return the object code of LLVM IR text."""
+    return machine(target).emit_object(optimise(source, target))
+
+
+def link(code: bytes, target: Target, symbol: str = "kernel", imports: Mapping[str, int] | None = None) -> int:
+    """Load object code into the process and return the address of its function.
+
+    Parameters
+    ----------
+    code : bytes
+    target : Target
+    symbol : str
+        Name of the function.
+    imports : mapping of str to int, optional
+        Addresses of functions that the code calls besides the C library's.
+
+    The address stays valid for the life of the process. C library functions that the code calls are found in the process.
+    """
+    jit = _linker(target)
+    # Library names must be unique in a process, whatever the code.
+    name = f"trueno{next(_serial)}"
+    builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process().export_symbol(symbol)
+    for imported, address in (imports or {}).items():
+        builder.import_symbol(imported, address)
+    library = builder.link(jit, name)
+    _loaded.append(library)
+    return int(library[symbol])
+
+
+_linkers: dict[Target, Any] = {}
+
+
+def _linker(target: Target) -> Any:
+    if target not in _linkers:
+        _linkers[target] = llvm.create_lljit_compiler(machine(target))
+    return _linkers[target]
+
+
+def stages(source: str, description: str) -> tuple[str, str]:
+    """Return a stored kernel's LLVM IR after optimisation, and its assembly.
+
+    Parameters
+    ----------
+    source : str
+        LLVM IR before optimisation.
+    description : str
+        The target's description, from the entry's header.
+
+    Raises
+    ------
+    RuntimeError, ValueError
+        When the text does not parse or the description names no target of this machine.
+    """
+    target = parse(description)
+    module = optimise(source, target)
+    return str(module), machine(target).emit_assembly(module)

@@ -1,0 +1,558 @@
+"""From a recorded kernel to stages: what is computed where, and what passes through memory in between."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from trueno.codegen.expr import Access, Expr, Store, Table
+from trueno.codegen.stage import COLUMNS, Stage
+from trueno import dtypes as dt
+from trueno.ir import build
+from trueno.ir.node import Kernel, Node, recording, rewrite
+from trueno.ir.reductions import any as any_rows
+from trueno.ir.reductions import sum as sum_rows
+from trueno.ir.views import matmul, permute
+from trueno.runtime.layout import Layout, contiguous_strides
+
+# A coordinate of a node in terms of the stage's domain: (dimension or None, scale, offset).
+Coordinate = tuple[int | None, int, int]
+ZERO: Coordinate = (None, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a plan needs to know of the device.
+
+    Attributes
+    ----------
+    split_elements : int
+        Reductions over at least this many elements are split when there are fewer than `split_tasks` rows.
+    split_tasks : int
+    block : int
+        Elements of one block of a split reduction.
+    """
+
+    split_elements: int = 65536
+    split_tasks: int = 16
+    block: int = 16384
+
+
+@dataclass(slots=True)
+class Buffer:
+    """Memory that a plan refers to: an operand, an output or scratch, as a strided array."""
+
+    number: int
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    offset: int = 0
+
+
+@dataclass(slots=True)
+class Plan:
+    """The stages of a kernel for exact layouts.
+
+    Attributes
+    ----------
+    kernel : Kernel
+    stages : list of Stage
+    scratch : list of int
+        Bytes of each scratch buffer; they are numbered after operands and outputs.
+    slots : list of tuple
+        (operand position or None, dtype, value) of each scalar slot.
+    """
+
+    kernel: Kernel
+    stages: list[Stage] = field(default_factory=list)
+    scratch: list[int] = field(default_factory=list)
+    slots: list[tuple[int | None, np.dtype, Any]] = field(default_factory=list)
+
+
+class _NotFusable(Exception):
+    """Raised with the node that has to be computed by a stage of its own."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(node)
+        self.node = node
+
+
+@dataclass(slots=True)
+class _Domain:
+    """The iteration space of the stage that is being built."""
+
+    sizes: tuple[int, ...]
+    inner: tuple[int, ...]
+    writer: int = -1
+    known: dict[tuple, Expr] = field(default_factory=dict)
+
+
+def reshape_strides(shape: Sequence[int], strides: Sequence[int], target: Sequence[int]) -> tuple[int, ...] | None:
+    """Return strides that view a strided array under another shape, or None where that takes a copy."""
+    source = [(n, s) for n, s in zip(shape, strides, strict=True) if n != 1]
+    if any(n == 0 for n in shape):
+        return contiguous_strides(tuple(target))
+    result: list[int] = []
+    position = 0
+    pending = [n for n in target]
+    index = 0
+    while index < len(pending):
+        if pending[index] == 1:
+            result.append(0)
+            index += 1
+            continue
+        if position == len(source):
+            return None
+        need, have, first, begin = pending[index], source[position][0], position, index
+        while need != have:
+            if need < have:
+                index += 1
+                need *= pending[index]
+            else:
+                position += 1
+                have *= source[position][0]
+        for k in range(first, position):
+            if source[k][1] != source[k + 1][1] * source[k + 1][0]:
+                return None
+        step = source[position][1]
+        steps: list[int] = []
+        for n in reversed(pending[begin : index + 1]):
+            steps.append(step if n != 1 else 0)
+            step *= n
+        result.extend(reversed(steps))
+        position += 1
+        index += 1
+    return tuple(result)
+
+
+class Planner:
+    """Builds the stages of one kernel."""
+
+    def __init__(self, kernel: Kernel, layouts: Sequence[Layout | None], aliases: Sequence[int], limits: Limits) -> None:
+        self.plan = Plan(kernel)
+        self.limits = limits
+        self.table = Table()
+        self.buffers: dict[int, Buffer] = {}
+        self.slots: dict[tuple, int] = {}
+        self.alive: list[Node] = []
+        self.joined: dict[tuple, Node | None] = {}
+        # The last stage that writes each buffer.
+        self.writers: dict[int, int] = {}
+        tensors = [layout for layout in layouts if layout is not None]
+        numbers = iter(range(len(tensors)))
+        by_operand: dict[int, Buffer] = {}
+        for position, layout in enumerate(layouts):
+            if layout is not None:
+                by_operand[position] = Buffer(next(numbers), layout.dtype, layout.shape, layout.strides)
+        for leaf in kernel.inputs:
+            if leaf.op is build.INPUT:
+                self.buffers[id(leaf)] = by_operand[leaf.arg]
+        self.outputs: list[Buffer] = []
+        for k, (node, alias) in enumerate(zip(kernel.outputs, aliases, strict=True)):
+            number = len(tensors) + k
+            target = by_operand[alias] if alias >= 0 else None
+            strides = target.strides if target else contiguous_strides(node.shape)
+            self.outputs.append(Buffer(number, node.dtype, node.shape, strides))
+        self.next_buffer = len(tensors) + len(kernel.outputs)
+
+    def run(self) -> Plan:
+        """Plan every output."""
+        for node, buffer in zip(self.plan.kernel.outputs, self.outputs, strict=True):
+            dense = buffer.strides == contiguous_strides(buffer.shape)
+            self.compute(node, buffer)
+            if dense and id(node) not in self.buffers:
+                self.buffers[id(node)] = buffer
+        return self.plan
+
+    # --- memory -----------------------------------------------------------------------------------------------------------
+
+    def scratch(self, dtype: np.dtype, shape: tuple[int, ...]) -> Buffer:
+        """Return a new scratch buffer."""
+        size = 1
+        for extent in shape:
+            size *= extent
+        self.plan.scratch.append(max(size * dtype.itemsize, 1))
+        self.next_buffer += 1
+        return Buffer(self.next_buffer - 1, dtype, shape, contiguous_strides(shape))
+
+    def materialise(self, node: Node) -> Buffer:
+        """Return memory that holds the node, computing it in stages of its own when there is none yet."""
+        found = self.buffers.get(id(node))
+        if found is None:
+            found = self.scratch(node.dtype, node.shape)
+            self.compute(node, found)
+            self.buffers[id(node)] = found
+        return found
+
+    def view(self, node: Node) -> Buffer | None:
+        """Return the node as strided memory, if it is a view of something in memory."""
+        found = self.buffers.get(id(node))
+        if found is not None or node.op.kind != "view":
+            return found
+        base = self.view(node.src[0])
+        if base is None:
+            return None
+        offset, strides = base.offset, base.strides
+        match node.op.name:
+            case "reshape":
+                reshaped = reshape_strides(base.shape, strides, node.shape)
+                if reshaped is None:
+                    return None
+                strides = reshaped
+            case "expand":
+                strides = tuple(0 if a != b else s for a, b, s in zip(base.shape, node.shape, strides, strict=True))
+            case "permute":
+                strides = tuple(strides[axis] for axis in node.arg)
+            case "slice":
+                offset += sum(start * s for (start, _, _), s in zip(node.arg, strides, strict=True))
+                strides = tuple(step * s for (_, step, _), s in zip(node.arg, strides, strict=True))
+        return Buffer(base.number, base.dtype, node.shape, strides, offset)
+
+    # --- stages -----------------------------------------------------------------------------------------------------------
+
+    def compute(self, node: Node, target: Buffer) -> None:
+        """Append stages that compute the node into the target."""
+        dense = target.strides == contiguous_strides(target.shape)
+        self._keep(node)
+        while node.op.name == "reshape" and dense and self.view(node) is None:
+            node = node.src[0]
+            target = Buffer(target.number, target.dtype, node.shape, contiguous_strides(node.shape), target.offset)
+        match node.op.name:
+            case "concatenate":
+                self._concatenate(node, target)
+            case "place":
+                self._store(self._keep(build.expand(build.const(0, node.dtype), shape=node.shape)), target)
+                self._store(node.src[0], _window(target, node.arg))
+            case "scatter_add":
+                self._store(self._keep(build.expand(build.const(0, node.dtype), shape=node.shape)), target)
+                self._scatter(node, target)
+            case _:
+                self._store(node, target)
+
+    def _concatenate(self, node: Node, target: Buffer) -> None:
+        offset = 0
+        for piece in node.src:
+            extent = piece.shape[node.arg]
+            bounds = tuple((offset, 1, extent) if k == node.arg else (0, 1, n) for k, n in enumerate(piece.shape))
+            self.compute(piece, _window(target, bounds))
+            offset += extent
+
+    def _store(self, root: Node, target: Buffer) -> None:
+        """Append one stage (or merge into an earlier one) that evaluates `root` and stores it."""
+        while True:
+            try:
+                self._try_store(root, target)
+                return
+            except _NotFusable as refusal:
+                self.materialise(refusal.node)
+
+    def _try_store(self, root: Node, target: Buffer) -> None:
+        reduce_node = self._first_reduction(root)
+        if reduce_node is None:
+            domain = _Domain(root.shape, ())
+            coords: list[Coordinate] = [(k, 1, 0) for k in range(root.ndim)]
+            value = self._expression(root, tuple(coords), domain)
+            self._append(root, domain, Store(_access(target, coords, root.ndim), value), target)
+            return
+        source = reduce_node.src[0]
+        axes = reduce_node.arg if reduce_node.op.kind == "reduction" else _scanned(reduce_node)
+        domain = _Domain(source.shape, axes)
+        block = self._block(domain) if reduce_node.op.kind == "reduction" else 0
+        if block:
+            if root is not reduce_node:
+                raise _NotFusable(reduce_node)
+            self._split(reduce_node, domain, block, target)
+            return
+        coords = self._root_coordinates(root, domain, reduce_node)
+        value = self._expression(root, tuple(coords), domain)
+        self._append(root, domain, Store(_access(target, coords, len(domain.sizes)), value), target)
+
+    def _append(self, root: Node, domain: _Domain, store: Store, target: Buffer) -> None:
+        """Add the store to an earlier stage over the same domain if what it reads is there by then, else to a new one."""
+        stages = self.plan.stages
+        for index in range(len(stages) - 1, domain.writer, -1):
+            stage = stages[index]
+            same = tuple(stage.sizes) == domain.sizes and stage.inner == domain.inner
+            if same and not stage.block and not stage.serial and len(stage.stores) < 8:
+                stage.stores.append(store)
+                self.writers[target.number] = max(self.writers.get(target.number, -1), index)
+                return
+        stages.append(Stage(root.op.name, list(domain.sizes), domain.inner, [store]))
+        self.writers[target.number] = len(stages) - 1
+
+    def _block(self, domain: _Domain) -> int:
+        """Return the block of a reduction that is long and has few rows, else 0."""
+        rows = elements = 1
+        for k, extent in enumerate(domain.sizes):
+            elements *= extent
+            rows *= 1 if k in domain.inner else extent
+        wide = -(-rows // COLUMNS) if rows >= COLUMNS else rows
+        if elements < self.limits.split_elements or wide >= self.limits.split_tasks:
+            return 0
+        return max(self.limits.block // max(min(rows, COLUMNS), 1), 64)
+
+    def _split(self, node: Node, domain: _Domain, block: int, target: Buffer) -> None:
+        """Reduce blocks into partial results, then those."""
+        source, axes = node.src[0], node.arg
+        if len(axes) > 1 and axes == tuple(range(axes[0], axes[-1] + 1)):
+            # Neighbouring axes that memory steps through as one are split as one.
+            joined = self._join(source, source.shape[: axes[0]], source.shape[axes[-1] + 1 :])
+            if joined is not None:
+                shape = tuple(1 if k == axes[0] else n for k, n in enumerate(joined.shape))
+                merged = build.make(node.op, (joined,), node.dtype, shape, (axes[0],))
+                self.compute(self._keep(build.reshape(merged, shape=node.shape)), target)
+                return
+        # Blocks run along the longest reduced axis; the others are left to the second step.
+        axis = max(axes, key=lambda k: source.shape[k])
+        first = _Domain(domain.sizes, (axis,))
+        extent = source.shape[axis]
+        count = -(-extent // block)
+        kept = tuple(1 if k == axis else n for k, n in enumerate(source.shape))
+        partial = self.scratch(node.dtype, (*kept, count))
+        identity = tuple((k, 1, 0) for k in range(source.ndim))
+        body = self._expression(source, identity, first)
+        value = self.table.make("reduce", node.op, (body,), node.dtype)
+        strides = tuple(0 if k == axis else s for k, s in enumerate(partial.strides[:-1]))
+        store = Store(Access(partial.number, partial.dtype, 0, (*strides, partial.strides[-1])), value)
+        self.plan.stages.append(Stage(node.op.name, list(first.sizes), first.inner, [store], block))
+        self.writers[partial.number] = len(self.plan.stages) - 1
+        leaf = Node(build.INPUT, (), node.dtype, partial.shape, None)
+        self.buffers[id(leaf)] = partial
+        self._keep(leaf)
+        rest = (*(k for k in axes if k != axis), source.ndim)
+        shape = tuple(1 if k in rest else n for k, n in enumerate(partial.shape))
+        final = build.make(node.op, (leaf,), node.dtype, shape, rest)
+        self.compute(self._keep(build.reshape(final, shape=node.shape)), target)
+
+    def _join(self, node: Node, before: tuple[int, ...], after: tuple[int, ...]) -> Node | None:
+        """Return the node with its axes between `before` and `after` joined, where no copy is needed for it."""
+        key = (id(node), before, after)
+        if key not in self.joined:
+            self.joined[key] = self._joined(node, before, after)
+        return self.joined[key]
+
+    def _joined(self, node: Node, before: tuple[int, ...], after: tuple[int, ...]) -> Node | None:
+        middle = node.size
+        for extent in (*before, *after):
+            middle //= max(extent, 1)
+        shape = (*before, middle, *after)
+        joined = self._keep(build.reshape(node, shape=shape))
+        if self.view(joined) is not None:
+            return joined
+        if node.op.name == "expand" and node.src[0].size == 1:
+            return build.expand(build.reshape(node.src[0], shape=()), shape=shape)
+        if node.op.kind != "elementwise":
+            return None
+        parts = [self._join(source, before, after) for source in node.src]
+        if any(part is None for part in parts):
+            return None
+        return self._keep(build.make(node.op, tuple(parts), node.dtype, shape, node.arg))
+
+    def _keep(self, node: Node) -> Node:
+        """Keep a node alive as long as the planner: memory is found by a node's identity."""
+        self.alive.append(node)
+        return node
+
+    def _scatter(self, node: Node, target: Buffer) -> None:
+        source, index = node.src
+        axis = node.arg
+        while True:
+            domain = _Domain(source.shape, (axis,))
+            identity: list[Coordinate] = [(k, 1, 0) for k in range(source.ndim)]
+            try:
+                value = self._expression(source, tuple(identity), domain)
+                position = self._expression(index, tuple(identity), domain)
+                break
+            except _NotFusable as refusal:
+                self.materialise(refusal.node)
+        coords = [ZERO if k == axis else c for k, c in enumerate(identity)]
+        access = _access(target, coords, source.ndim)
+        store = Store(access, value, position, (node.shape[axis], target.strides[axis]))
+        self.plan.stages.append(Stage(node.op.name, list(domain.sizes), domain.inner, [store], serial=True))
+        self.writers[target.number] = len(self.plan.stages) - 1
+
+    # --- expressions ------------------------------------------------------------------------------------------------------
+
+    def _first_reduction(self, root: Node) -> Node | None:
+        """Return a reduction or scan that is reached from the root through rows that can be fused, else None."""
+        stack, seen = [root], set()
+        while stack:
+            node = stack.pop()
+            if id(node) in seen or self.view(node) is not None:
+                continue
+            seen.add(id(node))
+            if node.op.kind in ("reduction", "scan"):
+                return node
+            if node.op.kind in ("elementwise", "view"):
+                stack.extend(node.src)
+            elif node.op.kind == "gather":
+                stack.append(node.src[1])
+        return None
+
+    def _root_coordinates(self, root: Node, domain: _Domain, reduce_node: Node) -> list[Coordinate]:
+        """Return the root's coordinates in the domain of its reductions."""
+        if root.shape == domain.sizes:
+            return [(k, 1, 0) for k in range(root.ndim)]
+        outer = [k for k, n in enumerate(domain.sizes) if k not in domain.inner and n != 1]
+        wide = [k for k, n in enumerate(root.shape) if n != 1]
+        if [root.shape[k] for k in wide] != [domain.sizes[k] for k in outer]:
+            raise _NotFusable(reduce_node)
+        coords: list[Coordinate] = [ZERO] * root.ndim
+        for k, dim in zip(wide, outer, strict=True):
+            coords[k] = (dim, 1, 0)
+        return coords
+
+    def _expression(self, node: Node, coords: tuple[Coordinate, ...], domain: _Domain) -> Expr:
+        key = (id(node), coords)
+        found = domain.known.get(key)
+        if found is None:
+            found = domain.known[key] = self._made(node, coords, domain)
+        return found
+
+    def _made(self, node: Node, coords: tuple[Coordinate, ...], domain: _Domain) -> Expr:
+        memory = self.view(node)
+        if memory is not None:
+            domain.writer = max(domain.writer, self.writers.get(memory.number, -1))
+            return self.table.make("load", None, (), node.dtype, _access(memory, coords, len(domain.sizes)))
+        make = self.table.make
+        op, kind = node.op, node.op.kind
+        if op is build.CONST:
+            return make("const", None, (), node.dtype, node.arg)
+        if op in (build.PARAM, build.SCALAR):
+            return make("scalar", None, (), node.dtype, self._slot(node))
+        if op is build.IOTA:
+            strides = tuple(int(k == node.arg) for k in range(node.ndim))
+            virtual = Buffer(-1, node.dtype, node.shape, strides)
+            return make("iota", None, (), node.dtype, _access(virtual, coords, len(domain.sizes)))
+        if kind == "elementwise":
+            src = tuple(self._expression(source, coords, domain) for source in node.src)
+            return make("op", op, src, node.dtype, node.arg)
+        if kind == "view":
+            return self._expression(node.src[0], self._through_view(node, coords), domain)
+        if kind in ("reduction", "scan"):
+            return self._reduced(node, coords, domain)
+        if kind == "gather":
+            return self._gathered(node, coords, domain)
+        raise _NotFusable(node)
+
+    def _through_view(self, node: Node, coords: tuple[Coordinate, ...]) -> tuple[Coordinate, ...]:
+        source = node.src[0]
+        match node.op.name:
+            case "expand":
+                return tuple(
+                    ZERO if a != b else c for a, b, c in zip(source.shape, node.shape, coords, strict=True)
+                )
+            case "permute":
+                inverse = [ZERO] * len(coords)
+                for k, axis in enumerate(node.arg):
+                    inverse[axis] = coords[k]
+                return tuple(inverse)
+            case "slice":
+                return tuple(
+                    (dim, scale * step, start + step * offset)
+                    for (start, step, _), (dim, scale, offset) in zip(node.arg, coords, strict=True)
+                )
+        wide = [c for c, n in zip(coords, node.shape, strict=True) if n != 1]
+        if [n for n in node.shape if n != 1] != [n for n in source.shape if n != 1]:
+            raise _NotFusable(source)
+        rest = iter(wide)
+        return tuple(ZERO if n == 1 else next(rest) for n in source.shape)
+
+    def _reduced(self, node: Node, coords: tuple[Coordinate, ...], domain: _Domain) -> Expr:
+        source = node.src[0]
+        axes = node.arg if node.op.kind == "reduction" else _scanned(node)
+        kept = () if node.op.kind == "scan" else axes
+        aligned = source.shape == domain.sizes and axes == domain.inner and domain.inner != ()
+        for k, (coordinate, n) in enumerate(zip(coords, source.shape, strict=True)):
+            if k not in kept and n != 1 and coordinate != (k, 1, 0):
+                aligned = False
+        if not aligned:
+            raise _NotFusable(node)
+        identity = tuple((k, 1, 0) for k in range(source.ndim))
+        kind = "reduce" if node.op.kind == "reduction" else "scan"
+        return self.table.make(kind, node.op, (self._expression(source, identity, domain),), node.dtype)
+
+    def _gathered(self, node: Node, coords: tuple[Coordinate, ...], domain: _Domain) -> Expr:
+        memory = self.view(node.src[0])
+        if memory is None:
+            raise _NotFusable(node.src[0])
+        domain.writer = max(domain.writer, self.writers.get(memory.number, -1))
+        axis = node.arg
+        index = self._expression(node.src[1], coords, domain)
+        rest = tuple(ZERO if k == axis else c for k, c in enumerate(coords))
+        access = _access(memory, rest, len(domain.sizes))
+        return self.table.make(
+            "gather", None, (index,), node.dtype, (access, memory.shape[axis], memory.strides[axis])
+        )
+
+    def _slot(self, node: Node) -> int:
+        operand = None if node.op is build.PARAM else node.arg if isinstance(node.arg, int) else node.arg[0]
+        value = node.arg if operand is None else None
+        key = (operand, node.dtype, repr(value))
+        if key not in self.slots:
+            self.slots[key] = len(self.plan.slots)
+            self.plan.slots.append((operand, node.dtype, value))
+        return self.slots[key]
+
+
+def _scanned(node: Node) -> tuple[int, ...]:
+    return (node.arg,)
+
+
+def _window(target: Buffer, bounds: Sequence[tuple[int, int, int]]) -> Buffer:
+    """Return the part of a buffer that a slice selects."""
+    offset = target.offset + sum(start * s for (start, _, _), s in zip(bounds, target.strides, strict=True))
+    strides = tuple(step * s for (_, step, _), s in zip(bounds, target.strides, strict=True))
+    return Buffer(target.number, target.dtype, tuple(n for _, _, n in bounds), strides, offset)
+
+
+def _access(buffer: Buffer, coords: Sequence[Coordinate], ndim: int) -> Access:
+    """Return the affine access of a strided buffer at these coordinates."""
+    offset, strides = buffer.offset, [0] * ndim
+    for (dim, scale, start), stride in zip(coords, buffer.strides, strict=True):
+        offset += start * stride
+        if dim is not None:
+            strides[dim] += scale * stride
+    return Access(buffer.number, buffer.dtype, offset, tuple(strides))
+
+
+def _contractions_as_sums(kernel: Kernel) -> Kernel:
+    """Return the kernel with matrix products written as a sum over the products of broadcast operands."""
+
+    def rule(node: Node) -> Node | None:
+        if node.op is not matmul:
+            return None
+        a, b = (build.cast(source, dtype=node.dtype) for source in node.src)
+        *batch, m, k = a.shape
+        n = b.shape[-1]
+        left = build.expand(build.reshape(a, shape=(*batch, m, 1, k)), shape=(*batch, m, n, k))
+        right = permute(b, axes=(*range(len(batch)), len(batch) + 1, len(batch)))
+        right = build.expand(build.reshape(right, shape=(*batch, 1, n, k)), shape=(*batch, m, n, k))
+        if node.dtype == dt.bool_:
+            return any_rows(left * right, axis=len(batch) + 2)
+        total = sum_rows(left * right, axis=len(batch) + 2, dtype=node.dtype)
+        return build.cast(total, dtype=node.dtype)
+
+    with recording():
+        return Kernel(kernel.name, kernel.inputs, rewrite(kernel.outputs, rule), kernel.origin)
+
+
+def plan(
+    kernel: Kernel, layouts: Sequence[Layout | None], aliases: Sequence[int] | None = None, limits: Limits = Limits()
+) -> Plan:
+    """Plan a kernel for operands of these layouts.
+
+    Parameters
+    ----------
+    kernel : Kernel
+    layouts : sequence of Layout or None
+        One for each operand of the call; None for a Python scalar.
+    aliases : sequence of int, optional
+        For each output, the operand whose memory it overwrites, or -1.
+    limits : Limits
+    """
+    aliases = [-1] * len(kernel.outputs) if aliases is None else aliases
+    return Planner(_contractions_as_sums(kernel), layouts, aliases, limits).run()

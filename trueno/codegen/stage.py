@@ -1,0 +1,264 @@
+"""Stages: loop nests with concrete sizes, and their normal form whose text does not mention sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from trueno.codegen.expr import Access, Expr, Store, topological
+
+#: Columns that one task of a column-wise reduction handles; its accumulators live on the stack.
+COLUMNS = 256
+#: Elements of the innermost dimension that one task of an elementwise stage handles.
+CHUNK = 16384
+
+
+@dataclass(slots=True)
+class Stage:
+    """A loop nest over a domain: parallel outer dimensions, then phases that each walk the inner ones.
+
+    Attributes
+    ----------
+    name : str
+        What the stage computes, for comments.
+    sizes : list of int
+        Extents of the domain's dimensions.
+    inner : tuple of int
+        Dimensions that are reduced or scanned; empty for an elementwise stage.
+    stores : list of Store
+    block : int
+        When not 0, the (only) inner dimension is split in blocks of this many elements, each a task of its own; the
+        stores then have one stride more, that of the block number.
+    serial : bool
+        Whether iterations of the inner loop depend on each other through memory.
+    """
+
+    name: str
+    sizes: list[int]
+    inner: tuple[int, ...]
+    stores: list[Store] = field(default_factory=list)
+    block: int = 0
+    serial: bool = False
+
+
+@dataclass(slots=True)
+class Loops:
+    """A stage in normal form: dimensions dropped, merged, sorted and classified.
+
+    Attributes
+    ----------
+    outer, inner : list of int
+        Extents. An elementwise stage has its last dimension as the inner one.
+    accesses : list of tuple
+        (buffer, dtype, byte offset, strides over outer dims, strides over inner dims, written).
+    numbers : dict
+        From the identity of an access to its position.
+    columns : bool
+        Whether the vector dimension is the last outer one (a reduction over rows of a matrix).
+    """
+
+    stage: Stage
+    outer: list[int]
+    inner: list[int]
+    accesses: list[tuple[int, np.dtype, int, tuple[int, ...], tuple[int, ...], bool]]
+    numbers: dict[Access, int]
+    columns: bool
+    elementwise: bool
+    order: list[Expr]
+
+    @property
+    def tasks(self) -> int:
+        """Number of independent pieces of work on the CPU."""
+        return self.count_tasks(CHUNK, COLUMNS)
+
+    def count_tasks(self, chunk: int, columns: int) -> int:
+        """Return the number of tasks, if one handles so many elements of an elementwise stage, or so many columns."""
+        count = 1
+        for extent in self.outer[:-1] if self.columns else self.outer:
+            count *= extent
+        if self.columns:
+            count *= -(-self.outer[-1] // columns)
+        if self.elementwise:
+            count *= -(-self.inner[-1] // chunk)
+        return count
+
+    @property
+    def elements(self) -> int:
+        """Number of points of the domain."""
+        count = 1
+        for extent in self.outer + self.inner:
+            count *= extent
+        return count
+
+
+def _merge(dims: list[int], sizes: dict[int, int], columns_of: list[dict[int, int]]) -> list[int]:
+    """Merge neighbours that every access steps through as one dimension; sizes and strides change in place."""
+    merged: list[int] = []
+    for dim in dims:
+        if sizes[dim] == 1:
+            continue
+        if merged:
+            previous = merged[-1]
+            if all(strides[previous] == strides[dim] * sizes[dim] for strides in columns_of):
+                sizes[previous] *= sizes[dim]
+                for strides in columns_of:
+                    strides[previous] = strides[dim]
+                continue
+        merged.append(dim)
+    return merged
+
+
+def accesses_of(order: Sequence[Expr], stores: Sequence[Store]) -> list[Access]:
+    """Return the distinct accesses in the order of first use."""
+    found: dict[Access, None] = {}
+    for expr in order:
+        if expr.kind in ("load", "iota"):
+            found[expr.arg] = None
+        elif expr.kind == "gather":
+            found[expr.arg[0]] = None
+    for store in stores:
+        found[store.access] = None
+    return list(found)
+
+
+def _sorted_dims(dims: list[int], guides: list[dict[int, int]]) -> list[int]:
+    """Order dims by falling stride of the first guiding access that tells them apart."""
+    return sorted(dims, key=lambda dim: tuple(-abs(strides[dim]) for strides in guides))
+
+
+def normalise(stage: Stage) -> Loops:
+    """Bring a stage to normal form."""
+    order = topological([e for store in stage.stores for e in (store.value, store.index) if e is not None])
+    accesses = accesses_of(order, stage.stores)
+    written = {store.access for store in stage.stores}
+    sizes = dict(enumerate(stage.sizes))
+    blocks = len(stage.sizes)
+    if stage.block:
+        (split,) = stage.inner
+        sizes[blocks] = -(-stage.sizes[split] // stage.block)
+    strides = []
+    for access in accesses:
+        steps = dict(enumerate(access.strides))
+        if stage.block:
+            # A written partial result has its own stride for the block; a read moves by whole blocks.
+            steps.setdefault(blocks, access.strides[stage.inner[0]] * stage.block)
+        strides.append(steps)
+    outer = [dim for dim in sizes if dim not in stage.inner]
+    inner = list(stage.inner)
+    elementwise = not inner
+    reads = [s for s, access in zip(strides, accesses, strict=True) if access not in written] or strides
+    writes = [s for s, access in zip(strides, accesses, strict=True) if access in written]
+    outer = [dim for dim in outer if dim != blocks]
+    outer = _merge(_sorted_dims(outer, (writes + reads) if elementwise else (writes or reads)), sizes, strides)
+    if stage.block:
+        outer.insert(0, blocks)
+    if elementwise:
+        inner = [outer.pop()] if outer else []
+    elif not stage.block:
+        inner = _merge(_sorted_dims(inner, reads), sizes, strides)
+    if not inner:
+        inner = [len(sizes)]
+        sizes[inner[0]] = 1
+        for steps in strides:
+            steps[inner[0]] = 0
+    columns = False
+    if not elementwise and outer and not stage.serial:
+        last, vector = inner[-1], outer[-1]
+        moving = [s for s, a in zip(strides, accesses, strict=True) if s[last] and a.buffer >= 0 and a not in written]
+        columns = vector != blocks and any(s[last] != 1 and s[vector] == 1 for s in moving)
+    listed = [
+        (a.buffer, a.dtype, a.offset * a.dtype.itemsize, tuple(s[d] for d in outer), tuple(s[d] for d in inner), a in written)
+        for a, s in zip(accesses, strides, strict=True)
+    ]
+    return Loops(
+        stage, [sizes[d] for d in outer], [sizes[d] for d in inner], listed,
+        {access: k for k, access in enumerate(accesses)}, columns, elementwise, order,
+    )  # fmt: skip
+
+
+def stride_class(stride: int) -> str:
+    """Return how code steps along the vector dimension: ``0`` not at all, ``1`` densely, ``s`` by a run-time stride."""
+    return str(stride) if stride in (0, 1) else "s"
+
+
+def vector_classes(loops: Loops) -> list[str]:
+    """Return the stride class of each access along the dimension that is vectorised."""
+    return [stride_class(a[3][-1] if loops.columns else a[4][-1]) for a in loops.accesses]
+
+
+def text(loops: Loops) -> str:
+    """Return the stage's canonical text: all that its code depends on, and nothing else."""
+    kind = "columns" if loops.columns else "elementwise" if loops.elementwise else "rows"
+    flags = f"{' block' if loops.stage.block else ''}{' serial' if loops.stage.serial else ''}"
+    lines = [f"stage {kind} outer={len(loops.outer)} inner={len(loops.inner)}{flags}"]
+    for k, (access, cls) in enumerate(zip(loops.accesses, vector_classes(loops), strict=True)):
+        moves = "".join("0" if s == 0 else "s" for s in access[4][:-1])
+        memory = "iota" if access[0] < 0 else "write" if access[5] else "read"
+        inner_class = stride_class(access[4][-1]) if loops.columns else cls
+        lines.append(f"  a{k}: {memory} {access[1]} inner={moves}{inner_class} vector={cls}")
+    number = {id(expr): k for k, expr in enumerate(loops.order)}
+    for k, expr in enumerate(loops.order):
+        operands = " ".join(f"%{number[id(s)]}" for s in expr.src)
+        match expr.kind:
+            case "load" | "iota":
+                detail = f"a{loops.numbers[expr.arg]}"
+            case "gather":
+                detail = f"a{loops.numbers[expr.arg[0]]}"
+            case "scalar":
+                detail = ""
+            case "const":
+                detail = float(expr.arg).hex() if isinstance(expr.arg, float) else repr(expr.arg)
+            case _:
+                detail = expr.op.name if expr.op else ""
+        lines.append(f"  %{k} = {expr.kind} {detail} {operands} : {expr.dtype}")
+    for store in loops.stage.stores:
+        at = f"[%{number[id(store.index)]}]" if store.index is not None else ""
+        lines.append(f"  a{loops.numbers[store.access]}{at} <- %{number[id(store.value)]}")
+    return "\n".join(lines)
+
+
+def meta_layout(loops: Loops) -> dict[str, int]:
+    """Return where each run-time number of a stage lies in its part of the meta array."""
+    places: dict[str, int] = {}
+
+    def put(name: str, count: int = 1) -> None:
+        places[name] = places["end"]
+        places["end"] += count
+
+    places["end"] = 0
+    put("tasks")
+    put("parallel")
+    put("outer", len(loops.outer))
+    put("inner", len(loops.inner))
+    put("block", 2)
+    for k in range(len(loops.accesses)):
+        put(f"a{k}", 2 + len(loops.outer) + len(loops.inner))
+    for k, expr in enumerate(loops.order):
+        if expr.kind == "gather":
+            put(f"gather{k}", 2)
+        elif expr.kind == "scalar":
+            put(f"scalar{k}")
+    for k, store in enumerate(loops.stage.stores):
+        if store.index is not None:
+            put(f"scatter{k}", 2)
+    return places
+
+
+def meta_values(loops: Loops, parallel: bool) -> list[int]:
+    """Return the run-time numbers of a stage, as `meta_layout` places them."""
+    block, extent = loops.stage.block, loops.stage.sizes[loops.stage.inner[0]] if loops.stage.block else 0
+    values = [loops.tasks, int(parallel), *loops.outer, *loops.inner, block, extent]
+    for access in loops.accesses:
+        offset = access[2] // access[1].itemsize if access[0] < 0 else access[2]
+        values += [access[0], offset, *access[3], *access[4]]
+    for expr in loops.order:
+        if expr.kind == "gather":
+            values += [expr.arg[1], expr.arg[2]]
+        elif expr.kind == "scalar":
+            values.append(expr.arg)
+    for store in loops.stage.stores:
+        if store.index is not None:
+            values += list(store.scatter)
+    return values

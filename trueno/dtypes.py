@@ -1,0 +1,78 @@
+"""The dtypes, and NumPy's promotion (NEP 50) as the one table for all of them.
+
+A dtype is a `numpy.dtype`; bfloat16 comes from ml_dtypes, which registers its casts and promotion with NumPy.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+bool_ = np.dtype(np.bool_)
+int8, int16, int32, int64 = (np.dtype(f"i{n}") for n in (1, 2, 4, 8))
+uint8, uint16, uint32, uint64 = (np.dtype(f"u{n}") for n in (1, 2, 4, 8))
+float16, float32, float64 = (np.dtype(f"f{n}") for n in (2, 4, 8))
+bfloat16 = np.dtype(ml_dtypes.bfloat16)
+
+ALL = (bool_, int8, int16, int32, int64, uint8, uint16, uint32, uint64, float16, bfloat16, float32, float64)
+HALF = (float16, bfloat16)
+FLOATING = (float16, bfloat16, float32, float64)
+
+_CLASS = {dtype: "f" if dtype in FLOATING else {"b": "b", "i": "i", "u": "u"}[dtype.kind] for dtype in ALL}
+_BY_NAME = {str(dtype): dtype for dtype in ALL} | {"half": float16, "float": float32, "double": float64, "bool_": bool_}
+
+
+def as_dtype(value: Any) -> np.dtype:
+    """Return the dtype that a name, a NumPy type, a Python type or a dtype stands for.
+
+    Raises
+    ------
+    TypeError
+        When it is not a dtype, or one that is not supported.
+    """
+    if isinstance(value, str) and value in _BY_NAME:
+        return _BY_NAME[value]
+    try:
+        dtype = np.dtype(value)
+    except TypeError:
+        raise TypeError(f"{value!r} is not a dtype; supported are {', '.join(map(str, ALL))}") from None
+    dtype = dtype.newbyteorder("=")
+    if dtype not in _CLASS:
+        raise TypeError(f"dtype {dtype} is not supported; supported are {', '.join(map(str, ALL))}")
+    return dtype
+
+
+def kind_class(dtype: np.dtype) -> str:
+    """Return ``f`` (float), ``i`` (signed), ``u`` (unsigned) or ``b`` (bool)."""
+    return _CLASS[dtype]
+
+
+def is_floating(dtype: np.dtype) -> bool:
+    """Whether the dtype is a floating-point one, halves included."""
+    return _CLASS[dtype] == "f"
+
+
+def accumulator(dtype: np.dtype) -> np.dtype:
+    """Return the dtype in which sums of this dtype are kept: at least float32 for floats."""
+    return float32 if dtype in HALF else dtype
+
+
+def int_of_same_width(dtype: np.dtype) -> np.dtype:
+    """Return the signed integer dtype with this dtype's number of bits."""
+    return np.dtype(f"i{dtype.itemsize}")
+
+
+def lowest(dtype: np.dtype) -> Any:
+    """Return the neutral element of max: minus infinity or the smallest integer."""
+    if is_floating(dtype):
+        return float("-inf")
+    return False if dtype == bool_ else int(np.iinfo(dtype).min)
+
+
+def highest(dtype: np.dtype) -> Any:
+    """Return the neutral element of min: infinity or the largest integer."""
+    if is_floating(dtype):
+        return float("inf")
+    return True if dtype == bool_ else int(np.iinfo(dtype).max)

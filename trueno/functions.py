@@ -1,0 +1,389 @@
+"""The functions and methods: one Operation for each row of the op table and each composite."""
+
+from __future__ import annotations
+
+import builtins
+import math
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from trueno import dtypes as dt
+from trueno.ir import build, composites, views
+from trueno.ir.build import normalise_axes
+from trueno.ir.node import Node
+from trueno.ir.op import registry, rows
+from trueno.kernel import _count_operands
+from trueno.runtime import launcher
+from trueno.runtime.operation import Operation
+from trueno.tensor import Tensor, asarray, view_of
+
+#: Other names under which NumPy and PyTorch users look for a function.
+ALIASES = {
+    "sub": ("subtract",), "mul": ("multiply",), "div": ("divide", "true_divide"), "neg": ("negative",),
+    "abs": ("absolute",), "asin": ("arcsin",), "acos": ("arccos",), "atan": ("arctan",), "atan2": ("arctan2",),
+    "asinh": ("arcsinh",), "acosh": ("arccosh",), "atanh": ("arctanh",), "pow": ("power",), "clip": ("clamp",),
+    "bitwise_not": ("invert", "bitwise_invert"), "eq": ("equal",), "ne": ("not_equal",), "lt": ("less",),
+    "le": ("less_equal",), "gt": ("greater",), "ge": ("greater_equal",), "silu": ("swish",),
+    "gather": ("take_along_axis",), "floor_divide": (), "remainder": ("mod",), "max": ("amax",), "min": ("amin",),
+    "concatenate": ("cat", "concat"), "left_shift": ("bitwise_left_shift",), "right_shift": ("bitwise_right_shift",),
+}  # fmt: skip
+
+operations: dict[str, Operation] = {}
+
+
+def _guard_power(a: Any, b: Any) -> bool:
+    """NumPy refuses negative integer exponents of integers; whether there are any, only the data tell."""
+    kinds = [build_type(one) for one in (a, b)]
+    if builtins.any(kind is float or (not isinstance(kind, type) and dt.is_floating(kind)) for kind in kinds):
+        return False
+    lowest = b if not isinstance(b, Tensor) else min(b).item() if b.size and b.dtype.kind == "i" else 0
+    if lowest < 0:
+        raise ValueError(f"pow: integers to negative integer powers are not allowed (exponent {lowest}); use floats")
+    return True
+
+
+def build_type(value: Any) -> Any:
+    """Return a tensor's dtype or a number's type."""
+    return value.dtype if isinstance(value, Tensor) else type(value)
+
+
+def _guard_indices(x: Any, index: Any, *rest: Any, axis: int = 0, **static: Any) -> bool:
+    """An index out of bounds is an error in NumPy; whether there is one, only the data tell."""
+    axis = rest[0] if rest and isinstance(rest[0], int) else axis
+    if not isinstance(index, Tensor) or not index.size or dt.is_floating(index.dtype) or index.dtype == dt.bool_:
+        return True
+    extent = static.get("extent", x.shape[axis] if -x.ndim <= axis < x.ndim else 0)
+    low, high = min(index).item(), max(index).item()
+    if low < -extent or high >= extent:
+        wrong = low if low < -extent else high
+        raise IndexError(f"index {wrong} is out of bounds for axis {axis} with size {extent}, shape {x.shape}")
+    return True
+
+
+_GUARDS: dict[str, Callable[..., bool]] = {"pow": _guard_power, "gather": _guard_indices, "scatter_add": _guard_indices}
+
+
+def _define(name: str, record: Callable, operands: int, doc: str | None) -> Operation:
+    operation = operations[name] = Operation(name, record, operands, guard=_GUARDS.get(name), doc=doc)
+    for alias in (name, *ALIASES.get(name, ())):
+        setattr(_module, alias, operation.call)
+    return operation
+
+
+_module = sys.modules[__name__]
+for _row in rows("elementwise", "reduction", "scan", "contraction", "gather", "scatter"):
+    if _row.public:
+        _define(_row.name, _row, 1 if _row.name == "cast" else builtins.max(_row.arity, 1), _row.doc)
+for _function in composites.COMPOSITES:
+    _define(_function.__name__, _function, _count_operands(_function), _function.__doc__)
+
+_concatenate = Operation("concatenate", views.concatenate)
+_copy = Operation("copy", lambda x: build.make(registry["positive"], (x,), x.dtype, x.shape), 1)
+_assign = Operation("assign", lambda target, value: build.expand(build.as_node(value, target.dtype), shape=target.shape), 2, (0,))
+_pad = Operation("pad", lambda x, value, widths: views.pad(x, widths, value), 2)
+
+
+# --- views ------------------------------------------------------------------------------------------------------------------
+
+
+class ViewOperation(Operation):
+    """An operation whose result shares the operand's memory where strides allow it, else copies."""
+
+    def __init__(self, name: str, record: Callable[..., Any], layout: Callable[..., Any], doc: str | None = None) -> None:
+        super().__init__(name, record, 1, doc=doc)
+        self.layout = layout
+
+    def run(self, bound: Any, operands: Sequence[Any]) -> Any:
+        """Return the view, without a launch."""
+        (x,) = operands
+        found = bound.entry
+        return view_of(x, *found) if isinstance(found, tuple) else super().run(bound, operands)
+
+    def _bind(self, operands: Sequence[Any], static: tuple, named: dict[str, Any]) -> Any:
+        (x,) = operands
+        found = self.layout(x, *static, **named)
+        if found is None:
+            return super()._bind(operands, static, named)
+        bound = _Viewed(self.trace(operands, static, named), found)
+        return bound
+
+    def miss(self, *args: Any, **kwargs: Any) -> Any:
+        """Make the view; install it so that the launcher makes the next one."""
+        result = super().miss(*args, **kwargs)
+        if isinstance(result, Tensor) and isinstance(args[0], Tensor) and result._layout.device == "cpu":
+            self._install(args, kwargs, result)
+        return result
+
+    def _install(self, args: tuple, kwargs: dict, result: Tensor) -> None:
+        from trueno.runtime import memory  # noqa: PLC0415
+
+        source = args[0]
+        if result is source or not hasattr(result, "_version") or getattr(source, "_version", None) is not result._version:
+            return
+        offset = memory.pointer(result._storage) - memory.pointer(source._storage)
+        launcher.install(self.call, args, kwargs, launcher.View(result._layout, offset))
+
+
+class _Viewed:
+    """A bound view: the kernel is what is differentiated."""
+
+    __slots__ = ("device", "entry", "kernel")
+
+    def __init__(self, kernel: Any, entry: tuple) -> None:
+        self.kernel, self.entry, self.device = kernel, entry, "view"
+
+
+def _reshape_layout(x: Tensor, *, shape: tuple[int, ...]) -> tuple | None:
+    from trueno.codegen.plan import reshape_strides  # noqa: PLC0415
+
+    target = build.reshape(build.array(0, x.dtype, x.shape), shape=shape).shape
+    strides = reshape_strides(x.shape, x._layout.strides, target)
+    return None if strides is None else (target, strides, 0)
+
+
+def _permute_layout(x: Tensor, *, axes: tuple[int, ...] | None = None) -> tuple:
+    node = build.array(0, x.dtype, x.shape)
+    result = views.permute(node, axes=axes)
+    order = result.arg if result is not node else tuple(range(x.ndim))
+    return result.shape, tuple(x._layout.strides[axis] for axis in order), 0
+
+
+def _expand_layout(x: Tensor, *, shape: tuple[int, ...]) -> tuple:
+    result = build.expand(build.array(0, x.dtype, x.shape), shape=shape)
+    lead = result.ndim - x.ndim
+    strides = [0] * lead + [0 if n != m else s for n, m, s in zip(x.shape, result.shape[lead:], x._layout.strides, strict=True)]
+    return result.shape, tuple(strides), 0
+
+
+def _getitem_layout(x: Tensor, index: Any) -> tuple:
+    bounds, axes = views.resolve_index(x.shape, index)
+    offset = builtins.sum(start * s for (start, _, _), s in zip(bounds, x._layout.strides, strict=True))
+    shape = tuple(1 if axis is None else bounds[axis][2] for axis in axes)
+    strides = tuple(0 if axis is None else bounds[axis][1] * x._layout.strides[axis] for axis in axes)
+    return shape, strides, offset
+
+
+_reshape = ViewOperation("reshape", build.reshape, _reshape_layout)
+_permute = ViewOperation("permute", views.permute, _permute_layout)
+_expand = ViewOperation("expand", build.expand, _expand_layout)
+_getitem = ViewOperation("getitem", views.getitem, _getitem_layout)
+
+
+def _sizes(shape: tuple) -> tuple[int, ...]:
+    items = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+    return tuple(one.__index__() for one in items)
+
+
+def reshape(x: Any, *shape: Any) -> Any:
+    """Return the same elements in C order under another shape; a view where strides allow it. One extent may be -1."""
+    return _reshape.call(x, shape=_sizes(shape))
+
+
+def permute(x: Any, *axes: Any) -> Any:
+    """Return a view with the axes in another order (reversed when none are given)."""
+    return _permute.call(x, axes=_sizes(axes) if axes and axes != (None,) else None)
+
+
+def transpose(x: Any, *axes: Any) -> Any:
+    """Return a view with the axes permuted; PyTorch's ``transpose(a, b)`` of two axes swaps them."""
+    if len(axes) == 2 and not isinstance(axes[0], (tuple, list)) and x.ndim != 2:
+        return swapaxes(x, *axes)
+    return permute(x, *axes)
+
+
+def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
+    """Return a view with two axes exchanged."""
+    first, second = (normalise_axes("swapaxes", axis, x.ndim, x.shape)[0] for axis in (axis1, axis2))
+    order = list(range(x.ndim))
+    order[first], order[second] = order[second], order[first]
+    return permute(x, order)
+
+
+def moveaxis(x: Any, source: Any, destination: Any) -> Any:
+    """Return a view with axes moved to other positions."""
+    many = [(one,) if isinstance(one, int) else tuple(one) for one in (source, destination)]
+    start, end = ([normalise_axes("moveaxis", axis, x.ndim, x.shape)[0] for axis in axes] for axes in many)
+    order = [axis for axis in range(x.ndim) if axis not in start]
+    for to, axis in sorted(zip(end, start, strict=True)):
+        order.insert(to, axis)
+    return permute(x, order)
+
+
+def expand(x: Any, *shape: Any) -> Any:
+    """Return a view broadcast to a shape; -1 keeps an extent."""
+    sizes = _sizes(shape)
+    lead = len(sizes) - x.ndim
+    return _expand.call(x, shape=tuple(x.shape[k - lead] if n == -1 and k >= lead else n for k, n in enumerate(sizes)))
+
+
+def broadcast_to(x: Any, shape: Any) -> Any:
+    """Return a view broadcast to a shape."""
+    return expand(asarray(x) if not isinstance(x, Node) else x, tuple(shape))
+
+
+def squeeze(x: Any, axis: Any = None, *, dim: Any = None) -> Any:
+    """Return a view without axes of extent 1 (all of them, or those named)."""
+    return reshape(x, views.squeeze(_symbol(x), axis if dim is None else dim).shape)
+
+
+def unsqueeze(x: Any, axis: Any = None, *, dim: Any = None) -> Any:
+    """Return a view with new axes of extent 1 at these positions."""
+    return reshape(x, views.unsqueeze(_symbol(x), axis if dim is None else dim).shape)
+
+
+def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
+    """Return the array with the axes from start_dim to end_dim joined."""
+    if x.ndim == 0:
+        return reshape(x, (1,))
+    first, last = (normalise_axes("flatten", axis, x.ndim, x.shape)[0] for axis in (start_dim, end_dim))
+    return reshape(x, (*x.shape[:first], math.prod(x.shape[first : last + 1]), *x.shape[last + 1 :]))
+
+
+def ravel(x: Any) -> Any:
+    """Return the elements as one axis."""
+    return reshape(x, (-1,)) if x.size else reshape(x, (0,))
+
+
+def flip(x: Any, axis: Any = None, *, dims: Any = None) -> Any:
+    """Return a view with the order of elements reversed along axes."""
+    axes = normalise_axes("flip", axis if dims is None else dims, x.ndim, x.shape)
+    return x[tuple(slice(None, None, -1) if k in axes else slice(None) for k in range(x.ndim))]
+
+
+def _symbol(x: Any) -> Node:
+    return x if isinstance(x, Node) else build.array(0, x.dtype, x.shape)
+
+
+# --- assembling and splitting -----------------------------------------------------------------------------------------------------
+
+
+def concatenate(arrays: Sequence[Any], axis: int = 0, *, dim: int | None = None) -> Any:
+    """Return arrays joined along an existing axis."""
+    return _concatenate.call(*arrays, axis=axis if dim is None else dim)
+
+
+cat = concat = concatenate
+
+
+def stack(arrays: Sequence[Any], axis: int = 0, *, dim: int | None = None) -> Any:
+    """Return arrays of equal shape joined along a new axis."""
+    axis = axis if dim is None else dim
+    many = [one if isinstance(one, Node) else asarray(one) for one in arrays]
+    if len({one.shape for one in many}) != 1:
+        raise ValueError(f"stack: all shapes must be equal, got {' '.join(str(one.shape) for one in many) or 'none'}")
+    return concatenate([unsqueeze(one, axis) for one in many], axis=axis)
+
+
+def pad(x: Any, pad_width: Any, constant_values: Any = 0) -> Any:
+    """Return the array padded with a constant; `pad_width` as in `numpy.pad`."""
+    return _pad.call(x, constant_values, widths=_nested(pad_width))
+
+
+def _nested(value: Any) -> Any:
+    return tuple(_nested(one) for one in value) if isinstance(value, (list, tuple)) else value
+
+
+def split(x: Any, indices_or_sections: Any, axis: int = 0) -> list:
+    """Return the parts of an array along an axis: equal ones for a number, else cut at indices, as `numpy.split`."""
+    (axis,) = normalise_axes("split", axis, x.ndim, x.shape)
+    extent = x.shape[axis]
+    if isinstance(indices_or_sections, int):
+        if extent % indices_or_sections:
+            raise ValueError(f"split: axis {axis} of size {extent} does not divide into {indices_or_sections} equal parts")
+        step = extent // indices_or_sections
+        cuts = list(range(step, extent, step)) if step else [0] * (indices_or_sections - 1)
+    else:
+        cuts = list(indices_or_sections)
+    head = (slice(None),) * axis
+    return [x[(*head, slice(low, high))] for low, high in zip([0, *cuts], [*cuts, extent], strict=True)]
+
+
+def getitem(x: Any, index: Any) -> Any:
+    """Return basic indexing of an array: integers, slices, Ellipsis and None give views."""
+    return _getitem.call(x, _plain_index(index))
+
+
+def _plain_index(index: Any) -> Any:
+    if isinstance(index, tuple):
+        return tuple(_plain_index(one) for one in index)
+    if isinstance(index, (np.integer, Tensor)) and not isinstance(index, (int, bool)):
+        return index.__index__()
+    return index
+
+
+def setitem(x: Tensor, index: Any, value: Any) -> None:
+    """Assign to part of an array."""
+    from trueno.autograd import no_grad  # noqa: PLC0415
+
+    index = _plain_index(index)
+    recorded = launcher.grad_enabled() and (x.requires_grad or getattr(value, "requires_grad", False))
+    if recorded:
+        _recorded_setitem(x, index, value)
+        return
+    with no_grad():
+        _write(x, index, value)
+
+
+def _write(x: Tensor, index: Any, value: Any) -> None:
+    shape, strides, offset = _getitem_layout(x, index)
+    target = view_of(x, shape, strides, offset)
+    value = value.detach() if isinstance(value, Tensor) else value
+    if not isinstance(value, (bool, int, float)):
+        value = asarray(value)
+        if value._layout.device != x._layout.device:
+            value = value.to(x._layout.device)
+        while value.ndim > target.ndim and value.shape[0] == 1:
+            value = value[0]
+    _assign.call(target, value)
+
+
+def _recorded_setitem(x: Tensor, index: Any, value: Any) -> None:
+    """Assign under autograd: afterwards the tensor is the result of a new operation of its old self and the value."""
+    from trueno.runtime.operation import _check_inplace_leaf  # noqa: PLC0415
+
+    if hasattr(x, "_autograd"):
+        _check_inplace_leaf(x, "setitem")
+    before = x._alias()
+    if hasattr(x, "_autograd"):
+        before._autograd = x._autograd
+    replaced = _placed.call(before, asarray(value, dtype=x.dtype), index=index)
+    from trueno.autograd import no_grad  # noqa: PLC0415
+
+    with no_grad():
+        if hasattr(x, "_autograd"):
+            del x._autograd
+        _write(x, index, value)
+    if hasattr(replaced, "_autograd"):
+        x._autograd = replaced._autograd
+
+
+def _record_placed(x: Node, value: Node, *, index: Any) -> Node:
+    bounds, axes = views.resolve_index(x.shape, index)
+    shape = tuple(1 if axis is None else bounds[axis][2] for axis in axes)
+    piece = build.reshape(build.expand(value, shape=shape), shape=tuple(size for _, _, size in bounds))
+    inside = views.place(build.expand(build.const(1, dt.int8), shape=piece.shape), shape=x.shape, bounds=tuple(bounds))
+    put = views.place(piece, shape=x.shape, bounds=tuple(bounds))
+    return registry["where"](build.cast(inside, dtype=dt.bool_), put, x)
+
+
+_placed = Operation("setitem", _record_placed, 2)
+
+
+def copy(x: Tensor) -> Tensor:
+    """Return a copy in C order."""
+    return _copy.call(x)
+
+
+def contiguous(x: Tensor) -> Tensor:
+    """Return the tensor itself if it is C-contiguous, else a copy that is."""
+    return x if x.is_contiguous() else copy(x)
+
+
+__all__ = [
+    "broadcast_to", "cat", "concat", "concatenate", "contiguous", "copy", "expand", "flatten", "flip", "getitem", "moveaxis",
+    "operations", "pad", "permute", "ravel", "reshape", "setitem", "split", "squeeze", "stack", "swapaxes", "transpose",
+    "unsqueeze",
+]  # fmt: skip

@@ -1,0 +1,261 @@
+"""The recorder: turns calls of rows into nodes, with broadcasting, promotion and casts made explicit."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from trueno import dtypes as dt
+from trueno.ir import promotion
+from trueno.ir.node import Node, Shape, make
+from trueno.ir.op import Op
+
+# --- leaves -----------------------------------------------------------------------------------------------------------
+
+INPUT = Op("input", "leaf", 0, ref=lambda: None, public=False)
+SCALAR = Op("scalar", "leaf", 0, ref=lambda: None, public=False)
+PARAM = Op("param", "leaf", 0, ref=lambda: None, public=False)
+CONST = Op("const", "leaf", 0, ref=lambda: None, public=False)
+IOTA = Op("iota", "leaf", 0, ref=lambda: None, public=False)
+
+
+def array(index: int, dtype: np.dtype, shape: Shape) -> Node:
+    """Return the leaf for array operand `index`."""
+    return Node(INPUT, (), dtype, shape, index)
+
+
+def scalar(index: int, kind: type) -> Node:
+    """Return the leaf for a Python scalar (bool, int or float) given at run time as operand `index`."""
+    dtype = {bool: dt.bool_, int: dt.int64, float: dt.float64}[kind]
+    return Node(SCALAR, (), dtype, (), (index, kind))
+
+
+def const(value: Any, dtype: np.dtype) -> Node:
+    """Return a literal; it becomes part of the kernel's key."""
+    if dt.is_floating(dtype):
+        value = float(value)
+    elif dtype == dt.bool_:
+        value = bool(value)
+    else:
+        value = int(value)
+        info = np.iinfo(dtype)
+        if not info.min <= value <= info.max:
+            raise OverflowError(f"Python integer {value} out of bounds for {dtype}")
+    return make(CONST, (), dtype, (), value)
+
+
+def param(value: float | int, dtype: np.dtype) -> Node:
+    """Return a number that follows from shapes: passed to the kernel at run time, so that it is not part of its key."""
+    return make(PARAM, (), dtype, (), float(value) if dt.is_floating(dtype) else int(value))
+
+
+def iota(shape: Shape, axis: int, dtype: np.dtype = dt.int64) -> Node:
+    """Return an array that holds each element's index along `axis`."""
+    return make(IOTA, (), dtype, shape, axis)
+
+
+# --- shapes -----------------------------------------------------------------------------------------------------------
+
+
+def given_type(value: Any) -> np.dtype | type:
+    """Return the dtype of a node, or the Python type of a weak scalar."""
+    if isinstance(value, Node):
+        return value.arg[1] if value.op is SCALAR and isinstance(value.arg, tuple) else value.dtype
+    if isinstance(value, (bool, np.bool_)):
+        return bool
+    if isinstance(value, np.generic):
+        return value.dtype
+    if isinstance(value, numbers.Integral):
+        return int
+    if isinstance(value, numbers.Real):
+        return float
+    raise TypeError(f"cannot use {type(value).__name__!r} object in a kernel; it takes arrays and Python numbers")
+
+
+def as_node(value: Any, dtype: np.dtype) -> Node:
+    """Return the value as a node of this dtype."""
+    if isinstance(value, Node):
+        return cast(value, dtype=dtype)
+    return const(value, dtype)
+
+
+def shape_of(value: Any) -> Shape:
+    """Return the shape of a node; a Python number has the shape ()."""
+    return value.shape if isinstance(value, Node) else ()
+
+
+def broadcast_shape(op: str, shapes: Sequence[Shape]) -> Shape:
+    """Return the shape to which these shapes broadcast.
+
+    Raises
+    ------
+    ValueError
+        When they do not; the text names op and shapes, as NumPy's does.
+    """
+    ndim = max((len(shape) for shape in shapes), default=0)
+    result = []
+    for axis in range(1, ndim + 1):
+        extents = {shape[-axis] for shape in shapes if len(shape) >= axis} - {1}
+        if len(extents) > 1:
+            listed = " ".join(str(tuple(shape)) for shape in shapes)
+            raise ValueError(
+                f"{op}: operands could not be broadcast together with shapes {listed}; axis -{axis} has the sizes "
+                f"{sorted(extents)}, which must be equal or 1"
+            )
+        result.append(extents.pop() if extents else 1)
+    return tuple(reversed(result))
+
+
+def normalise_axes(op: str, axis: Any, ndim: int, shape: Shape) -> tuple[int, ...]:
+    """Return sorted non-negative axes; None means all of them.
+
+    Raises
+    ------
+    ValueError
+        `numpy.exceptions.AxisError` for an axis out of range, ValueError for a repeated one.
+    """
+    if axis is None:
+        return tuple(range(ndim))
+    axes = (axis,) if isinstance(axis, numbers.Integral) else tuple(axis)
+    result = []
+    for one in axes:
+        index = one.__index__()
+        if not -ndim <= index < ndim:
+            raise np.exceptions.AxisError(
+                f"{op}: axis {index} is out of bounds for an array of {ndim} dimensions with shape {tuple(shape)}"
+            )
+        result.append(index % ndim)
+    if len(set(result)) != len(result):
+        raise ValueError(f"{op}: repeated axis in {axis}")
+    return tuple(sorted(result))
+
+
+# --- casts and views that every rule needs ------------------------------------------------------------------------------
+
+
+def _ref_cast(x: np.ndarray, *, dtype: np.dtype) -> np.ndarray:
+    if dt.is_floating(x.dtype) and not dt.is_floating(dtype) and dtype != dt.bool_:
+        info = np.iinfo(dtype)
+        wide = np.nan_to_num(np.asarray(x, np.float64), nan=0.0, posinf=np.inf, neginf=-np.inf)
+        inside = (wide > float(info.min) - 1) & (wide < float(info.max) + 1)
+        with np.errstate(invalid="ignore"):
+            exact = np.where(inside, wide, 0.0).astype(dtype)
+        return np.where(inside, exact, np.where(wide < 0, info.min, info.max).astype(dtype))
+    with np.errstate(over="ignore", invalid="ignore"):
+        return x.astype(dtype)
+
+
+def _record_cast(op: Op, x: Node, *, dtype: Any) -> Node:
+    dtype = dt.as_dtype(dtype)
+    if x.dtype == dtype and not (x.op is SCALAR and isinstance(x.arg, tuple)):
+        return x
+    if x.op is CONST:
+        return const(_ref_cast(np.asarray(x.arg, x.dtype), dtype=dtype).item(), dtype) if x.dtype != dtype else x
+    if x.op is PARAM:
+        return param(x.arg, dtype)
+    if x.op is SCALAR and isinstance(x.arg, tuple):
+        # The launcher fills the slot in the wanted dtype: a scalar is weak until it meets an array.
+        return Node(SCALAR, (), dtype, (), x.arg[0])
+    return make(op, (x,), dtype, x.shape, dtype)
+
+
+cast = Op(
+    "cast", "elementwise", 1, ref=_ref_cast, result=promotion.promote, domain=((-100, 100),), llvm={}, opencl={},
+    record=lambda op, x, dtype=None: _record_cast(op, x, dtype=dtype), grad=lambda g, y, x: [g],
+    doc="The values in another dtype; floats out of an integer's range saturate, NaN becomes 0.",
+)  # fmt: skip
+
+
+def _record_expand(op: Op, x: Node, *, shape: Shape) -> Node:
+    shape = tuple(shape)
+    if x.shape == shape:
+        return x
+    if len(x.shape) != len(shape):
+        x = reshape(x, shape=(1,) * (len(shape) - len(x.shape)) + x.shape)
+        if x.shape == shape:
+            return x
+    if any(a not in (1, b) for a, b in zip(x.shape, shape, strict=True)):
+        raise ValueError(f"expand: shape {x.shape} cannot be broadcast to {shape}")
+    return make(op, (x,), x.dtype, shape, None)
+
+
+def _record_reshape(op: Op, x: Node, *, shape: Shape) -> Node:
+    shape = tuple(int(extent) for extent in shape)
+    if shape == x.shape:
+        return x
+    if shape.count(-1) == 1:
+        known = 1
+        for extent in shape:
+            known *= 1 if extent == -1 else extent
+        if known == 0 or x.size % known:
+            raise ValueError(f"reshape: cannot reshape array of size {x.size}, shape {x.shape}, into shape {shape}")
+        shape = tuple(x.size // known if extent == -1 else extent for extent in shape)
+    size = 1
+    for extent in shape:
+        size *= extent
+    if size != x.size or min(shape, default=0) < 0:
+        raise ValueError(f"reshape: cannot reshape array of size {x.size}, shape {x.shape}, into shape {shape}")
+    if shape == x.shape:
+        return x
+    if x.op is op:
+        x = x.src[0]
+        if shape == x.shape:
+            return x
+    return make(op, (x,), x.dtype, shape, None)
+
+
+expand = Op(
+    "expand", "view", 1, ref=lambda x, *, shape: np.broadcast_to(x, shape), record=_record_expand,
+    grad=lambda g, y, x: [g],  # the walker in ir/grad.py sums to the operand's shape
+    doc="The array broadcast to a shape.",
+)  # fmt: skip
+reshape = Op(
+    "reshape", "view", 1, ref=lambda x, *, shape: np.reshape(x, shape), record=_record_reshape,
+    grad=lambda g, y, x: [reshape(g, shape=x.shape)],
+    doc="The same elements in C order under another shape.",
+)  # fmt: skip
+
+
+# --- recorders of the row kinds -------------------------------------------------------------------------------------------
+
+
+def record_elementwise(op: Op, *operands: Any) -> Node:
+    """Record an elementwise row: promote, cast, broadcast, and compute halves in float32."""
+    if len(operands) != op.arity:
+        raise TypeError(f"{op.name} takes {op.arity} operands, got {len(operands)}")
+    assert op.result is not None
+    wanted, result = op.result(op.name, tuple(given_type(one) for one in operands))
+    shape = broadcast_shape(op.name, [shape_of(one) for one in operands])
+    half = wanted in dt.HALF
+    compute = dt.float32 if half else wanted
+    src = []
+    for one in operands:
+        # Weak scalars are rounded to the array's own dtype before halves widen, as NumPy does.
+        node = as_node(one, wanted) if not isinstance(one, Node) or node_is_weak(one) else one
+        src.append(expand(cast(node, dtype=compute), shape=shape))
+    node = make(op, tuple(src), compute if half and result == wanted else result, shape)
+    return cast(node, dtype=result)
+
+
+def node_is_weak(node: Node) -> bool:
+    """Whether the node is a Python scalar that has not met an array yet."""
+    return node.op is SCALAR and isinstance(node.arg, tuple)
+
+
+def record_select(op: Op, condition: Any, x: Any, y: Any) -> Node:
+    """Record `where`: a bool condition, and two operands of a common dtype."""
+    dtype = promotion.common((given_type(x), given_type(y)))
+    shape = broadcast_shape(op.name, [shape_of(one) for one in (condition, x, y)])
+    if given_type(condition) not in (bool, dt.bool_):
+        condition = as_node(condition, given_type(condition)) if not isinstance(condition, Node) else condition
+        condition = not_equal_zero(condition)
+    chosen = [expand(as_node(one, dtype), shape=shape) for one in (x, y)]
+    return make(op, (expand(as_node(condition, dt.bool_), shape=shape), *chosen), dtype, shape)
+
+
+def not_equal_zero(x: Node) -> Node:
+    """Return the truth of each element: whether it differs from zero (NaN does)."""
+    return cast(x, dtype=dt.bool_)

@@ -1,0 +1,270 @@
+"""Functions recorded from several rows. Each is one kernel when called, and its gradient is one."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from trueno import dtypes as dt
+from trueno.ir import build, promotion
+from trueno.ir.build import cast, expand, normalise_axes
+from trueno.ir.elementwise import (
+    abs,
+    clip,
+    eq,
+    ge,
+    gt,
+    isnan,
+    like,
+    logical_or,
+    maximum,
+    minimum,
+    ne,
+    neg,
+    sqrt,
+    square,
+    where,
+)
+from trueno.ir.elementwise import relu as relu_row
+from trueno.ir.node import Node
+from trueno.ir.reductions import drop_axes, max, min, sum
+from trueno.ir.transcendental import erf, exp, expm1, log, log1p, pow, tanh
+
+# --- statistics -----------------------------------------------------------------------------------------------------------
+
+
+def _floating(x: Any, name: str) -> tuple[Node, Any]:
+    """Return the operand in the dtype it is averaged in (halves in float32), and the dtype of the result."""
+    node = x if isinstance(x, Node) else build.as_node(x, promotion.common((build.given_type(x),)))
+    result = promotion.averaged(name, (node.dtype,))[0]
+    return cast(node, dtype=dt.accumulator(result)), result
+
+
+def _count(x: Node, axes: tuple[int, ...]) -> int:
+    count = 1
+    for axis in axes:
+        count *= x.shape[axis]
+    return count
+
+
+def _finish(value: Node, axes: tuple[int, ...], keepdims: bool, dtype: Any) -> Node:
+    return cast(value if keepdims else drop_axes(value, axes), dtype=dtype)
+
+
+def mean(x, axis=None, *, keepdims=False, dtype=None):
+    """Arithmetic mean over axes; float32 at least while summing, integers are averaged in float64."""
+    x, result = _floating(x if dtype is None else cast(x, dtype=dtype), "mean")
+    axes = normalise_axes("mean", axis, x.ndim, x.shape)
+    total = sum(x, axis=axes, keepdims=True)
+    return _finish(total / build.param(_count(x, axes), x.dtype), axes, keepdims, result)
+
+
+def _centred_squares(x: Node, axes: tuple[int, ...]) -> Node:
+    centre = sum(x, axis=axes, keepdims=True) / build.param(_count(x, axes), x.dtype)
+    return sum(square(x - centre), axis=axes, keepdims=True)
+
+
+def var(x, axis=None, *, ddof=0, correction=None, keepdims=False):
+    """Variance over axes, divided by N - ddof (PyTorch's `correction` is the same number)."""
+    x, result = _floating(x, "var")
+    axes = normalise_axes("var", axis, x.ndim, x.shape)
+    less = ddof if correction is None else correction
+    freedom = build.param(build_max(_count(x, axes) - less, 0), x.dtype)
+    return _finish(_centred_squares(x, axes) / freedom, axes, keepdims, result)
+
+
+def build_max(a: float, b: float) -> float:
+    """Return the larger of two Python numbers (`max` here is the reduction)."""
+    return a if a > b else b
+
+
+def std(x, axis=None, *, ddof=0, correction=None, keepdims=False):
+    """Standard deviation over axes: the square root of `var`."""
+    given = x.dtype if isinstance(x, Node) else None
+    x, result = _floating(x, "std")
+    del given
+    return cast(sqrt(var(x, axis, ddof=ddof, correction=correction, keepdims=keepdims)), dtype=result)
+
+
+def logsumexp(x, axis=None, *, keepdims=False):
+    """log(sum(exp(x))) over axes, without overflow."""
+    x, result = _floating(x, "logsumexp")
+    axes = normalise_axes("logsumexp", axis, x.ndim, x.shape)
+    top = max(x, axis=axes, keepdims=True)
+    # Rows whose maximum is infinite are shifted by 0, so that inf - inf does not make NaN.
+    top = stop_gradient(where(eq(abs(top), math.inf), like(top, 0), top))
+    total = log(sum(exp(x - top), axis=axes, keepdims=True)) + top
+    return _finish(total, axes, keepdims, result)
+
+
+def norm(x, ord=2, axis=None, *, keepdims=False):
+    """Vector norm over axes: ord 1, 2, inf, -inf, 0 (number of non-zeros) or any p > 0. All axes by default."""
+    x, result = _floating(x, "norm")
+    axes = normalise_axes("norm", axis, x.ndim, x.shape)
+    size = abs(x)
+    if ord in (math.inf, -math.inf):
+        value = (max if ord > 0 else min)(size, axis=axes, keepdims=True)
+    elif ord == 0:
+        value = sum(cast(ne(x, like(x, 0)), dtype=x.dtype), axis=axes, keepdims=True)
+    elif ord == 1:
+        value = sum(size, axis=axes, keepdims=True)
+    elif ord == 2:
+        value = sqrt(sum(square(x), axis=axes, keepdims=True))
+    else:
+        value = pow(sum(pow(size, like(x, ord)), axis=axes, keepdims=True), 1.0 / ord)
+    return _finish(value, axes, keepdims, result)
+
+
+def count_nonzero(x, axis=None, *, keepdims=False):
+    """Number of elements that differ from zero, as int64."""
+    axes = normalise_axes("count_nonzero", axis, x.ndim, x.shape)
+    return sum(cast(cast(x, dtype=dt.bool_), dtype=dt.int64), axis=axes, keepdims=keepdims)
+
+
+def _arg(x: Node, axis: Any, keepdims: bool, name: str, extreme: Any) -> Node:
+    original = x.ndim
+    if axis is None:
+        x, axis = build.reshape(x, shape=(x.size,)), 0
+    (axis,) = normalise_axes(name, axis, x.ndim, x.shape)
+    if x.shape[axis] == 0:
+        raise ValueError(f"attempt to get {name} of an empty sequence, shape {x.shape}")
+    x = cast(x, dtype=dt.accumulator(x.dtype))
+    best = expand(extreme(x, axis=axis, keepdims=True), shape=x.shape)
+    chosen = eq(x, best)
+    if dt.is_floating(x.dtype):
+        # A NaN is the extreme, and the first one counts, as in NumPy.
+        chosen = logical_or(chosen, isnan(x))
+    index = build.iota(x.shape, axis)
+    last = expand(build.param(x.shape[axis], dt.int64), shape=x.shape)
+    found = min(where(chosen, index, last), axis=axis, keepdims=True)
+    if keepdims:
+        return found if found.ndim == original else build.reshape(found, shape=(1,) * original)
+    return drop_axes(found, (axis,))
+
+
+def argmax(x, axis=None, *, keepdims=False):
+    """Index of the first largest element along an axis (over the flattened array when None); NaN counts as largest."""
+    return _arg(x, axis, keepdims, "argmax", max)
+
+
+def argmin(x, axis=None, *, keepdims=False):
+    """Index of the first smallest element along an axis (over the flattened array when None); NaN counts as smallest."""
+    return _arg(x, axis, keepdims, "argmin", min)
+
+
+def stop_gradient(x):
+    """The values, as a constant of the differentiation."""
+    return STOP(x)
+
+
+# --- activations ------------------------------------------------------------------------------------------------------------
+
+
+def leaky_relu(x, negative_slope=0.01):
+    """x where positive, else negative_slope * x."""
+    return where(gt(x, 0), x, x * negative_slope)
+
+
+def elu(x, alpha=1.0):
+    """x where positive, else alpha * (exp(x) - 1) (Clevert et al. 2015)."""
+    return where(gt(x, 0), x, expm1(minimum(x, 0)) * alpha)
+
+
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
+
+
+def selu(x):
+    """Self-normalising elu (Klambauer et al. 2017)."""
+    return where(gt(x, 0), x, expm1(minimum(x, 0)) * SELU_ALPHA) * SELU_SCALE
+
+
+def sigmoid(x):
+    """1 / (1 + exp(-x))."""
+    x, result = _activation(x)
+    return cast(1.0 / (exp(neg(x)) + 1.0), dtype=result)
+
+
+def _activation(x: Any) -> tuple[Node, Any]:
+    """Return the operand in the dtype that an activation computes in, and the result's dtype."""
+    node = x if isinstance(x, Node) else build.as_node(x, promotion.common((build.given_type(x),)))
+    result = promotion.floating("activation", (node.dtype,))[0]
+    return cast(node, dtype=dt.accumulator(result)), result
+
+
+def silu(x):
+    """x * sigmoid(x), also called swish (Hendrycks & Gimpel 2016, Ramachandran et al. 2017)."""
+    x, result = _activation(x)
+    return cast(x / (exp(neg(x)) + 1.0), dtype=result)
+
+
+def gelu(x, *, approximate="none"):
+    """x * Phi(x) with the error function, or with ``approximate="tanh"`` (Hendrycks & Gimpel 2016)."""
+    x, result = _activation(x)
+    if approximate == "tanh":
+        inner = (x + x * x * x * 0.044715) * math.sqrt(2 / math.pi)
+        value = x * 0.5 * (tanh(inner) + 1.0)
+    elif approximate == "none":
+        value = x * 0.5 * (erf(x * math.sqrt(0.5)) + 1.0)
+    else:
+        raise ValueError(f"gelu: approximate must be 'none' or 'tanh', not {approximate!r}")
+    return cast(value, dtype=result)
+
+
+def softplus(x, beta=1.0, threshold=20.0):
+    """log(1 + exp(beta * x)) / beta; x itself where beta * x exceeds the threshold."""
+    x, result = _activation(x)
+    scaled = x * beta
+    large = gt(scaled, threshold)
+    return cast(where(large, x, log1p(exp(where(large, like(x, 0), scaled))) / beta), dtype=result)
+
+
+def hardtanh(x, min_val=-1.0, max_val=1.0):
+    """x limited to [min_val, max_val]."""
+    return clip(x, min_val, max_val)
+
+
+def hardsigmoid(x):
+    """clip(x / 6 + 1/2, 0, 1)."""
+    return clip(x / 6.0 + 0.5, 0.0, 1.0)
+
+
+def hardswish(x):
+    """x * hardsigmoid(x) (Howard et al. 2019)."""
+    return x * hardsigmoid(x)
+
+
+def mish(x):
+    """x * tanh(softplus(x)) (Misra 2019)."""
+    x, result = _activation(x)
+    return cast(x * tanh(softplus(x)), dtype=result)
+
+
+def softmax(x, axis=-1, *, dtype=None):
+    """exp(x) scaled to sum to 1 along axes."""
+    x, result = _activation(x if dtype is None else cast(x, dtype=dtype))
+    axes = normalise_axes("softmax", axis, x.ndim, x.shape)
+    e = exp(x - stop_gradient(max(x, axis=axes, keepdims=True)))
+    return cast(e / sum(e, axis=axes, keepdims=True), dtype=result)
+
+
+def log_softmax(x, axis=-1, *, dtype=None):
+    """Logarithm of softmax, without its cancellation."""
+    x, result = _activation(x if dtype is None else cast(x, dtype=dtype))
+    axes = normalise_axes("log_softmax", axis, x.ndim, x.shape)
+    shifted = x - stop_gradient(max(x, axis=axes, keepdims=True))
+    return cast(shifted - log(sum(exp(shifted), axis=axes, keepdims=True)), dtype=result)
+
+
+# The identity whose gradient is none: a row, so that the differentiation sees it.
+from trueno.ir.elementwise import elementwise  # noqa: E402
+
+STOP = elementwise(
+    "stop_gradient", 1, result=promotion.promote, ref=lambda x: x, domain=(-4, 4), llvm=lambda x: x, opencl=lambda x: x,
+    public=False, doc="The values, as a constant of the differentiation.",
+)  # fmt: skip
+
+COMPOSITES = (
+    mean, var, std, logsumexp, norm, count_nonzero, argmax, argmin, leaky_relu, elu, selu, sigmoid, silu, gelu, softplus,
+    hardtanh, hardsigmoid, hardswish, mish, softmax, log_softmax, stop_gradient,
+)  # fmt: skip
+__all__ = ["COMPOSITES", "ge", "maximum", "relu_row"]

@@ -1,0 +1,103 @@
+"""Mathematics as IR: rows that one machine instruction does not cover, written in rows that it does.
+
+The expansions are applied before code generation, so that LLVM vectorises them like any other arithmetic: there are no
+branches and no calls in them, special values are handled by selects. Operands are nodes of dtype float32 or float64, or
+integers where a row takes them; the recorder computes halves in float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from trueno import dtypes as dt
+from trueno.ir.expand import error_function, inverse_trigonometry, logarithm, power, trigonometry
+from trueno.ir.expand.conversion import bfloat16_to_float, float_to_bfloat16, float_to_half, half_to_float
+from trueno.ir.expand.exponential import cosh, exp, exp2, expm1, sinh, tanh
+from trueno.ir.expand.integer import (
+    floor_divide,
+    integer_power,
+    left_shift,
+    nextafter,
+    reciprocal,
+    remainder,
+    right_shift,
+    sign,
+    signbit,
+)
+from trueno.ir.expand.logarithm import log, log1p, log2, log10
+from trueno.ir.expand.notation import rows
+from trueno.ir.node import Node
+
+Expansion = Callable[..., Node]
+
+
+def _libm(name: str) -> Expansion:
+    """Return an expansion that calls the C library's function for each element."""
+    return lambda *operands: getattr(rows, f"libm_{name}")(*operands)
+
+
+def _single(expansion: Expansion, name: str) -> Expansion:
+    """Return an expansion that is made for float32 alone, and calls the C library for float64."""
+    return lambda *operands: (expansion if operands[0].dtype == dt.float32 else _libm(name))(*operands)
+
+
+def pow(a: Node, b: Node) -> Node:
+    """a to the power b."""
+    return _float_pow(a, b) if a.dtype.kind == "f" else integer_power(a, b)
+
+
+def pow_opencl(a: Node, b: Node) -> Node:
+    """As `pow`, with OpenCL's own pow for floats."""
+    return _libm("pow")(a, b) if a.dtype.kind == "f" else integer_power(a, b)
+
+
+_float_pow = _single(power.pow, "pow")
+hypot, cbrt = _single(power.hypot, "hypot"), _single(power.cbrt, "cbrt")
+sin, cos, tan = _single(trigonometry.sin, "sin"), _single(trigonometry.cos, "cos"), _single(trigonometry.tan, "tan")
+asin, acos = _single(inverse_trigonometry.asin, "asin"), _single(inverse_trigonometry.acos, "acos")
+atan, atan2 = _single(inverse_trigonometry.atan, "atan"), _single(inverse_trigonometry.atan2, "atan2")
+asinh, acosh = _single(logarithm.asinh, "asinh"), _single(logarithm.acosh, "acosh")
+atanh = _single(logarithm.atanh, "atanh")
+erf, erfc = _single(error_function.erf, "erf"), _single(error_function.erfc, "erfc")
+
+__all__ = [
+    "acos",
+    "acosh",
+    "asin",
+    "asinh",
+    "atan",
+    "atan2",
+    "atanh",
+    "bfloat16_to_float",
+    "cbrt",
+    "cos",
+    "cosh",
+    "erf",
+    "erfc",
+    "exp",
+    "exp2",
+    "expm1",
+    "float_to_bfloat16",
+    "float_to_half",
+    "floor_divide",
+    "half_to_float",
+    "hypot",
+    "integer_power",
+    "left_shift",
+    "log",
+    "log1p",
+    "log2",
+    "log10",
+    "nextafter",
+    "pow",
+    "pow_opencl",
+    "reciprocal",
+    "remainder",
+    "right_shift",
+    "sign",
+    "signbit",
+    "sin",
+    "sinh",
+    "tan",
+    "tanh",
+]

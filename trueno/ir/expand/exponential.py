@@ -1,0 +1,224 @@
+"""exp, exp2, expm1 and the hyperbolic functions.
+
+Method: Cody and Waite's reduction ``x = n ln 2 + r``, a minimax polynomial on ``|r| <= ln(2)/2``, and a multiplication
+by ``2**n`` made in the exponent field (W. J. Cody and W. Waite, Software Manual for the Elementary Functions, 1980; the
+rounding by a large constant is Hecker's). The polynomials were fitted by Remez' exchange, their coefficients rounded to
+the format one by one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from trueno import dtypes as dt
+from trueno.ir.expand.notation import FORMATS, at_least, at_most, horner, narrow, number, power_of_two, reciprocal_of, rows, widen
+from trueno.ir.node import Node
+
+_LOG2_E = 1 / math.log(2)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tables:
+    """Ranges and polynomials of one float format.
+
+    Attributes
+    ----------
+    low, high : float
+        Beyond these exp is 0 and infinite; `low2` and `high2` for exp2.
+    vanish : float
+        Above this the smaller of exp(x) and exp(-x) does not change their sum or difference.
+    tiny : float
+        Below this expm1(x) and sinh(x) round to x.
+    exp, exp2 : tuple of float
+        Coefficients of ``exp(r)`` and ``2**r``.
+    expm1 : tuple of float
+        Coefficients of ``(exp(r) - 1 - r) / r**2``.
+    """
+
+    low: float
+    high: float
+    low2: float
+    high2: float
+    vanish: float
+    tiny: float
+    exp: tuple[float, ...]
+    exp2: tuple[float, ...]
+    expm1: tuple[float, ...]
+
+
+_TABLES = {
+    dt.float32: _Tables(
+        -104.0, 89.0, -151.0, 129.0, 10.0, 2.0**-25,
+        (1.0, 1.0, 0.49999994, 0.16666517, 0.041668247, 0.008369081, 0.0013820967),
+        (1.0, 0.6931472, 0.24022594, 0.055503663, 0.009625444, 0.0013387902, 0.0001333241),
+        (0.5, 0.16666636, 0.04166651, 0.008341604, 0.0013930576, 0.00014932896),
+    ),
+    dt.float64: _Tables(
+        -746.0, 710.0, -1076.0, 1025.0, 22.0, 2.0**-54,
+        (1.0, 1.0, 0.5, 0.16666666666666688, 0.041666666666666824, 0.008333333333313896, 0.0013888888888778407,
+         0.0001984126990335042, 2.480158755699022e-05, 2.755722870222638e-06, 2.7557070566933516e-07,
+         2.5113932666791083e-08, 2.0976788637692516e-09),
+        (1.0, 0.6931471805599453, 0.24022650695910172, 0.055504108664824574, 0.00961812910757709, 0.0013333558145567064,
+         0.00015403530478824977, 1.5252734738686192e-05, 1.3215424498976702e-06, 1.0177655721842494e-07,
+         7.075613905474783e-09, 4.519374331099805e-10),
+        (0.5, 0.16666666666666677, 0.041666666666666685, 0.008333333333321747, 0.0013888888888890921,
+         0.0001984126988554826, 2.4801587290078743e-05, 2.7557244883527206e-06, 2.75573154088134e-07,
+         2.5108797809434913e-08, 2.0899650674212385e-09),
+    ),
+}  # fmt: skip
+
+
+def _reduce(x: Node, shift: Node) -> tuple[Node, Node]:
+    """Return ``n + shift`` and r, where ``x = n ln 2 + r``."""
+    high, low = FORMATS[x.dtype].ln2
+    shifted = rows.fma(x, number(x, _LOG2_E), shift)
+    n = rows.sub(shifted, shift)
+    r = rows.fma(n, number(x, -high), x)
+    return shifted, rows.fma(n, number(x, -low), r)
+
+
+def _two_steps(x: Node) -> tuple[Node, Node]:
+    """Return the shift constant and the factor of a scaling by ``2**n`` in two steps.
+
+    The exponents of all results, from the least subnormal to infinity, exceed what one factor can hold. So the first
+    factor stays 64 exponents nearer to 1 and the second makes up for it, which rounds a subnormal result just once.
+    """
+    form = FORMATS[x.dtype]
+    negative = rows.lt(x, number(x, 0))
+    unit = form.shift + form.bias
+    shift = rows.where(negative, number(x, unit + 64), number(x, unit - 64))
+    return shift, rows.where(negative, number(x, 2.0**-64), number(x, 2.0**64))
+
+
+def exp(x: Node) -> Node:
+    """e to the power x."""
+    table = _TABLES[x.dtype]
+    x = at_most(at_least(x, table.low), table.high)
+    shift, factor = _two_steps(x)
+    shifted, r = _reduce(x, shift)
+    return horner(r, table.exp) * power_of_two(shifted) * factor
+
+
+def exp2(x: Node) -> Node:
+    """2 to the power x; the reduction is exact."""
+    table = _TABLES[x.dtype]
+    x = at_most(at_least(x, table.low2), table.high2)
+    shift, factor = _two_steps(x)
+    shifted = x + shift
+    r = x - rows.sub(shifted, shift)
+    return horner(r, table.exp2) * power_of_two(shifted) * factor
+
+
+def _shift(x: Node, extra: int = 0) -> Node:
+    """Return the shift constant for a single factor ``2**(n + extra)``."""
+    form = FORMATS[x.dtype]
+    return number(x, form.shift + form.bias + extra)
+
+
+def exp_nonpositive(x: Node) -> Node:
+    """exp(x) for x from -87 to 0 in float32, absolutely as accurate as 1 - exp(x) can show."""
+    table = _TABLES[x.dtype]
+    shift = _shift(x)
+    shifted = rows.fma(x, number(x, _LOG2_E), shift)
+    r = rows.fma(rows.sub(shifted, shift), number(x, -math.log(2)), x)
+    return horner(r, table.exp) * power_of_two(shifted)
+
+
+def _expm1_reduced(r: Node) -> tuple[Node, Node]:
+    """Return exp(r) - 1 for reduced r as the nearest number and what its rounding lost (Dekker's fast two-sum)."""
+    bend = r * r * horner(r, _TABLES[r.dtype].expm1)
+    part = r + bend
+    return part, bend - (part - r)
+
+
+def expm1(x: Node) -> Node:
+    """exp(x) - 1 as ``2**n (exp(r) - 1) + (2**n - 1)``, halved so that ``2**n`` cannot overflow on its own."""
+    table = _TABLES[x.dtype]
+    y = at_most(at_least(x, -4 * table.vanish), table.high)
+    shifted, r = _reduce(y, _shift(x, -1))
+    part, part_rest = _expm1_reduced(r)
+    scale = power_of_two(shifted)
+    base = scale - 0.5
+    half = rows.fma(scale, part, base)
+    # All that these sums round off: of 2**n - 1/2, of `half`, and of the reduced value.
+    rest = rows.fma(scale, part, base - half) + ((scale - base) - 0.5)
+    y = (half + rows.fma(scale, part_rest, rest)) * 2.0
+    return rows.where(rows.lt(rows.abs(x), number(x, table.tiny)), x, y)
+
+
+def tanh(x: Node) -> Node:
+    """tanh as ``-t / (2 + t)`` with ``t = exp(-2 |x|) - 1``.
+
+    t and the quotient carry a second, smaller part each (the quotient by Markstein's fma residual), so that just the
+    last rounding counts.
+    """
+    table = _TABLES[x.dtype]
+    y = at_most(rows.abs(x), table.vanish) * -2.0
+    shifted, r = _reduce(y, _shift(x))
+    scale = power_of_two(shifted)
+    part, part_rest = _expm1_reduced(r)
+    base = scale - 1.0
+    t = rows.fma(scale, part, base)
+    rest = rows.fma(scale, part, base - t) + (scale - (base + 1.0))
+    rest = rows.fma(scale, part_rest, rest)
+    below = t + 2.0
+    below_rest = (t - (below - 2.0)) + rest
+    inverse = rows.div(number(x, -1.0), below)
+    quotient = t * inverse
+    residual = rows.fma(quotient, below, t) + rows.fma(quotient, below_rest, rest)
+    return rows.copysign(rows.fma(residual, inverse, quotient), x)
+
+
+#: (exp(r) - 1 - r) / r**2 in float64 for float32 results.
+_EXPM1_BRIEF = (
+    0.500000004419891, 0.16666662835449417, 0.041666360827878716, 0.008334319244685636, 0.0013940073210224797,
+    0.0001931408101906331,
+)  # fmt: skip
+
+
+def expm1_brief(x: Node) -> tuple[Node, Node]:
+    """Return ``(exp(x) - 1) / 2`` of a float64 to some 30 bits, and ``exp(x) / 2``; x must lie within -700 and 700."""
+    shift = _shift(x, -1)
+    shifted = rows.fma(x, number(x, _LOG2_E), shift)
+    r = rows.fma(rows.sub(shifted, shift), number(x, -math.log(2)), x)
+    part = rows.fma(r * r, horner(r, _EXPM1_BRIEF), r)
+    scale = power_of_two(shifted)
+    return rows.fma(part, scale, scale - 0.5), rows.fma(part, scale, scale)
+
+
+def _quarters(size: Node) -> tuple[Node, Node, Node]:
+    """Return for x >= 0 in float64 the numbers ``(exp(x) - 1) / 4`` in two parts and ``exp(x) / 4``.
+
+    They are finite wherever sinh(x) and cosh(x) are.
+    """
+    shifted, r = _reduce(at_most(size, 710.5), _shift(size, -2))
+    part, part_rest = _expm1_reduced(r)
+    scale = power_of_two(shifted)
+    base = scale - 0.25
+    t = rows.fma(scale, part, base)
+    rest = rows.fma(scale, part, base - t) + ((scale - base) - 0.25)
+    return t, rows.fma(scale, part_rest, rest), rows.fma(scale, part, scale)
+
+
+def sinh(x: Node) -> Node:
+    """sinh as ``(t + t / (t + 1)) / 2`` with ``t = exp(|x|) - 1``; float32 is computed in float64."""
+    size = rows.abs(x)
+    if x.dtype == dt.float32:
+        half, power = expm1_brief(widen(at_most(size, 90.0)))
+        return rows.copysign(narrow(rows.fma(half, reciprocal_of(power) * 0.5, half)), x)
+    t, rest, power = _quarters(size)
+    other = t / (power * 4.0)
+    y = (t + (rest + other)) * 2.0
+    tiny = rows.lt(size, number(x, _TABLES[x.dtype].tiny))
+    return rows.where(tiny, x, rows.copysign(y, x))
+
+
+def cosh(x: Node) -> Node:
+    """cosh as ``e / 2 + 1 / (2 e)`` with ``e = exp(|x|)``; float32 is computed in float64."""
+    size = rows.abs(x)
+    if x.dtype == dt.float32:
+        _, power = expm1_brief(widen(at_most(size, 90.0)))
+        return narrow(rows.fma(reciprocal_of(power), number(power, 0.25), power))
+    _, _, power = _quarters(size)
+    return (power + rows.div(number(x, 0.0625), power)) * 2.0

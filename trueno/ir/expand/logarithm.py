@@ -1,0 +1,206 @@
+"""log, log2, log10, log1p and the inverse hyperbolic functions.
+
+Method: ``x = 2**k m`` with m in [sqrt(1/2), sqrt(2)), taken from the bits of x, then ``log x = k ln 2 + log m``. With
+``f = m - 1``, float32 uses a minimax polynomial, ``log m = f + f**2 P(f)`` (as Cephes' logf, S. L. Moshier); float64 uses
+the series in ``s = f / (2 + f)``, whose leading terms are summed so that they cancel exactly (as FDLIBM's e_log.c, Sun
+Microsystems). The polynomials were fitted by Remez' exchange.
+"""
+
+from __future__ import annotations
+
+import math
+
+from trueno import dtypes as dt
+from trueno.ir.build import const
+from trueno.ir.expand.notation import FORMATS, bits_of, float_of, horner, narrow, number, reciprocal_of, rows, widen
+from trueno.ir.node import Node
+
+#: (log(1 + f) - f) / f**2, and the same divided by ln 2 and ln 10, on [sqrt(1/2) - 1, sqrt(2) - 1].
+_P = (-0.49999988, 0.33333322, -0.25001612, 0.2000211, -0.16608475, 0.14179705, -0.13246095, 0.12916175, -0.076268345)
+_P2 = (-0.72134733, 0.48089805, -0.36069882, 0.28867924, -0.23966314, 0.20143221, -0.18695231, 0.20848802, -0.15037237)
+_P10 = (
+    -0.21714719, 0.1447647, -0.108580954, 0.0868834, -0.07213162, 0.06117334, -0.057060942, 0.058941606, -0.03806899,
+)  # fmt: skip
+#: (2 artanh(s) / s - 2) / s**2 for s**2 up to 0.0295.
+_R = (
+    0.6666666666666734, 0.39999999999416547, 0.28571428742063265, 0.22222198600322476, 0.18183563146937284,
+    0.15314076153685272, 0.14795730475721913,
+)  # fmt: skip
+_ROOT_HALF = {dt.float32: 0x3F3504F4, dt.float64: 0x3FE6A09E667F3BCD}
+
+
+def _split(x: Node) -> tuple[Node, Node]:
+    """Return k as an integer and m of a positive normal x."""
+    bits = bits_of(x)
+    width = number(bits, FORMATS[x.dtype].mantissa)
+    k = rows.shr(bits - number(bits, _ROOT_HALF[x.dtype]), width)
+    return k, float_of(bits - rows.shl(k, width))
+
+
+def _as_float(k: Node) -> Node:
+    """Return a small integer as a float of the same width."""
+    if k.dtype == dt.int32:
+        return rows.cast(k, dtype=dt.float32)
+    # Few CPUs convert 64-bit integers in vectors: place k in the low bits of a large float instead.
+    shift = FORMATS[dt.float64].shift
+    return float_of(k + bits_of(const(shift, dt.float64))) - shift
+
+
+def _split_any(x: Node) -> tuple[Node, Node]:
+    """Return k as a float and m of a positive x, subnormal ones included."""
+    form = FORMATS[x.dtype]
+    small = rows.lt(x, number(x, 2.0 ** (1 - form.bias)))
+    lift = form.mantissa + 2
+    k, m = _split(rows.where(small, x * 2.0**lift, x))
+    k = _as_float(k)
+    return rows.where(small, k - float(lift), k), m
+
+
+def _finish(x: Node, y: Node, pole: Node) -> Node:
+    """Return y with the special values of a logarithm: -inf at the pole, NaN below, inf at infinity."""
+    y = rows.where(rows.eq(x, number(x, math.inf)), x, y)
+    least = rows.where(rows.eq(x, pole), number(x, -math.inf), number(x, math.nan))
+    return rows.where(rows.gt(x, pole), y, least)
+
+
+def _pieces(f: Node) -> tuple[Node, Node, Node]:
+    """Return h, s and w with ``log(1 + f) = f - (h - s * (h + w))`` in float64."""
+    s = f / (f + 2.0)
+    z = s * s
+    return f * f * 0.5, s, z * horner(z, _R)
+
+
+def _join(f: Node, k: Node, correction: Node | None = None) -> Node:
+    """Return ``k ln 2 + log(1 + f)``, plus a small correction, in natural logarithms."""
+    high, low = FORMATS[f.dtype].ln2
+    rest = k * low if correction is None else rows.fma(k, number(k, low), correction)
+    if f.dtype == dt.float32:
+        rest = rows.fma(f * f, horner(f, _P), rest)
+        return rows.fma(k, number(k, high), f + rest)
+    h, s, w = _pieces(f)
+    rest = rows.fma(s, h + w, rest)
+    return rows.fma(k, number(k, high), f - (h - rest))
+
+
+def log(x: Node) -> Node:
+    """The natural logarithm."""
+    k, m = _split_any(x)
+    return _finish(x, _join(m - 1.0, k), number(x, 0))
+
+
+def _in_parts(f: Node) -> tuple[Node, Node]:
+    """Return ``log(1 + f)`` in float64 as an unevaluated sum of two numbers."""
+    h, s, w = _pieces(f)
+    high = f - h
+    return high, rows.fma(s, h + w, (f - high) - h)
+
+
+def _in_base(x: Node, factor: tuple[float, float], step: tuple[float, float], polynomial: tuple[float, ...]) -> Node:
+    """Return ``log(x) * factor``, where `step` is log(2) * factor; both are given in two parts."""
+    k, m = _split_any(x)
+    f = m - 1.0
+    times = number(f, factor[0])
+    if f.dtype == dt.float32:
+        rest = rows.fma(f, number(f, factor[1]), k * step[1])
+        tail = rows.fma(f, times, rows.fma(f * f, horner(f, polynomial), rest))
+        return rows.fma(k, number(k, step[0]), tail)
+    high, low = _in_parts(f)
+    product = high * factor[0]
+    rest = rows.fma(low, times, rows.fma(high, number(f, factor[1]), rows.fma(high, times, rows.neg(product))))
+    whole = k * step[0]
+    rest = rest + rows.fma(k, number(k, step[1]), rows.fma(k, number(k, step[0]), rows.neg(whole)))
+    y = whole + product
+    return y + ((product - (y - whole)) + rest)
+
+
+_BASE_2 = {
+    dt.float32: (1.4426950216293335, 1.9259629911266175e-08), dt.float64: (1.4426950408889634, 2.0355273740931033e-17),
+}  # fmt: skip
+_BASE_10 = {
+    dt.float32: ((0.4342944920063019, -1.0103050052231683e-08), (0.3010300099849701, -1.4320988897559699e-08)),
+    dt.float64: ((0.4342944819032518, 1.098319650216765e-17), (0.3010299956639812, -2.8037281277851704e-18)),
+}
+
+
+def log2(x: Node) -> Node:
+    """The logarithm to base 2."""
+    return _finish(x, _in_base(x, _BASE_2[x.dtype], (1.0, 0.0), _P2), number(x, 0))
+
+
+def log10(x: Node) -> Node:
+    """The logarithm to base 10."""
+    return _finish(x, _in_base(x, *_BASE_10[x.dtype], _P10), number(x, 0))
+
+
+def log1p(x: Node) -> Node:
+    """log(1 + x): k comes from the rounded sum, ``f = 2**-k (1 + x) - 1`` from the exact one."""
+    form = FORMATS[x.dtype]
+    whole, _ = _split(x + 1.0)
+    # The factor is 4 * 2**-k, since 2**-k itself is subnormal for the largest x.
+    scale = float_of(bits_of(number(x, 4.0)) - rows.shl(whole, number(whole, form.mantissa)))
+    quarter = x * 0.25
+    base = rows.fma(scale, number(x, 0.25), number(x, -1.0))
+    f = rows.fma(quarter, scale, base)
+    lost = rows.fma(quarter, scale, base - f)
+    unchanged = rows.eq(whole, number(whole, 0))
+    f = rows.where(unchanged, x, f)
+    correction = rows.where(unchanged, number(x, 0), lost * rows.sub(1.0, f))
+    return rows.copysign(_finish(x, _join(f, _as_float(whole), correction), number(x, -1)), x)
+
+
+# Float32 results by way of float64, where a shorter polynomial will do.
+
+#: (log(1 + f) - f) / f**2 to 30 bits, and divided by ln 2 to 35.
+_BRIEF = (
+    -0.4999999975270381, 0.3333331081085546, -0.25000025789117813, 0.20002220076965072, -0.16667686326971518,
+    0.14217677504980517, -0.1240736952727415, 0.1190100486356399, -0.11675927038637428, 0.06724833047122289,
+)  # fmt: skip
+_BRIEF_2 = (
+    -0.7213475207546572, 0.48089835720968, -0.36067368562681945, 0.288537538719009, -0.24045293664774253,
+    0.20616935968055722, -0.1802995270625177, 0.1588351139876618, -0.1432210018600442, 0.1444917394763134,
+    -0.14242053169121582, 0.07730801803962413,
+)  # fmt: skip
+
+
+def _log_brief(x: Node) -> Node:
+    """Return log(x) of a positive finite normal float64."""
+    k, m = _split(x)
+    f = m - 1.0
+    return rows.fma(_as_float(k), number(x, math.log(2)), rows.fma(f * f, horner(f, _BRIEF), f))
+
+
+def log2_brief(x: Node) -> Node:
+    """Return log2(x) of a float64 that is not negative and not subnormal, to some 35 bits."""
+    k, m = _split(x)
+    f = m - 1.0
+    y = _as_float(k) + rows.fma(f * f, horner(f, _BRIEF_2), f * (1 / math.log(2)))
+    y = rows.where(rows.lt(x, number(x, math.inf)), y, x)
+    return rows.where(rows.eq(x, number(x, 0)), number(x, -math.inf), y)
+
+
+def asinh(x: Node) -> Node:
+    """asinh in float32 as ``log(|x| + sqrt(x**2 + 1))``; it rounds to x itself below 2**-12."""
+    size = rows.abs(x)
+    wide = widen(size)
+    y = rows.copysign(narrow(_log_brief(wide + rows.sqrt(rows.fma(wide, wide, number(wide, 1.0))))), x)
+    usual = rows.logical_and(rows.gt(size, number(x, 2.0**-12)), rows.lt(size, number(x, math.inf)))
+    return rows.where(usual, y, x)
+
+
+def acosh(x: Node) -> Node:
+    """acosh in float32 as ``log(x + sqrt(x**2 - 1))``."""
+    wide = widen(x)
+    y = narrow(_log_brief(wide + rows.sqrt(rows.fma(wide, wide, number(wide, -1.0)))))
+    y = rows.where(rows.lt(x, number(x, math.inf)), y, x)
+    return rows.where(rows.lt(x, number(x, 1.0)), number(x, math.nan), y)
+
+
+def atanh(x: Node) -> Node:
+    """atanh in float32 as ``log((1 + x) / (1 - x)) / 2``; it rounds to x itself below 2**-13."""
+    size = rows.abs(x)
+    wide = widen(size)
+    y = _log_brief((wide + 1.0) * reciprocal_of(rows.sub(1.0, wide))) * 0.5
+    y = rows.copysign(narrow(y), x)
+    y = rows.where(rows.gt(size, number(x, 2.0**-13)), y, x)
+    pole = rows.where(rows.eq(size, number(x, 1.0)), x / 0.0, number(x, math.nan))
+    return rows.where(rows.lt(size, number(x, 1.0)), y, pole)

@@ -1,0 +1,59 @@
+"""pow, cbrt and hypot in float32, computed in float64: one rounding, at the end."""
+
+from __future__ import annotations
+
+import math
+
+from trueno.ir.expand.exponential import expm1_brief
+from trueno.ir.expand.logarithm import log2_brief
+from trueno.ir.expand.notation import at_least, at_most, bits_of, float_of, horner, narrow, number, rows, widen
+from trueno.ir.node import Node
+
+
+def pow(a: Node, b: Node) -> Node:
+    """``2 ** (b log2 |a|)``, negative where a is and b is an odd integer, with C's special values."""
+    size = rows.abs(a)
+    exponent = widen(b) * log2_brief(widen(size))
+    # Beyond these bounds every float32 result is 0 or infinite.
+    _, half = expm1_brief(at_most(at_least(exponent, -160.0), 160.0) * math.log(2))
+    y = narrow(half * 2.0)
+    y = rows.where(rows.eq(size, number(a, 1.0)), rows.where(rows.isnan(b), b, number(a, 1.0)), y)
+    whole = rows.eq(rows.floor(b), b)
+    odd = rows.logical_and(whole, rows.ne(rows.floor(b * 0.5) * 2.0, b))
+    negative = rows.signbit(a)
+    y = rows.where(rows.logical_and(negative, odd), rows.neg(y), y)
+    finite = rows.lt(size, number(a, math.inf))
+    imaginary = rows.logical_and(rows.logical_and(rows.lt(a, number(a, 0)), finite), rows.logical_not(whole))
+    y = rows.where(imaginary, number(a, math.nan), y)
+    one = rows.logical_or(rows.eq(b, number(b, 0)), rows.eq(a, number(a, 1.0)))
+    return rows.where(one, number(a, 1.0), y)
+
+
+def hypot(a: Node, b: Node) -> Node:
+    """``sqrt(a**2 + b**2)``; infinite if one operand is, even beside NaN."""
+    wide, other = widen(a), widen(b)
+    y = narrow(rows.sqrt(rows.fma(wide, wide, other * other)))
+    infinity = number(a, math.inf)
+    return rows.where(rows.logical_or(rows.eq(rows.abs(a), infinity), rows.eq(rows.abs(b), infinity)), infinity, y)
+
+
+#: Bits of the guess of ``x ** (-1/3)`` for upper halves of the bits of x: 4/3 of the bias, tuned for the least error.
+_CBRT_GUESS = 0x553EF0FF
+
+
+def cbrt(x: Node) -> Node:
+    """The cube root as ``x y**2``, with ``y = x ** (-1/3)`` from a third of the exponent and two steps of high order.
+
+    The steps take the first terms of ``(1 - e) ** (-1/3)``, where ``e = 1 - x y**3``.
+    """
+    size = widen(rows.abs(x))
+    bits = bits_of(size)
+    high = rows.bitwise_and(rows.shr(bits, number(bits, 32)), number(bits, 0x7FFFFFFF))
+    third = rows.shr(high * 0x55555556, number(bits, 32))
+    y = float_of(rows.shl(rows.sub(number(bits, _CBRT_GUESS), third), number(bits, 32)))
+    for terms in ((1 / 3, 2 / 9, 14 / 81), (1 / 3, 2 / 9)):
+        error = rows.fma(rows.neg(size), y * y * y, number(size, 1.0))
+        y = rows.fma(y * error, horner(error, terms), y)
+    result = narrow(size * y * y)
+    regular = rows.logical_and(rows.gt(size, number(size, 0)), rows.lt(size, number(size, math.inf)))
+    return rows.where(regular, rows.copysign(result, x), x)

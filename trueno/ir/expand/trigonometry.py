@@ -1,0 +1,79 @@
+"""sin, cos and tan."""
+
+from __future__ import annotations
+
+from trueno import dtypes as dt
+from trueno.ir.build import const
+from trueno.ir.expand.notation import FORMATS, bits_of, float_of, horner, narrow, number, reciprocal_of, rows, widen
+from trueno.ir.node import Node
+
+#: 1 / (2 pi) in pieces of 29 bits: the product of each with a float32 is exact in float64.
+_TURN = (
+    0.15915494272485375, 3.6704158115630214e-10, 5.690025167992954e-19, 1.4703036846932608e-27, 2.5867171752090537e-36,
+    9.458140877728297e-46, 9.301187196294348e-54,
+)  # fmt: skip
+#: Those of them whose product with the largest float32 can exceed half a turn.
+_WHOLE_TURNS = 5
+#: sin(2 pi t) / t and cos(2 pi t) as polynomials in t**2, for |t| <= 1/8.
+_SIN = (6.283185287855873, -41.341662614955276, 81.59254958456285, -75.40186303346836)
+_COS = (0.9999999999525665, -19.73920865026511, 64.93931617159336, -85.44284765365776, 59.220242780874756)
+
+
+def _turns(x: Node) -> Node:
+    """Return the angle of a float32 in turns, in float64 and within about [-1/2, 1/2], for x of any size.
+
+    Whole turns are dropped after each piece of 1 / (2 pi). The sums are exact while they cancel: each product has 53
+    bits, and its lowest bit lies 29 below that of the product before. This is M. Payne and R. Hanek's reduction (Radian
+    Reduction for Trigonometric Functions, 1983) with floats in the place of integers.
+    """
+    wide = widen(x)
+    first, *others = _TURN
+    turns = wide * first
+    turns = turns - rows.round(turns)
+    for index, piece in enumerate(others, 1):
+        turns = rows.fma(wide, const(piece, dt.float64), turns)
+        if index < _WHOLE_TURNS:
+            turns = turns - rows.round(turns)
+    return turns
+
+
+def _octant(x: Node, quarters: int) -> tuple[Node, Node]:
+    """Return ``t`` in [-1/8, 1/8] turns and the bits of q, where the angle of x is ``t + (q - quarters) / 4``."""
+    turns = _turns(x)
+    shift = const(FORMATS[dt.float64].shift + quarters, dt.float64)
+    shifted = rows.fma(turns, const(4.0, dt.float64), shift)
+    t = rows.fma(shifted - shift, const(-0.25, dt.float64), turns)
+    return t, bits_of(shifted)
+
+
+def _odd(bits: Node) -> Node:
+    return rows.ne(rows.bitwise_and(bits, number(bits, 1)), number(bits, 0))
+
+
+def _wave(x: Node, quarters: int) -> Node:
+    """Return the sine of x plus so many quarter turns."""
+    t, bits = _octant(x, quarters)
+    square = t * t
+    y = rows.where(_odd(bits), horner(square, _COS), t * horner(square, _SIN))
+    sign = rows.shl(rows.bitwise_and(bits, number(bits, 2)), number(bits, 62))
+    return narrow(float_of(rows.bitwise_xor(bits_of(y), sign)))
+
+
+def sin(x: Node) -> Node:
+    """The sine in float32; tiny angles stay as they are, minus zero among them."""
+    return rows.where(rows.lt(rows.abs(x), number(x, 2.0**-12)), x, _wave(x, 0))
+
+
+def cos(x: Node) -> Node:
+    """The cosine in float32."""
+    return _wave(x, 1)
+
+
+def tan(x: Node) -> Node:
+    """The tangent in float32, as the quotient of sine and cosine."""
+    t, bits = _octant(x, 0)
+    square = t * t
+    sine, cosine = t * horner(square, _SIN), horner(square, _COS)
+    odd = _odd(bits)
+    y = narrow(rows.where(odd, rows.neg(cosine), sine) * reciprocal_of(rows.where(odd, sine, cosine)))
+    return rows.where(rows.lt(rows.abs(x), number(x, 2.0**-13)), x, y)

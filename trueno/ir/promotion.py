@@ -1,0 +1,140 @@
+"""Result dtypes of the rows: NumPy's rules (NEP 50), by category.
+
+Each rule has the form ``rule(op, dtypes) -> (operand dtype, result dtype)``, where `dtypes` holds a `numpy.dtype` for an
+array and one of the Python types bool, int, float for a Python scalar, which is weak: it takes part by kind only.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trueno import dtypes as dt
+
+Given = np.dtype | type
+
+_WEAK_DEFAULT = {bool: dt.bool_, int: dt.int64, float: dt.float64}
+_FLOAT_FOR_SIZE = {1: dt.float16, 2: dt.float32, 4: dt.float64, 8: dt.float64}
+
+
+def _join(first: np.dtype, second: np.dtype) -> np.dtype:
+    if first == second:
+        return first
+    if dt.bfloat16 in (first, second):
+        # ml_dtypes leaves these pairs open; bfloat16 wins over integers as in PyTorch, and with float16 meets in float32.
+        other = second if first == dt.bfloat16 else first
+        if other == dt.float16:
+            return dt.float32
+        return other if other in (dt.float32, dt.float64) else dt.bfloat16
+    return np.promote_types(first, second)
+
+
+def common(given: tuple[Given, ...]) -> np.dtype:
+    """Return the dtype in which arrays and Python scalars of these types meet."""
+    strong = [one for one in given if not isinstance(one, type)]
+    weak = [one for one in given if isinstance(one, type)]
+    if not strong:
+        return _WEAK_DEFAULT[max(weak, key=(bool, int, float).index)]
+    result = strong[0]
+    for one in strong[1:]:
+        result = _join(result, one)
+    for scalar in weak:
+        if scalar is float and not dt.is_floating(result):
+            result = dt.float64
+        elif scalar is int and result == dt.bool_:
+            result = dt.int64
+    return result
+
+
+def _float_for(dtype: np.dtype) -> np.dtype:
+    return dtype if dt.is_floating(dtype) else _FLOAT_FOR_SIZE[dtype.itemsize]
+
+
+def _refuse(op: str, given: tuple[Given, ...], want: str) -> TypeError:
+    names = ", ".join(one.__name__ if isinstance(one, type) else str(one) for one in given)
+    return TypeError(f"{op} is not defined for {names}; it takes {want}")
+
+
+def promote(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:
+    """Operands and result in the common dtype."""
+    dtype = common(given)
+    return dtype, dtype
+
+
+def numeric(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:
+    """As `promote`, but bool is refused, as NumPy refuses to subtract or negate it."""
+    dtype = common(given)
+    if dtype == dt.bool_:
+        raise _refuse(op, given, "numbers; use logical_not or logical_xor for bool")
+    return dtype, dtype
+
+
+def widened(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:
+    """As `promote`, with bool computed as int8 (NumPy's square, power, remainder)."""
+    dtype = common(given)
+    return (dt.int8, dt.int8) if dtype == dt.bool_ else (dtype, dtype)
+
+
+def floating(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:
+    """The common dtype, integers as the float that holds them: 8 bits float16, 16 bits float32, else float64."""
+    dtype = _float_for(common(given))
+    return dtype, dtype
+
+
+def quotient(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:
+    """True division: floats stay, all integers give float64."""
+    dtype = common(given)
+    dtype = dtype if dt.is_floating(dtype) else dt.float64
+    return dtype, dtype
+
+
+def wide_float(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:
+    """Floats of at least 32 bits, where a half operand cannot be computed in float32."""
+    dtype = _float_for(common(given))
+    if dtype in dt.HALF:
+        raise _refuse(op, given, "float32 or float64")
+    return dtype, dtype
+
+
+def comparison(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:
+    """Compared in the common dtype; bool result."""
+    return common(given), dt.bool_
+
+
+def truth(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:
+    """Operands taken as true or false; bool result."""
+    common(given)
+    return dt.bool_, dt.bool_
+
+
+def integral(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:
+    """Integers and bool only."""
+    dtype = common(given)
+    if dt.is_floating(dtype):
+        raise _refuse(op, given, "integers or bool")
+    return dtype, dtype
+
+
+def shift(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:
+    """Integers; bool is shifted as int8."""
+    dtype = integral(op, given)[0]
+    return (dt.int8, dt.int8) if dtype == dt.bool_ else (dtype, dtype)
+
+
+def predicate(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:
+    """A test of one operand in its own dtype; bool result."""
+    return common(given), dt.bool_
+
+
+def accumulate(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:
+    """Sums and products: integers narrower than 64 bits widen to int64 or uint64, as NumPy does."""
+    dtype = common(given)
+    if dtype.kind in "bi" and not dt.is_floating(dtype):
+        dtype = dt.int64
+    elif dtype.kind == "u":
+        dtype = dt.uint64
+    return dtype, dtype
+
+
+def averaged(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:
+    """Means: floats stay, everything else is averaged in float64."""
+    return quotient(op, given)

@@ -1,0 +1,180 @@
+"""Reductions and scans. A reduction node keeps its axes with extent 1; dropping them is a reshape."""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any
+
+import numpy as np
+
+from trueno import dtypes as dt
+from trueno.ir import build, promotion
+from trueno.ir.build import cast, expand, normalise_axes, reshape
+from trueno.ir.elementwise import add, eq, like, logical_and, logical_or, maximum, minimum, mul, where
+from trueno.ir.node import Node, make
+from trueno.ir.op import Op
+
+
+def wrap_axis(op: str, axis: int, x: Node) -> int:
+    """Return one non-negative axis."""
+    return normalise_axes(op, axis, x.ndim, x.shape)[0]
+
+
+def drop_axes(x: Node, axes: tuple[int, ...]) -> Node:
+    """Reshape away axes of extent 1."""
+    return reshape(x, shape=tuple(extent for k, extent in enumerate(x.shape) if k not in axes))
+
+
+def _record_reduction(op: Op, x: Any, axis: Any = None, *, keepdims: bool = False, dtype: Any = None) -> Node:
+    if not isinstance(x, Node):
+        x = build.as_node(x, promotion.common((build.given_type(x),)))
+    axes = normalise_axes(op.name, axis, x.ndim, x.shape)
+    assert op.result is not None
+    wanted, result = op.result(op.name, (build.given_type(x),))
+    if dtype is not None:
+        wanted = result = dt.as_dtype(dtype)
+    if op.start in ("lowest", "highest") and builtins.any(x.shape[axis] == 0 for axis in axes):
+        raise ValueError(f"{op.name}: zero-size array of shape {x.shape} has no identity along axis {axes}")
+    x = cast(x, dtype=dt.accumulator(wanted))
+    if axes:
+        x = make(op, (x,), x.dtype, tuple(1 if k in axes else n for k, n in enumerate(x.shape)), axes)
+    return cast(x if keepdims else drop_axes(x, axes), dtype=result)
+
+
+def reduction(name: str, **obligations: Any) -> Op:
+    """Make one reduction row; it takes ``axis`` (int, tuple or None), ``keepdims`` and ``dtype``."""
+    obligations.setdefault("record", _record_reduction)
+    obligations.setdefault("domain", ((-2, 2),))
+    return Op(name, "reduction", 1, **obligations)
+
+
+def equal_share(g: Node, y: Node, x: Node) -> list[Node]:
+    """Return the gradient of max or min: shared equally among the elements that reach it (see `tie_shares`)."""
+    chosen = cast(eq(x, expand(y, shape=x.shape)), dtype=x.dtype)
+    # Counted in the accumulator's float32 at least, never in a half type, which overflows at 65504 ties.
+    count = sum(chosen, axis=y_axes(y, x), keepdims=True)
+    return [expand(g / count, shape=x.shape) * chosen]
+
+
+def y_axes(y: Node, x: Node) -> tuple[int, ...]:
+    """Return the axes that a keepdims reduction of x to y's shape has reduced."""
+    return y.arg if y.op.kind == "reduction" else tuple(k for k in range(x.ndim) if y.shape[k] != x.shape[k])
+
+
+def _prod_gradient(g: Node, y: Node, x: Node) -> list[Node]:
+    """Return g times the product of the other elements, right where elements are zero too."""
+    axes = y_axes(y, x)
+    moved = tuple(k for k in range(x.ndim) if k not in axes) + axes
+    kept = tuple(x.shape[k] for k in moved[: x.ndim - len(axes)])
+    rows = reshape(permute(x, axes=moved), shape=(*kept, -1)) if x.size else x
+    if not x.size:
+        return [expand(g, shape=x.shape) * like(x, 0)]
+    last = len(kept)
+    n = rows.shape[last]
+    ones = expand(like(x, 1), shape=(*kept, 1))
+    head = (slice(None),) * last
+    before = concatenate(ones, getitem(cumprod(rows, axis=last), (*head, slice(0, n - 1))), axis=last)
+    reverse = getitem(rows, (*head, slice(None, None, -1)))
+    after = concatenate(ones, getitem(cumprod(reverse, axis=last), (*head, slice(0, n - 1))), axis=last)
+    others = before * getitem(after, (*head, slice(None, None, -1)))
+    back = reshape(others, shape=tuple(x.shape[k] for k in moved))
+    inverse = tuple(moved.index(k) for k in range(x.ndim))
+    return [expand(g, shape=x.shape) * permute(back, axes=inverse)]
+
+
+def _axes_ref(function: Any) -> Any:
+    def ref(x: np.ndarray, *, axis: tuple[int, ...]) -> np.ndarray:
+        with np.errstate(all="ignore"):
+            return function(x, axis=axis, keepdims=True)
+
+    return ref
+
+
+sum = reduction(
+    "sum", start=0, combine=add, result=promotion.accumulate, ref=_axes_ref(lambda x, **k: np.sum(x, dtype=x.dtype, **k)),
+    grad=lambda g, y, x: [expand(g, shape=x.shape)], doc="Sum over axes.",
+)  # fmt: skip
+prod = reduction(
+    "prod", start=1, combine=mul, result=promotion.accumulate,
+    ref=_axes_ref(lambda x, **k: np.prod(x, dtype=x.dtype, **k)), grad=_prod_gradient, doc="Product over axes.",
+)  # fmt: skip
+max = reduction(
+    "max", start="lowest", combine=maximum, result=promotion.promote, ref=_axes_ref(np.max),
+    grad=equal_share, doc="Largest element over axes; NaN where there is one.",
+)  # fmt: skip
+min = reduction(
+    "min", start="highest", combine=minimum, result=promotion.promote, ref=_axes_ref(np.min),
+    grad=equal_share, doc="Smallest element over axes; NaN where there is one.",
+)  # fmt: skip
+any = reduction(
+    "any", start=False, combine=logical_or, result=promotion.truth, ref=_axes_ref(np.any),
+    doc="Whether an element is true, over axes.",
+)  # fmt: skip
+all = reduction(
+    "all", start=True, combine=logical_and, result=promotion.truth, ref=_axes_ref(np.all),
+    doc="Whether all elements are true, over axes.",
+)  # fmt: skip
+
+
+def _record_scan(op: Op, x: Any, axis: int | None = None, *, dtype: Any = None) -> Node:
+    x = x if isinstance(x, Node) else build.as_node(x, promotion.common((build.given_type(x),)))
+    if axis is None:
+        x, axis = reshape(x, shape=(x.size,)), 0
+    axis = wrap_axis(op.name, axis, x)
+    assert op.result is not None
+    _, result = op.result(op.name, (x.dtype,))
+    result = result if dtype is None else dt.as_dtype(dtype)
+    x = cast(x, dtype=dt.accumulator(result))
+    return cast(make(op, (x,), x.dtype, x.shape, axis), dtype=result)
+
+
+def scan(name: str, **obligations: Any) -> Op:
+    """Make one scan row; it takes ``axis`` (None: over the flattened array) and ``dtype``."""
+    return Op(name, "scan", 1, record=_record_scan, domain=((0.5, 1.5),), result=promotion.accumulate, **obligations)
+
+
+def _flip(x: Node, axis: int) -> Node:
+    return getitem(x, (slice(None),) * axis + (slice(None, None, -1),))
+
+
+def _cumprod_gradient(g: Node, y: Node, x: Node) -> list[Node]:
+    """Return sum over i >= j of g_i * (product of x_k, k <= i, k != j), through division where x is not zero.
+
+    Zeros are handled as in PyTorch: products of the elements before and after the first zero.
+    """
+    axis = y.arg
+    zero = eq(x, like(x, 0))
+    seen = cumsum(cast(zero, dtype=dt.int32), axis=axis)  # zeros up to here
+    first = logical_and(zero, eq(seen, const_int(seen, 1)))
+    safe = where(zero, like(x, 1), x)
+    before = eq(seen, const_int(seen, 0))
+    tail = lambda v: _flip(cumsum(_flip(v, axis), axis=axis), axis)  # noqa: E731
+    plain = tail(where(before, g * y, like(g, 0))) / safe
+    # At the first zero the product of the others, with that zero replaced by one.
+    patched = cumprod(where(first, like(x, 1), x), axis=axis)
+    at_zero = tail(where(ge_one(seen), g * patched, like(g, 0)))
+    return [where(first, at_zero, where(before, plain, like(g, 0)))]
+
+
+def const_int(x: Node, value: int) -> Node:
+    """Return an integer literal of x's dtype."""
+    return build.const(value, x.dtype)
+
+
+def ge_one(x: Node) -> Node:
+    """Whether an integer is at least one."""
+    from trueno.ir.elementwise import ge  # noqa: PLC0415 - keeps the public names of this module to rows
+
+    return ge(x, const_int(x, 1))
+
+
+cumsum = scan(
+    "cumsum", start=0, combine=add, ref=lambda x, *, axis: np.cumsum(x, axis=axis, dtype=x.dtype),
+    grad=lambda g, y, x: [_flip(cumsum(_flip(g, y.arg), axis=y.arg), y.arg)], doc="Running sum along an axis.",
+)  # fmt: skip
+cumprod = scan(
+    "cumprod", start=1, combine=mul, ref=lambda x, *, axis: np.cumprod(x, axis=axis, dtype=x.dtype),
+    grad=_cumprod_gradient, doc="Running product along an axis.",
+)  # fmt: skip
+
+from trueno.ir.views import concatenate, getitem, permute  # noqa: E402 - gradient rules above need the views

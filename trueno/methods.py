@@ -1,0 +1,96 @@
+"""Puts the functions on the Tensor class and on the nodes that kernels are recorded with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from trueno import functions
+from trueno.functions import ALIASES, operations
+from trueno.ir import views
+from trueno.ir.node import Node
+from trueno.runtime import launcher
+from trueno.runtime.operation import Operation
+from trueno.tensor import Tensor
+
+_OPERATORS = {
+    "add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "floordiv": "floor_divide", "mod": "remainder", "pow": "pow",
+    "matmul": "matmul", "and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor", "lshift": "left_shift",
+    "rshift": "right_shift",
+}  # fmt: skip
+_COMPARISONS = {"eq": "eq", "ne": "ne", "lt": "lt", "le": "le", "gt": "gt", "ge": "ge"}
+_UNARY = {"neg": "neg", "pos": "positive", "abs": "abs", "invert": "bitwise_not"}
+#: Elementwise functions with an in-place form ``name_``.
+_INPLACE = (
+    "add", "sub", "mul", "div", "pow", "floor_divide", "remainder", "clip", "relu", "exp", "log", "sqrt", "neg", "abs",
+    "sigmoid", "tanh", "reciprocal", "floor", "ceil", "round", "trunc", "square", "maximum", "minimum",
+)  # fmt: skip
+
+
+def _in_place(operation: Operation) -> Callable[..., Any]:
+    """Return the form of an operation that overwrites its first operand, in that operand's dtype."""
+
+    def record(x: Node, *operands: Any, **static: Any) -> Node:
+        result = operation.record(x, *operands, **static)
+        same_kind = result.dtype == x.dtype or functions.np.can_cast(result.dtype, x.dtype, "same_kind")
+        if not same_kind and functions.dt.bfloat16 not in (result.dtype, x.dtype):
+            raise TypeError(f"{operation.name}: cannot cast the result from {result.dtype} to the target's {x.dtype} in place")
+        return functions.build.cast(result, dtype=x.dtype)
+
+    return Operation(f"{operation.name}_", record, operation.operands, (0,), operation.guard).call
+
+
+def _install() -> None:
+    for name, operation in operations.items():
+        for alias in (name, *ALIASES.get(name, ())):
+            if not hasattr(Tensor, alias):
+                setattr(Tensor, alias, operation.call)
+            if not hasattr(Node, alias):
+                setattr(Node, alias, _recorder(operation))
+    in_place = {name: _in_place(operations[name]) for name in _INPLACE}
+    for name, call in in_place.items():
+        for alias in (name, *ALIASES.get(name, ())):
+            setattr(Tensor, f"{alias}_", call)
+    for special, name in _OPERATORS.items():
+        call = operations[name].call
+        setattr(Tensor, f"__{special}__", call)
+        setattr(Tensor, f"__r{special}__", launcher.method(call, reflected=True))
+        if name in in_place:
+            setattr(Tensor, f"__i{special}__", in_place[name])
+        elif name != "matmul":
+            setattr(Tensor, f"__i{special}__", _in_place(operations[name]))
+    for special, name in (_COMPARISONS | _UNARY).items():
+        setattr(Tensor, f"__{special}__", operations[name].call)
+    for special in ("pow", "matmul", "eq", "ne"):
+        name = (_OPERATORS | _COMPARISONS)[special]
+        if special in ("pow", "matmul"):
+            setattr(Node, f"__{special}__", _recorder(operations[name]))
+            setattr(Node, f"__r{special}__", lambda a, b, record=operations[name].record: record(b, a))
+    _install_views()
+
+
+def _recorder(operation: Operation) -> Callable[..., Any]:
+    return lambda self, *args, **kwargs: operation.call(self, *args, **kwargs)
+
+
+def _install_views() -> None:
+    both = (
+        "reshape", "permute", "transpose", "swapaxes", "moveaxis", "expand", "squeeze", "unsqueeze", "flatten", "ravel",
+        "flip", "split", "broadcast_to",
+    )  # fmt: skip
+    for name in both:
+        setattr(Tensor, name, getattr(functions, name))
+        setattr(Node, name, getattr(functions, name))
+    for owner in (Tensor, Node):
+        owner.view = functions.reshape  # type: ignore[attr-defined]
+        owner.T = property(functions.permute)  # type: ignore[attr-defined]
+        owner.mT = property(lambda self: functions.swapaxes(self, -1, -2))  # type: ignore[attr-defined]
+    Node.__getitem__ = views.getitem  # type: ignore[attr-defined]
+    Tensor.__getitem__ = functions.getitem  # type: ignore[attr-defined]
+    Tensor.__setitem__ = functions.setitem  # type: ignore[attr-defined]
+    Tensor.clone = Tensor.copy = Tensor.__copy__ = functions.copy  # type: ignore[attr-defined]
+    Tensor.contiguous = functions.contiguous  # type: ignore[attr-defined]
+    Node.astype = lambda self, dtype: functions.build.cast(self, dtype=dtype)  # type: ignore[attr-defined]
+
+
+_install()

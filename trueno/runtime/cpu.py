@@ -1,0 +1,165 @@
+"""Kernels on the CPU: from a recorded kernel and exact layouts to an entry that the launcher can run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import cache
+
+import llvmlite
+import llvmlite.binding as llvm
+import numpy as np
+
+from trueno import dtypes as dt
+from trueno.codegen import compile as compiler
+from trueno.codegen import driver, stage
+from trueno.codegen import llvm as printer
+from trueno.codegen.plan import Plan, plan
+from trueno.codegen.target import Target, resolve
+from trueno.ir import build
+from trueno.ir.node import Kernel, topological
+from trueno.ir.simplify import expand_rows, simplify
+from trueno.ir.text import to_text
+from trueno.runtime.entry import Entry, ScalarSlot
+from trueno.runtime.layout import Layout, layout_of
+
+#: Part of every key: raise it when the printed code changes in a way that its text in the key does not show.
+SCHEMA = "1"
+#: Estimated nanoseconds of work above which a stage is spread over threads.
+PARALLEL_NANOSECONDS = 6000.0
+_FLOAT_BITS = np.dtype("f8")
+
+
+@cache
+def _driver(target: Target) -> int:
+    parts = (("schema", SCHEMA), ("source", driver.SOURCE), *_versions(target))
+    return _load(parts, driver.SOURCE, target, driver.SYMBOL, {"name": driver.SYMBOL})
+
+
+@cache
+def _versions(target: Target) -> tuple[tuple[str, str], ...]:
+    return (
+        ("features", target.description()),
+        ("llvmlite", llvmlite.__version__),
+        ("llvm", ".".join(map(str, llvm.llvm_version_info))),
+    )
+
+
+def _load(parts: tuple[tuple[str, str], ...], source: str, target: Target, symbol: str, header: dict) -> int:
+    """Return the function's address: from the store, or compiled and stored."""
+    from trueno.runtime.store import Key, default_store  # noqa: PLC0415 - only a miss needs the store
+
+    store = default_store()
+    key = Key(parts, f"llvm-{target.level}")
+    found = store.load(key)
+    if found is None:
+        begin = time.perf_counter()
+        code = compiler.compile_object(source, target)
+        full = {
+            "backend": "llvm", "source": source, "log": "", "features": target.description(),
+            "compile_seconds": time.perf_counter() - begin, "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        }  # fmt: skip
+        store.save(key, code, full | header)
+    else:
+        code = found.code
+    imports = None if symbol == driver.SYMBOL else {driver.SYMBOL: _driver(target)}
+    return compiler.link(code, target, symbol, imports)
+
+
+_functions: dict[tuple, int] = {}
+
+
+def _function(kernel: Kernel, planned: Plan, loops: list[stage.Loops]) -> int:
+    """Return the address of the kernel's code; equal stage texts share it, whatever their sizes."""
+    target = resolve()
+    texts = [stage.text(one) for one in loops]
+    distinct = list(dict.fromkeys(texts))
+    sequence = []
+    offset = 0
+    for one, text in zip(loops, texts, strict=True):
+        sequence.append((distinct.index(text), offset))
+        offset += stage.meta_layout(one)["end"]
+    plan_text = "\n".join([*distinct, "run " + " ".join(f"{which}@{at}" for which, at in sequence)])
+    known = (plan_text, target)
+    if known not in _functions:
+        header = f"; {kernel.name}" + (f", asked for at {kernel.origin}" if kernel.origin else "")
+        source = printer.print_module(
+            [(text, loops[texts.index(text)]) for text in distinct], sequence, header, target.has("f16c")
+        )
+        parts = (("schema", SCHEMA), ("plan", plan_text), *_versions(target))
+        about = {"name": kernel.name, "ir": to_text(kernel), "plan": plan_text, "origin": kernel.origin}
+        _functions[known] = _load(parts, source, target, "kernel", about)
+    return _functions[known]
+
+
+def loaded() -> int:
+    """Return how many different kernels this process has loaded for the CPU."""
+    return len(_functions)
+
+
+def _slots(planned: Plan) -> tuple[ScalarSlot, ...]:
+    slots = []
+    for operand, dtype, value in planned.slots:
+        floating = dt.is_floating(dtype)
+        kind = "f" if floating else "i"
+        if operand is None:
+            bits = np.asarray(value, _FLOAT_BITS).view("i8") if floating else np.asarray(value).astype("i8")
+            slots.append(ScalarSlot(-1, kind, bits=int(bits)))
+        elif floating:
+            slots.append(ScalarSlot(operand, kind))
+        else:
+            low, high = dt.lowest(dtype), dt.highest(dtype)
+            slots.append(ScalarSlot(operand, kind, max(int(low), -(2**63)), min(int(high), 2**63 - 1)))
+    return tuple(slots)
+
+
+def _cost(one: stage.Loops) -> float:
+    """Return an estimate of a stage's time on one thread, in nanoseconds."""
+    per_element = 0.05 * len(one.accesses) + sum(
+        0.8 if expr.op is not None and expr.op.name.startswith("libm") else 0.03 for expr in one.order if expr.kind == "op"
+    )
+    return per_element * one.elements
+
+
+def bind(kernel: Kernel, layouts: Sequence[Layout | None], aliases: Sequence[int]) -> Entry:
+    """Compile (or find) a kernel and bind it to exact operand layouts.
+
+    Parameters
+    ----------
+    kernel : Kernel
+    layouts : sequence of Layout or None
+        One for each operand; None for a Python scalar.
+    aliases : sequence of int
+        For each output, the operand that is overwritten, or -1.
+
+    Returns
+    -------
+    Entry
+    """
+    lowered = simplify(expand_rows(simplify(kernel), "llvm"))
+    planned = plan(lowered, layouts, aliases)
+    loops = [stage.normalise(one) for one in planned.stages]
+    parallel = [one.tasks > 1 and _cost(one) > PARALLEL_NANOSECONDS for one in loops]
+    meta = np.array(
+        [value for one, flag in zip(loops, parallel, strict=True) for value in stage.meta_values(one, flag)] or [0], np.int64
+    )
+    outputs = []
+    for node, alias in zip(kernel.outputs, aliases, strict=True):
+        target = layouts[alias] if alias >= 0 else None
+        outputs.append(layout_of(node.dtype, node.shape) if target is None else target)
+    return Entry(
+        function=_function(kernel, planned, loops), meta=meta, meta_address=meta.ctypes.data,
+        tensors=tuple(k for k, layout in enumerate(layouts) if layout is not None), outputs=tuple(outputs),
+        aliases=tuple(aliases), scratch=tuple(planned.scratch), scalars=_slots(planned),
+        parallel=any(parallel), single=len(outputs) == 1,
+    )  # fmt: skip
+
+
+def uses(kernel: Kernel) -> set[int]:
+    """Return the positions of the operands that a kernel's outputs depend on."""
+    return {
+        node.arg if isinstance(node.arg, int) else node.arg[0]
+        for node in topological(kernel.outputs)
+        if node.op in (build.INPUT, build.SCALAR)
+    }

@@ -1,0 +1,294 @@
+"""The hot path of every eager call: from exact operand layouts to a kernel, without Python code in between.
+
+A function made here looks its call up by the operands' layouts, the types of scalar operands and the static arguments.
+Where an `Entry` is known it allocates the results, fills the scalars and runs the kernel; otherwise it calls its slow
+path, the *miss*, which computes the result and installs an entry for next time.
+
+Two implementations behave alike: generated machine code (native.py), and its twin (python.py), which takes over where
+the native one does not fit the interpreter. TRUENO_LAUNCHER chooses; `status` tells which it is, and why.
+
+What makes a call known: the exact function; for each operand a Tensor's layout, or that it is a Python float, int or
+bool, or None; for each static argument its value, if it is an int, a float, or a tuple or slice of such, else identity.
+Lists and other mutable things never are part of a known call.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from trueno.config import settings
+from trueno.runtime.entry import Entry
+from trueno.runtime.launcher.records import LaunchRefused, View, extent
+
+if TYPE_CHECKING:
+    from trueno.runtime.launcher.native import NativeLauncher
+    from trueno.runtime.launcher.python import PythonLauncher
+
+__all__ = [
+    "LaunchRefused",
+    "View",
+    "bind",
+    "bind_subclass",
+    "clear",
+    "create",
+    "function",
+    "grad_enabled",
+    "install",
+    "invoke",
+    "is_function",
+    "method",
+    "overlaps",
+    "pool",
+    "prepare",
+    "raw",
+    "set_grad_enabled",
+    "statistics",
+    "status",
+]
+
+_VARIADIC = 1 << 30  # operands of a function all of whose positional arguments are operands
+
+
+def create(kind: str) -> NativeLauncher | PythonLauncher:
+    """Return a new launcher with a memory pool of its own.
+
+    Parameters
+    ----------
+    kind : {"native", "python"}
+
+    Raises
+    ------
+    RuntimeError
+        The native launcher does not fit this interpreter; the message says why.
+    """
+    limit = settings().pool_bytes
+    if kind == "python":
+        from trueno.runtime.launcher.python import PythonLauncher
+
+        return PythonLauncher(limit)
+    from trueno.runtime.launcher import native
+
+    reason = native.unsupported()
+    if reason is None:
+        from trueno.runtime.launcher import selftest
+
+        launcher = native.NativeLauncher(limit, _load, _save)
+        reason = selftest.run(launcher)
+        if reason is None:
+            return launcher
+    raise RuntimeError(reason)
+
+
+def _load(parts: tuple[tuple[str, str], ...]) -> bytes | None:
+    from trueno.runtime import store
+
+    found = store.default_store().load(store.Key(parts, "llvm-launcher"))
+    return None if found is None else found.code
+
+
+def _save(parts: tuple[tuple[str, str], ...], code: bytes, header: dict[str, Any]) -> None:
+    from trueno.runtime import store
+
+    store.default_store().save(store.Key(parts, "llvm-launcher"), code, header)
+
+
+def _choose() -> tuple[NativeLauncher | PythonLauncher, str]:
+    wish = settings().launcher
+    if wish == "python":
+        return create("python"), "TRUENO_LAUNCHER=python"
+    try:
+        return create("native"), "TRUENO_LAUNCHER=native" if wish else "the self-test passed"
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+    if wish == "native":
+        warnings.warn(f"TRUENO_LAUNCHER=native: {reason}; the Python launcher is used", RuntimeWarning, stacklevel=3)
+    return create("python"), reason
+
+
+_launcher, _reason = _choose()
+
+
+def status() -> dict[str, Any]:
+    """Return ``launcher`` ("native" or "python"), ``reason``, and ``compiled``: whether this process compiled it."""
+    return {"launcher": _launcher.kind, "reason": _reason, "compiled": getattr(_launcher, "compiled", False)}
+
+
+def pool() -> Any:
+    """Return the memory pool that belongs to the launcher in use; trueno.runtime.memory is its interface."""
+    return _launcher.pool
+
+
+def bind(tensor_class: type, *subclasses: type) -> None:
+    """Say which class tensors have; results are always of this class.
+
+    Parameters
+    ----------
+    tensor_class : type
+        With the slots ``_storage``, ``_layout``, ``_autograd``, ``_version``; an unset one means "none".
+    *subclasses : type
+        Classes whose instances count as tensors too, when they are operands.
+
+    Raises
+    ------
+    AttributeError, TypeError
+        The class lacks the slots.
+    """
+    _launcher.bind(tensor_class, subclasses)
+
+
+def bind_subclass(cls: type) -> None:
+    """Make instances of a subclass of the tensor class known as operands."""
+    _launcher.bind_subclass(cls)
+
+
+def function(
+    name: str,
+    operands: int,
+    miss: Callable[..., Any],
+    variadic: bool = False,
+    doc: str | None = None,
+    module: str = "trueno",
+) -> Any:
+    """Return a callable ``f(*args, **kwargs)`` that runs known calls and gives all others to `miss`.
+
+    Parameters
+    ----------
+    name : str
+    operands : int
+        How many leading positional arguments are operands; the others, and all keywords, are static.
+    miss : callable
+        ``miss(*args, **kwargs)`` computes the result; its exceptions, and NotImplemented, are passed on.
+    variadic : bool
+        Whether all positional arguments are operands, however many.
+    doc, module : str
+        The callable's ``__doc__`` and ``__module__``.
+
+    Returns
+    -------
+    callable
+        In a class body it binds to instances like a Python function.
+    """
+    return _launcher.function(name, _VARIADIC if variadic else operands, miss, doc, module)
+
+
+def method(function: Any, reflected: bool = False, miss: Callable[..., Any] | None = None) -> Any:
+    """Return a callable for a class that shares the entries of a function.
+
+    Parameters
+    ----------
+    function : callable
+        Made by `function`; without other arguments it is its own method and returned as it is.
+    reflected : bool
+        Swap the two operands: ``__radd__(self, other)`` calls the function with ``(other, self)``.
+    miss : callable, optional
+        Another slow path; it is given the operands after the swap.
+    """
+    return function if miss is None and not reflected else _launcher.variant(function, miss, False, reflected)
+
+
+def raw(function: Any, miss: Callable[..., Any] | None = None) -> Any:
+    """Return the same function without autograd: known calls run whether or not an operand requires a gradient.
+
+    Its slow path, by default the function's own, runs with gradients disabled.
+    """
+    return _launcher.variant(function, miss, True, False)
+
+
+def is_function(value: Any) -> bool:
+    """Tell whether a value is a callable made by `function`, `method` or `raw`."""
+    return _launcher.owns(value)
+
+
+def install(function: Any, key_args: tuple[Any, ...], key_kwargs: dict[str, Any], entry: Entry | View) -> bool:
+    """Make calls like this one known.
+
+    Parameters
+    ----------
+    function : callable
+        Made by `function`, or a variant of it.
+    key_args, key_kwargs : tuple, dict
+        The arguments of the call that was missed.
+    entry : Entry or View
+        What runs it. The layouts of its tensors are those of `key_args`.
+
+    Returns
+    -------
+    bool
+        False where the arguments cannot be part of a known call (a list, an int of more than 64 bits, ...).
+
+    Raises
+    ------
+    ValueError
+        The entry does not fit the arguments.
+    """
+    return _launcher.install(function, key_args, key_kwargs, entry)
+
+
+def prepare(entry: Entry | View, args: tuple[Any, ...]) -> Callable[..., Any]:
+    """Return a callable ``run(*args)`` that runs an entry without a look-up, regardless of autograd.
+
+    It raises LaunchRefused for arguments with other layouts, scalars out of range, and in-place targets that have a
+    version counter or overlap another operand.
+    """
+    return _launcher.prepare(entry, args)
+
+
+class _Prepared:
+    """The prepared form of an entry, kept in its `keep`."""
+
+    __slots__ = ("launch", "launcher")
+
+    def __init__(self, launcher: Any, launch: Callable[..., Any]) -> None:
+        self.launcher, self.launch = launcher, launch
+
+
+def invoke(entry: Entry, args: tuple[Any, ...]) -> Any:
+    """Run an entry on arguments it is known to fit, regardless of autograd; see `prepare`.
+
+    Raises
+    ------
+    LaunchRefused
+        The entry cannot run on these arguments.
+    """
+    for item in entry.keep:
+        if type(item) is _Prepared and item.launcher is _launcher:
+            return item.launch(*args)
+    prepared = _Prepared(_launcher, _launcher.prepare(entry, args))
+    entry.keep.append(prepared)
+    return prepared.launch(*args)
+
+
+def overlaps(a: Any, b: Any) -> bool:
+    """Tell whether the memory ranges of two CPU tensors meet; two tensors on one array do."""
+    first, second = _launcher.pool.pointer(a._storage), _launcher.pool.pointer(b._storage)
+    (low_a, high_a), (low_b, high_b) = extent(a._layout), extent(b._layout)
+    return first + low_a < second + high_b and second + low_b < first + high_a
+
+
+def set_grad_enabled(enabled: bool) -> bool:
+    """Set whether tensors that require a gradient take the slow path, which records; return the previous setting."""
+    return _launcher.set_grad_enabled(enabled)
+
+
+def grad_enabled() -> bool:
+    """Tell whether operations on tensors that require a gradient are recorded."""
+    return _launcher.grad_enabled()
+
+
+def clear() -> None:
+    """Forget all entries; later calls miss once and install them again."""
+    _launcher.clear()
+
+
+def statistics() -> dict[str, dict[str, int]]:
+    """Return ``hits``, ``misses`` and ``entries`` by function name, and their totals under ``"total"``."""
+    result: dict[str, dict[str, int]] = {}
+    for name, *counts in sorted(_launcher.counters()):
+        for key in (name, "total"):
+            row = result.setdefault(key, {"hits": 0, "misses": 0, "entries": 0})
+            for field, count in zip(row, counts, strict=True):
+                row[field] += count
+    result.setdefault("total", {"hits": 0, "misses": 0, "entries": 0})
+    return result

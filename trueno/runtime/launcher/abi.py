@@ -1,0 +1,82 @@
+"""Memory layouts shared by the generated code and the Python code around it; every field is a 64-bit word."""
+
+from __future__ import annotations
+
+from typing import Final
+
+WORD: Final = 8
+
+MAX_WORDS: Final = 128
+"""Most words of a call's key; longer keys take the slow path."""
+
+REFUSED: Final = 1
+"""What the native `run` returns where a known call must take the slow path all the same."""
+
+CLASSES: Final = 328
+"""Number of size classes: 8 for each doubling from 64 bytes to 2**47."""
+
+LARGE: Final = 1 << 21
+"""Blocks of at least this size are mapped pages of their own, on huge pages where the system has them."""
+
+MAX_SUBCLASSES: Final = 32
+
+# First words of the parts of a key. Odd numbers, so that none of them equals the address of an object.
+SCALAR_FLOAT: Final = 1
+SCALAR_INT: Final = 3
+SCALAR_BOOL: Final = 5
+ABSENT: Final = 7
+STATIC_INT: Final = 9
+STATIC_FLOAT: Final = 11
+STATIC_TUPLE: Final = 13
+STATIC_SLICE: Final = 15
+
+# Offsets in CPython's objects; `selftest` checks what they give.
+OB_TYPE: Final = 8
+OB_SIZE: Final = 16
+CAPSULE_POINTER: Final = 16
+CAPSULE_CONTEXT: Final = 32
+CAPSULE_DESTRUCTOR: Final = 40
+SLICE_START: Final = 16
+
+
+def _offsets(*fields: str | tuple[str, int]) -> dict[str, int]:
+    """Offsets in bytes of consecutive fields, each a name or a name and its number of words; "size" is the total."""
+    table, at = {}, 0
+    for entry in fields:
+        name, words = entry if isinstance(entry, tuple) else (entry, 1)
+        table[name] = at
+        at += words * WORD
+    table["size"] = at
+    return table
+
+
+STATE: Final = _offsets(
+    "grad_enabled", "threads",  # threads: address of the cell of runtime/threads.py: thread count, parallel function
+    "tensor_type", "float_type", "int_type", "bool_type", "none", "tuple_type", "slice_type", "capsule_type",
+    "tuple_items",  # offset of a tuple's items
+    "storage", "layout", "autograd", "version",  # offsets of the Tensor's slots
+    "subclass_count", ("subclasses", MAX_SUBCLASSES),
+    "limit", "active", "cached", "peak", "allocations", "reuses",
+    ("free", CLASSES),  # heads of the lists of free blocks; a free block's first word is the next one
+)  # fmt: skip
+
+FUNCTION: Final = _offsets("table", "operands", "hits", "misses")
+"""What callables of one function share. The table is [mask, records...], open addressing, 0 for a free place."""
+
+CALLABLE: Final = _offsets(("head", 2), "vectorcall", "target", "raw", "miss", "owner", "dict")
+"""An object of the type trueno.Function; target is the address of a FUNCTION or, for a bound entry, of a RECORD."""
+
+RECORD: Final = _offsets(
+    "owner", "hash", "key_words", "key", "kernel", "meta", "parallel", "single", "view", "in_place",
+    "arity",  # number of arguments that are read
+    "tensor_count",  # how many of the operands are input buffers of the kernel; targets that are none follow
+    "operand_count", "operands", "output_count", "outputs", "scratch_count", "scratch", "scalar_count", "scalars",
+)  # fmt: skip
+"""One entry. The fields operands, outputs, scratch, scalars and key are addresses of arrays."""
+
+OPERAND: Final = _offsets("position", "layout", "low", "high", "target")
+"""A tensor among the arguments: its memory is [address + low, address + high); target: it is updated in place."""
+
+OUTPUT: Final = _offsets("layout", "nbytes", "alias")
+
+SCALAR: Final = _offsets("operand", "integer", "low", "high", "bits")

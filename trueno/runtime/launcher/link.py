@@ -1,0 +1,143 @@
+"""Compiles the launcher's text, or takes its object code from the store, and links it into the process."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import itertools
+import platform
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import llvmlite
+import llvmlite.binding as llvm
+
+from trueno.runtime.launcher.abi import STATE, WORD
+
+Key = tuple[tuple[str, str], ...]
+Load = Callable[[Key], bytes | None]
+Save = Callable[[Key, bytes, dict[str, Any]], object]
+
+_LEVEL = {"hot": 1, "cold": 0}  # of the code generator; the time it takes grows fourfold from 0 to 1
+_numbers = itertools.count()
+_PARTS = ("abi", "emit", "code_pool", "code_key", "code_run", "code_function", "link")
+
+
+class Linked(NamedTuple):
+    """The launcher's code in this process.
+
+    Attributes
+    ----------
+    addresses : dict of str to int
+        Addresses of the state and of the exported functions.
+    compiled : bool
+        Whether the compiler ran; otherwise the object code came from the store.
+    """
+
+    addresses: dict[str, int]
+    compiled: bool
+
+
+def source_key() -> Key:
+    """Return the named parts that the launcher's object code depends on."""
+    digest = hashlib.sha256()
+    for part in _PARTS:
+        digest.update(Path(__file__).with_name(f"{part}.py").read_bytes())
+    return (
+        ("kind", "launcher"),
+        ("source", digest.hexdigest()),
+        ("python", f"{sys.implementation.cache_tag} {sys.platform}"),
+        ("machine", platform.machine()),
+        ("llvmlite", llvmlite.__version__),
+        ("llvm", ".".join(map(str, llvm.llvm_version_info))),
+    )
+
+
+def exported_names() -> tuple[str, ...]:
+    """Return the names of the export table, in order, without emitting the code."""
+    return (
+        *("state", "empty_cache", "allocate", "pointer", "wrap", "view", "hash_words", "call_key"),
+        *("call", "call_reflected", "call_record", "bind", "traverse", "clear", "dealloc", "selftest_kernel"),
+    )
+
+
+def emit() -> dict[str, str]:
+    """Return the launcher as LLVM text, one module for each tier."""
+    from trueno.runtime.launcher import code_function, code_key, code_pool, code_run
+    from trueno.runtime.launcher.emit import Module
+
+    module = Module(STATE["size"] // WORD)
+    for part in (code_pool, code_key, code_run, code_function):
+        part.emit(module)
+    assert module.exports == exported_names()
+    return {tier: module.text(tier) for tier in Module.TIERS}
+
+
+def _compile(tier: str, text: str) -> bytes:
+    # A generic CPU: the launcher gains nothing from vector instructions, and its objects serve every machine.
+    machine = llvm.Target.from_default_triple().create_target_machine(opt=_LEVEL[tier], jit=True)
+    module = llvm.parse_assembly(text)
+    module.triple = machine.triple
+    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=1))
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_sroa_pass()
+    if tier == "hot":
+        # What a whole pipeline would do besides takes ten times as long and gains nothing measurable here.
+        passes.add_simplify_cfg_pass()
+        passes.add_instruction_combine_pass()
+        passes.add_simplify_cfg_pass()
+    passes.run(module, builder)
+    return machine.emit_object(module)
+
+
+def _pack(objects: list[bytes]) -> bytes:
+    """Join object files into one stored code."""
+    return b"".join(len(code).to_bytes(8, "little") + code for code in objects)
+
+
+def _unpack(code: bytes) -> list[bytes]:
+    objects = []
+    while code:
+        end = 8 + int.from_bytes(code[:8], "little")
+        objects.append(code[8:end])
+        code = code[end:]
+    return objects
+
+
+def link(load: Load | None = None, save: Save | None = None) -> Linked:
+    """Link a new instance of the launcher's code, with a state of its own.
+
+    Parameters
+    ----------
+    load : callable, optional
+        ``load(key)`` returns the stored object code for the named key parts, or None.
+    save : callable, optional
+        ``save(key, code, header)`` stores it.
+    """
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    key = source_key()
+    code = load(key) if load is not None else None
+    compiled = code is None
+    if code is None:
+        started = time.perf_counter()
+        code = _pack([_compile(tier, text) for tier, text in emit().items()])
+        if save is not None:
+            header = {"name": "launcher", "backend": "llvm", "compile_seconds": time.perf_counter() - started}
+            save(key, code, header)
+    machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
+    jit = llvm.create_lljit_compiler(machine)
+    builder = llvm.JITLibraryBuilder().add_current_process().export_symbol("exports")
+    for part in _unpack(code):
+        builder.add_object_img(part)
+    name = f"trueno.launcher.{next(_numbers)}"
+    library = builder.link(jit, name)
+    # Destructors of storages run until the very end of the process: the code must never be unmapped.
+    for owner in (jit, library, machine):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(owner))
+    names = exported_names()
+    table = (ctypes.c_int64 * len(names)).from_address(library["exports"])
+    return Linked(dict(zip(names, table, strict=True)), compiled)

@@ -1,0 +1,272 @@
+"""The launcher in Python: the native launcher's twin, for interpreters that it does not fit and for debugging."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import struct
+import types
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from trueno.runtime import threads
+from trueno.runtime.entry import Entry, ScalarSlot
+from trueno.runtime.launcher.python_pool import PythonPool, Storage
+from trueno.runtime.launcher.records import (
+    MAX_ENTRIES,
+    Description,
+    LaunchRefused,
+    View,
+    describe,
+    fork_safe_lock,
+    may_be_key,
+    python_key,
+)
+
+_ARGUMENTS = (ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+# CFUNCTYPE lets go of the GIL during the call, PYFUNCTYPE keeps it: cheaper for small kernels.
+_kernel_type = functools.cache(
+    lambda parallel: (ctypes.CFUNCTYPE if parallel else ctypes.PYFUNCTYPE)(None, *_ARGUMENTS)
+)
+
+
+class _Refused(Exception):
+    """A known call has to take the slow path all the same."""
+
+
+class _Record:
+    """An entry with what a call of it needs. `keep` holds what the key names by identity."""
+
+    __slots__ = ("buffers", "call", "description", "entry", "in_place", "keep", "positions")
+
+    def __init__(self, entry: Entry | View, description: Description, keep: Any = None) -> None:
+        self.entry, self.description, self.keep = entry, description, keep
+        self.positions = [operand.position for operand in description.operands]
+        self.in_place = any(operand.target for operand in description.operands)
+        self.call: Any = None
+        if not isinstance(entry, View):
+            self.call = _kernel_type(entry.parallel)(entry.function)
+            self.buffers = ctypes.c_void_p * (len(entry.tensors) + len(entry.outputs) + len(entry.scratch))
+
+
+class _Shared:
+    """What the callables of one function share."""
+
+    __slots__ = ("__weakref__", "hits", "misses", "name", "operands", "records")
+
+    def __init__(self, name: str, operands: int) -> None:
+        self.name, self.operands = name, operands
+        self.hits = self.misses = 0
+        self.records: dict[tuple[Any, ...], _Record] = {}
+
+
+class PythonFunction:
+    """A callable that runs a known entry, or its slow path. In a class it binds like a Python function."""
+
+    def __init__(
+        self,
+        launcher: PythonLauncher,
+        shared: _Shared,
+        miss: Callable[..., Any],
+        raw: bool = False,
+        reflected: bool = False,
+    ) -> None:
+        self._launcher, self._shared, self._miss, self._raw, self._reflected = launcher, shared, miss, raw, reflected
+
+    def __repr__(self) -> str:
+        return f"<function trueno.{self._shared.name}>"
+
+    def __reduce__(self) -> str:
+        return self._shared.name
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self if instance is None else types.MethodType(self, instance)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._reflected and len(args) == 2 and not kwargs:
+            args = (args[1], args[0])
+        launcher, shared = self._launcher, self._shared
+        key, tracked = python_key(shared.operands, args, kwargs, launcher.classes)
+        record = shared.records.get(key) if key is not None else None
+        if record is not None and not (tracked and launcher.gradients and not self._raw):
+            try:
+                result = launcher.run(record, args)
+            except _Refused:
+                pass
+            else:
+                shared.hits += 1
+                return result
+        shared.misses += 1
+        if not self._raw:
+            return self._miss(*args, **kwargs)
+        previous = launcher.set_grad_enabled(False)
+        try:
+            return self._miss(*args, **kwargs)
+        finally:
+            launcher.set_grad_enabled(previous)
+
+
+class PythonLauncher:
+    """See trueno.runtime.launcher for the meaning of the methods."""
+
+    kind = "python"
+
+    def __init__(self, pool_limit: int) -> None:
+        self.pool = PythonPool(pool_limit)
+        self.classes: set[type] = set()
+        self.gradients = True
+        self._tensor_class: type[Any] = object
+        self._functions: weakref.WeakSet[_Shared] = weakref.WeakSet()
+        self._entries = 0
+        self._lock = fork_safe_lock()
+
+    def bind(self, tensor_class: type, subclasses: Iterable[type] = ()) -> None:
+        self._tensor_class = tensor_class
+        self.classes = {tensor_class, *subclasses}
+        self.clear()
+
+    def bind_subclass(self, cls: type) -> None:
+        self.classes.add(cls)
+
+    def function(
+        self, name: str, operands: int, miss: Callable[..., Any], doc: str | None, module: str
+    ) -> PythonFunction:
+        shared = _Shared(name, operands)
+        self._functions.add(shared)
+        return self._named(PythonFunction(self, shared, miss), name, doc, module)
+
+    def variant(
+        self, function: PythonFunction, miss: Callable[..., Any] | None, raw: bool, reflected: bool
+    ) -> PythonFunction:
+        made = PythonFunction(self, function._shared, miss or function._miss, raw, reflected)
+        return self._named(made, function._shared.name, function.__doc__, function.__module__)
+
+    @staticmethod
+    def _named(function: PythonFunction, name: str, doc: str | None, module: str) -> PythonFunction:
+        function.__dict__.update(__name__=name, __qualname__=name, __doc__=doc, __module__=module)
+        return function
+
+    def owns(self, function: Any) -> bool:
+        return type(function) is PythonFunction and function._launcher is self
+
+    def install(
+        self, function: PythonFunction, args: tuple[Any, ...], kwargs: dict[str, Any], entry: Entry | View
+    ) -> bool:
+        shared = function._shared
+        key, _ = python_key(shared.operands, args, kwargs, self.classes)
+        if key is None or not may_be_key(shared.operands, args, kwargs):
+            return False
+        layouts = [getattr(arg, "_layout", None) for arg in args[: shared.operands]]
+        record = _Record(entry, describe(entry, args), (layouts, args[shared.operands :], kwargs))
+        with self._lock:
+            if self._entries >= MAX_ENTRIES:
+                self.clear()
+            self._entries += key not in shared.records
+            shared.records[key] = record
+        return True
+
+    def prepare(self, entry: Entry | View, args: tuple[Any, ...]) -> Callable[..., Any]:
+        record = _Record(entry, describe(entry, args))
+
+        def launch(*given: Any) -> Any:
+            operands, arity = record.description
+            fits = len(given) >= arity and all(
+                type(given[o.position]) in self.classes and given[o.position]._layout is o.layout for o in operands
+            )
+            if not fits:
+                raise LaunchRefused("the arguments are not those that the entry was made for")
+            try:
+                return self.run(record, given)
+            except _Refused as reason:
+                raise LaunchRefused(str(reason)) from None
+
+        return launch
+
+    def run(self, record: _Record, args: tuple[Any, ...]) -> Any:
+        entry = record.entry
+        if isinstance(entry, View):
+            return self._run_view(entry, args)
+        storages = [_storage_of(args[position]) for position in record.positions]
+        if record.in_place:
+            _check_targets(record.description, args, storages)
+        scalars = b"".join([_scalar_bytes(slot, args) for slot in entry.scalars])
+        results = [
+            self._new(self.pool.allocate(layout.nbytes), layout) if alias < 0 else args[alias]
+            for layout, alias in zip(entry.outputs, entry.aliases)
+        ]
+        del storages[len(entry.tensors) :]
+        storages += [result._storage for result in results]
+        storages += [self.pool.allocate(size) for size in entry.scratch]
+        buffers = record.buffers(*[storage.address for storage in storages])
+        if entry.parallel:
+            count, parallel = threads.get_num_threads(), threads.parallel_address()
+            record.call(buffers, entry.meta_address, scalars, count, parallel)
+        else:
+            record.call(buffers, entry.meta_address, scalars, 1, 0)
+        return results[0] if entry.single else tuple(results)
+
+    def _run_view(self, entry: View, args: tuple[Any, ...]) -> Any:
+        source = args[entry.operand]
+        result = self._new(self.pool.view(_storage_of(source), entry.byte_offset), entry.layout)
+        if hasattr(source, "_version"):
+            result._version = source._version
+        return result
+
+    def _new(self, storage: Storage, layout: Any) -> Any:
+        tensor = object.__new__(self._tensor_class)
+        tensor._storage, tensor._layout = storage, layout
+        return tensor
+
+    def set_grad_enabled(self, enabled: bool) -> bool:
+        previous, self.gradients = self.gradients, bool(enabled)
+        return previous
+
+    def grad_enabled(self) -> bool:
+        return self.gradients
+
+    def clear(self) -> None:
+        with self._lock:
+            for shared in list(self._functions):
+                shared.records = {}
+            self._entries = 0
+
+    def counters(self) -> list[tuple[str, int, int, int]]:
+        return [(shared.name, shared.hits, shared.misses, len(shared.records)) for shared in list(self._functions)]
+
+
+def _storage_of(tensor: Any) -> Storage:
+    storage = getattr(tensor, "_storage", None)
+    if type(storage) is not Storage:
+        raise _Refused("an operand has no storage in CPU memory")
+    return storage
+
+
+def _check_targets(description: Description, args: tuple[Any, ...], storages: list[Storage]) -> None:
+    """Refuse a target that has a version counter, or shares memory with another operand that is not the same array."""
+    for target, storage in zip(description.operands, storages, strict=True):
+        if not target.target:
+            continue
+        if hasattr(args[target.position], "_version"):
+            raise _Refused("the target of an in-place operation has a version counter")
+        for other, others in zip(description.operands, storages, strict=True):
+            meet = storage.address + target.low < others.address + other.high
+            meet = meet and others.address + other.low < storage.address + target.high
+            same = storage.address == others.address and target.layout is other.layout and not other.target
+            if meet and other is not target and not same:
+                raise _Refused("the target of an in-place operation overlaps another operand")
+
+
+def _scalar_bytes(slot: ScalarSlot, args: tuple[Any, ...]) -> bytes:
+    if slot.operand < 0:
+        return struct.pack("=q", slot.bits)
+    value = args[slot.operand]
+    kind = type(value)
+    if slot.kind == "f" and kind in (float, int, bool):
+        try:
+            return struct.pack("=d", float(value))
+        except OverflowError:
+            raise _Refused("an int is too large for a float") from None
+    if slot.kind == "i" and kind in (int, bool) and slot.low <= value <= slot.high:
+        return struct.pack("=q", value)
+    raise _Refused(f"argument {slot.operand} does not fit the kernel's scalar")

@@ -1,0 +1,114 @@
+"""Checks, at each start, that the native launcher fits the interpreter it runs in."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from typing import Any
+
+import numpy as np
+
+from trueno.runtime.entry import Entry, ScalarSlot
+from trueno.runtime.launcher.native import NativeLauncher
+from trueno.runtime.layout import layout_of
+
+_WORDS = 4
+_ROUNDS = 16
+
+
+class _Tensor:
+    __slots__ = ("__weakref__", "_autograd", "_layout", "_storage", "_version")
+
+    _storage: Any
+    _layout: Any
+    _autograd: Any
+
+
+class _Subclass(_Tensor):
+    __slots__ = ()
+
+
+class _Expected(Exception):
+    pass
+
+
+def _miss(*args: Any, **kwargs: Any) -> Any:
+    raise _Expected
+
+
+def run(launcher: NativeLauncher) -> str | None:
+    """Return what failed, or None. The launcher is to be bound to its Tensor class afterwards."""
+    launcher.bind(_Tensor, (_Subclass,))
+    layout = layout_of(np.dtype(np.int64), (_WORDS,))
+    meta = (ctypes.c_int64 * 1)(_WORDS)
+    slot = ScalarSlot(1, "i", -100, 100)
+    entry = Entry(launcher.selftest_kernel, meta, ctypes.addressof(meta), (0,), (layout,), (-1,), (), (slot,), False)
+    add = launcher.function("selftest", 2, _miss, None, __name__)
+    x = _make(launcher, _Tensor, layout, [1, 2, 3, 4])
+    try:
+        return _check(launcher, add, entry, x)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    finally:
+        launcher.clear()
+        launcher.pool.reset_statistics()
+
+
+def _make(launcher: NativeLauncher, cls: type, layout: Any, values: list[int]) -> Any:
+    tensor: Any = object.__new__(cls)
+    tensor._storage, tensor._layout = launcher.pool.allocate(layout.nbytes), layout
+    address = launcher.pool.pointer(tensor._storage)
+    ctypes.memmove(address, (ctypes.c_int64 * len(values))(*values), layout.nbytes)
+    return tensor
+
+
+def _values(launcher: NativeLauncher, tensor: Any) -> list[int]:
+    address = launcher.pool.pointer(tensor._storage)
+    return list((ctypes.c_int64 * _WORDS).from_address(address))
+
+
+def _raises(call: Any, *args: Any, **kwargs: Any) -> bool:
+    try:
+        call(*args, **kwargs)
+    except _Expected:
+        return True
+    return False
+
+
+def _check(launcher: NativeLauncher, add: Any, entry: Entry, x: Any) -> str | None:
+    layout = entry.outputs[0]
+    statics = {"axis": (0, 1.5, slice(None, 2)), "keepdims": True}
+    subject = _make(launcher, _Subclass, layout, [10, 20, 30, 40])
+    bound = type("Bound", (), {"add": add})
+    before = [sys.getrefcount(obj) for obj in (x, layout, None, subject, add)]
+    if not _raises(add, x, 5):
+        return "a call that is not known does not reach the slow path, or an exception is lost"
+    if not launcher.install(add, (x, 5), statics, entry) or not launcher.install(add, (x, 5), {}, entry):
+        return "an entry cannot be installed"
+    for _ in range(_ROUNDS):
+        if _values(launcher, add(x, 5)) != [6, 7, 8, 9] or _values(launcher, add(subject, 1)) != [11, 21, 31, 41]:
+            return "a call gives wrong values"
+        if type(add(subject, -1)) is not _Tensor:
+            return "a result has the wrong type"
+    if _values(launcher, add(x, 7, axis=(0, 1.5, slice(None, 2)), keepdims=True)) != [8, 9, 10, 11]:
+        return "static arguments are not recognised"
+    others = ({"axis": (0, 1.5, slice(None, 3)), "keepdims": True}, {"axis": (0, 1.5), "keepdims": True}, {"axis": 1})
+    if not all(_raises(add, x, 5, **other) for other in others):
+        return "static arguments are confused"
+    if not (_raises(add, x, 101) and _raises(add, x, 1 << 70) and _raises(add, x, 1.0) and _raises(add, x, x)):
+        return "an operand that does not fit is taken"
+    if _raises(bound().add, 5) is not True or add.__get__(x)(5)._layout is not layout:
+        return "binding to an instance fails"
+    x._autograd = None
+    if not _raises(add, x, 5):
+        return "a tensor with gradient is taken"
+    del x._autograd
+    launcher.clear()
+    if not _raises(add, x, 5):
+        return "entries cannot be dropped"
+    after = [sys.getrefcount(obj) for obj in (x, layout, None, subject, add)]
+    if any(abs(a - b) > 1 + (obj is None) * 100 for a, b, obj in zip(after, before, (x, layout, None, subject, add))):
+        return f"references are lost or kept: {before} became {after}"
+    if launcher.pool.view(x._storage, 8) is None or launcher.pool.pointer(launcher.pool.wrap(4096, x)) != 4096:
+        return "storages fail"
+    return None

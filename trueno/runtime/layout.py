@@ -1,0 +1,77 @@
+"""Interned array layouts: what a kernel must know of an operand besides its address."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Layout:
+    """Shape, strides, dtype and device of an array. Equal layouts are one object; make them with `layout_of`.
+
+    Attributes
+    ----------
+    dtype : numpy.dtype
+    shape, strides : tuple of int
+        Strides are in elements, not bytes.
+    device : str
+        ``"cpu"`` or ``"opencl:N"``.
+    size, nbytes : int
+        Number of elements, and of bytes they take when dense.
+    contiguous : bool
+        Whether the elements lie in C order without gaps.
+    """
+
+    __slots__ = ("contiguous", "device", "dtype", "nbytes", "shape", "size", "strides")
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    device: str
+    size: int
+    nbytes: int
+    contiguous: bool
+
+    def __repr__(self) -> str:
+        return f"Layout({self.dtype}, shape={self.shape}, strides={self.strides}, device={self.device!r})"
+
+
+_interned: dict[tuple, Layout] = {}
+
+
+def contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the element strides of a dense C-order array of this shape."""
+    strides, step = [], 1
+    for extent in reversed(shape):
+        strides.append(step)
+        step *= max(extent, 1)
+    return tuple(reversed(strides))
+
+
+def layout_of(
+    dtype: np.dtype, shape: tuple[int, ...], strides: tuple[int, ...] | None = None, device: str = "cpu"
+) -> Layout:
+    """Return the one Layout with these properties; without strides, the dense C-order one."""
+    key = (dtype, shape, strides, device)
+    found = _interned.get(key)
+    if found is not None:
+        return found
+    dense = contiguous_strides(shape)
+    size = 1
+    for extent in shape:
+        size *= extent
+    actual = dense if strides is None else strides
+    contiguous = size == 0 or all(
+        extent == 1 or stride == expected for extent, stride, expected in zip(shape, actual, dense, strict=True)
+    )
+    canonical = (dtype, shape, actual, device)
+    layout = _interned.get(canonical)
+    if layout is None:
+        layout = Layout()
+        layout.dtype, layout.shape, layout.strides, layout.device = dtype, shape, actual, device
+        layout.size, layout.nbytes, layout.contiguous = size, size * dtype.itemsize, contiguous
+        _interned[canonical] = layout
+    _interned[key] = layout
+    return layout

@@ -1,0 +1,408 @@
+"""Eager operations: what happens when the launcher does not know a call yet."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trueno import dtypes as dt
+from trueno.ir import build
+from trueno.ir.grad import gradients
+from trueno.ir.node import Kernel, Node, recording, substitute, topological
+from trueno.runtime import cpu, launcher
+from trueno.runtime.layout import Layout
+
+if TYPE_CHECKING:
+    from trueno.tensor import Tensor
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
+def caller() -> tuple[str, int]:
+    """Return file and line of the nearest Python frame outside Trueno."""
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return frame.f_code.co_filename, frame.f_lineno
+
+
+@dataclass(slots=True)
+class Bound:
+    """A recorded kernel and what runs it for exact layouts."""
+
+    kernel: Kernel
+    entry: Any
+    device: str
+
+
+@dataclass(slots=True)
+class BackwardPlan:
+    """How the gradients of one forward signature are computed.
+
+    Attributes
+    ----------
+    operation : Operation
+        The backward kernel.
+    picks : list of tuple
+        Its operands: ("in", operand), ("out", output) or ("grad", output).
+    targets : list of int
+        The forward operands that its results are the gradients of.
+    """
+
+    operation: Operation
+    picks: list[tuple[str, int]]
+    targets: list[int]
+
+
+class Operation:
+    """A function that can be recorded, run eagerly on any device, and differentiated.
+
+    Parameters
+    ----------
+    name : str
+    record : callable
+        ``record(*operands, **static)`` on nodes returns a node or a tuple of them.
+    operands : int
+        How many leading positional arguments are arrays or runtime scalars; -1: all.
+    inplace : tuple of int
+        For output i, the operand that it overwrites.
+    guard : callable, optional
+        ``guard(*args, **static)`` checks values that only the data tell, and returns whether it had to look.
+    """
+
+    def __init__(
+        self, name: str, record: Callable[..., Any], operands: int = -1, inplace: tuple[int, ...] = (),
+        guard: Callable[..., bool] | None = None, doc: str | None = None, names: tuple[str, ...] = (),
+    ) -> None:  # fmt: skip
+        self.name, self.record, self.operands, self.inplace, self.guard = name, record, operands, inplace, guard
+        self.names = names
+        self.bound: dict[tuple, Bound] = {}
+        self.backward_plans: dict[tuple, BackwardPlan | None] = {}
+        self.call = launcher.function(name, max(operands, 0), self.miss, variadic=operands < 0, doc=doc)
+
+    def __repr__(self) -> str:
+        return f"<operation {self.name}>"
+
+    # --- the slow path ----------------------------------------------------------------------------------------------------
+
+    def miss(self, *args: Any, **kwargs: Any) -> Any:
+        """Record, compile where needed, run, and install the call for next time."""
+        if any(isinstance(one, Node) for one in args) or any(isinstance(one, Node) for one in kwargs.values()):
+            return self.record(*args, **_spelled(kwargs))
+        split = len(args) if self.operands < 0 else min(self.operands, len(args))
+        operands = _as_operands(args[:split], self.name)
+        if operands is NotImplemented:
+            return NotImplemented
+        static = _hashable(args[split:])
+        named = {key: _hashable(value) for key, value in _spelled(kwargs).items()}
+        looked = self.guard is not None and self.guard(*operands, *static, **named)
+        if launcher.grad_enabled() and any(_requires_grad(one) for one in operands):
+            return self.differentiable(operands, static, named)
+        bound = self.bind(operands, static, named)
+        result = self.run(bound, operands)
+        if bound.device == "cpu" and not looked:
+            launcher.install(self.call, args, kwargs, bound.entry)
+        return result
+
+    def bind(self, operands: Sequence[Any], static: tuple, named: dict[str, Any]) -> Bound:
+        """Return the bound kernel of a signature."""
+        signature = (tuple(map(_key, operands)), _frozen(static), tuple((k, _frozen(named[k])) for k in sorted(named)))
+        found = self.bound.get(signature)
+        if found is None:
+            found = self.bound[signature] = self._bind(operands, static, named)
+        return found
+
+    def trace(self, operands: Sequence[Any], static: tuple, named: dict[str, Any]) -> Kernel:
+        """Record the operation for operands like these."""
+        leaves: list[Any] = []
+        for position, one in enumerate(operands):
+            if one is None:
+                leaves.append(None)
+            elif type(one) in (bool, int, float):
+                leaves.append(build.scalar(position, type(one)))
+            else:
+                leaves.append(build.array(position, one.dtype, one.shape))
+        with recording():
+            result = self.record(*leaves, *static, **named)
+            outputs = tuple(result) if isinstance(result, (tuple, list)) else (result,)
+            outputs = tuple(_settled(one, self.name) for one in outputs)
+        where = "{}:{}".format(*caller())
+        return Kernel(self.name, tuple(leaf for leaf in leaves if leaf is not None), outputs, where)
+
+    def _bind(self, operands: Sequence[Any], static: tuple, named: dict[str, Any]) -> Bound:
+        kernel = self.trace(operands, static, named)
+        layouts: list[Layout | None] = [_layout(one) for one in operands]
+        device = common_device(self.name, layouts)
+        aliases = [self.inplace[k] if k < len(self.inplace) else -1 for k in range(len(kernel.outputs))]
+        for k, alias in enumerate(aliases):
+            if alias >= 0:
+                self._check_target(kernel.outputs[k], operands[alias])
+        if device == "cpu":
+            return Bound(kernel, cpu.bind(kernel, layouts, aliases), device)
+        from trueno.runtime import opencl_device  # noqa: PLC0415 - pyopencl is imported only where it is used
+
+        return Bound(kernel, opencl_device.bind(kernel, layouts, aliases, device), device)
+
+    def _check_target(self, node: Node, target: Any) -> None:
+        if node.shape != target.shape:
+            raise ValueError(
+                f"{self.name}: non-broadcastable output: the target has shape {target.shape}, the result {node.shape}"
+            )
+        if node.dtype != target.dtype:
+            raise TypeError(f"{self.name}: cannot write a result of dtype {node.dtype} into an array of {target.dtype}")
+
+    def run(self, bound: Bound, operands: Sequence[Any]) -> Any:
+        """Run a bound kernel, taking care of in-place targets."""
+        changed = [operands[alias] for alias in self.inplace]
+        if not changed:
+            return self._launch(bound, operands)
+        where = caller()
+        plain = [_without_history(one) if _is_tensor(one) else one for one in operands]
+        if bound.device == "cpu":
+            for k, one in enumerate(plain):
+                if _is_tensor(one) and k not in self.inplace and any(_partly_overlaps(one, t) for t in changed):
+                    plain[k] = one.clone()
+        self._launch(bound, plain)
+        for target in changed:
+            bump_version(target, where)
+        return changed[0] if len(changed) == len(bound.kernel.outputs) == 1 else tuple(changed)
+
+    def _launch(self, bound: Bound, operands: Sequence[Any]) -> Any:
+        if bound.device == "cpu":
+            return launcher.invoke(bound.entry, tuple(operands))
+        return bound.entry(operands)
+
+    # --- differentiation --------------------------------------------------------------------------------------------------
+
+    def differentiable(self, operands: Sequence[Any], static: tuple, named: dict[str, Any]) -> Any:
+        """Run forward and put a node on the tape."""
+        from trueno.autograd import record_node  # noqa: PLC0415 - autograd is built on operations
+
+        bound = self.bind(operands, static, named)
+        needs = tuple(_requires_grad(one) for one in operands)
+        if self.inplace:
+            for alias in self.inplace:
+                _check_inplace_leaf(operands[alias], self.name)
+        key = (id(bound), needs)
+        if key not in self.backward_plans:
+            self.backward_plans[key] = self._plan_backward(bound.kernel, needs)
+        plan = self.backward_plans[key]
+        saved_inputs = operands if not self.inplace or plan is None else _kept(operands, plan, self.inplace)
+        history = [getattr(one, "_autograd", None) if need else None for one, need in zip(operands, needs, strict=True)]
+        result = self.run(bound, operands)
+        if plan is not None:
+            outputs = result if isinstance(result, tuple) else (result,)
+            record_node(self.name, plan, saved_inputs, history, outputs)
+        return result
+
+    def _plan_backward(self, kernel: Kernel, needs: tuple[bool, ...]) -> BackwardPlan | None:
+        count, results = len(needs), len(kernel.outputs)
+        leaves = {leaf.arg: leaf for leaf in kernel.inputs if leaf.op is build.INPUT}
+        wrt = [position for position, need in enumerate(needs) if need]
+        incoming = [
+            build.array(count + k, node.dtype, node.shape) if dt.is_floating(node.dtype) else None
+            for k, node in enumerate(kernel.outputs)
+        ]
+        with recording():
+            found = gradients(kernel.outputs, incoming, [leaves[position] for position in wrt])
+            targets = [position for position, g in zip(wrt, found, strict=True) if g is not None]
+            if not targets:
+                return None
+            stored = {
+                id(node): build.array(count + results + k, node.dtype, node.shape)
+                for k, node in enumerate(kernel.outputs) if node.src and k >= len(self.inplace)
+            }  # fmt: skip
+            outputs = substitute(tuple(g for g in found if g is not None), stored)
+            outputs, picks, inputs = _renumbered(outputs, count, results)
+        backward = Kernel(f"{kernel.name}_backward", inputs, outputs, kernel.origin)
+        return BackwardPlan(from_kernel(backward), picks, targets)
+
+
+def _renumbered(outputs: tuple[Node, ...], count: int, results: int) -> tuple[tuple[Node, ...], list, tuple[Node, ...]]:
+    """Number the leaves that occur from 0 and say where each operand comes from."""
+    order: dict[int, int] = {}
+    picks: list[tuple[str, int]] = []
+    places: dict[int, Node] = {}
+    inputs: list[Node] = []
+    for node in topological(outputs):
+        if node.op not in (build.INPUT, build.SCALAR):
+            continue
+        weak = isinstance(node.arg, tuple)
+        old = node.arg[0] if weak else node.arg
+        if old not in order:
+            order[old] = len(picks)
+            kind, index = ("in", old) if old < count else ("grad", old - count)
+            picks.append((kind, index) if index < results or kind == "in" else ("out", index - results))
+        arg = (order[old], node.arg[1]) if weak else order[old]
+        places[id(node)] = leaf = Node(node.op, (), node.dtype, node.shape, arg)
+        inputs.append(leaf)
+    return substitute(outputs, places), picks, tuple(inputs)
+
+
+def from_kernel(kernel: Kernel) -> Operation:
+    """Return an operation that runs a recorded kernel on operands of the same shapes."""
+
+    def record(*operands: Any) -> tuple[Node, ...]:
+        places = {}
+        for leaf in kernel.inputs:
+            given = operands[leaf.arg[0] if isinstance(leaf.arg, tuple) else leaf.arg]
+            places[id(leaf)] = build.as_node(given, leaf.dtype)
+        return substitute(kernel.outputs, places)
+
+    return Operation(kernel.name, record)
+
+
+# --- operands -------------------------------------------------------------------------------------------------------------
+
+
+def _is_tensor(value: Any) -> bool:
+    return hasattr(value, "_layout")
+
+
+def _requires_grad(value: Any) -> bool:
+    return _is_tensor(value) and hasattr(value, "_autograd") and dt.is_floating(value._layout.dtype)
+
+
+def _layout(value: Any) -> Layout | None:
+    return value._layout if _is_tensor(value) else None
+
+
+def _key(value: Any) -> Any:
+    return value._layout if _is_tensor(value) else type(value)
+
+
+def _as_operands(args: Sequence[Any], name: str) -> Any:
+    """Return arrays as tensors, Python numbers as they are; NotImplemented for what is neither."""
+    from trueno.tensor import from_numpy, tensor  # noqa: PLC0415 - tensors are built on operations
+
+    result: list[Any] = []
+    for one in args:
+        if _is_tensor(one) or type(one) in (bool, int, float) or one is None:
+            result.append(one)
+        elif isinstance(one, (np.ndarray, np.generic)):
+            result.append(from_numpy(np.asarray(one)))
+        elif isinstance(one, (int, float)):
+            result.append(int(one) if isinstance(one, int) else float(one))
+        elif isinstance(one, (list, tuple)):
+            result.append(tensor(one))
+        else:
+            return NotImplemented
+    return result
+
+
+_SPELLING = {"dim": "axis", "keepdim": "keepdims"}
+
+
+def _spelled(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return keyword arguments with PyTorch's spellings replaced by NumPy's."""
+    if not kwargs:
+        return kwargs
+    return {_SPELLING.get(key, key): value for key, value in kwargs.items()}
+
+
+def _hashable(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return tuple(_hashable(one) for one in value)
+    return int(value) if isinstance(value, np.integer) else value
+
+
+def _frozen(value: Any) -> Any:
+    """Return static arguments as a key: slices are hashable only from Python 3.12 on, and 1 is not True."""
+    if isinstance(value, tuple):
+        return tuple(_frozen(one) for one in value)
+    if isinstance(value, slice):
+        return slice, _frozen(value.start), _frozen(value.stop), _frozen(value.step)
+    return (type(value), value) if isinstance(value, (bool, int, float)) else value
+
+
+def _settled(value: Any, name: str) -> Node:
+    """Return a recorded result as a node of a definite dtype."""
+    if not isinstance(value, Node):
+        given = build.given_type(value)
+        dtype = {bool: dt.bool_, int: dt.int64, float: dt.float64}[given] if isinstance(given, type) else given
+        return build.const(value, dtype)
+    return build.cast(value, dtype=value.dtype) if build.node_is_weak(value) else value
+
+
+def common_device(name: str, layouts: Sequence[Layout | None]) -> str:
+    """Return the one device of the operands.
+
+    Raises
+    ------
+    RuntimeError
+        When they are on several devices.
+    """
+    devices = {layout.device for layout in layouts if layout is not None}
+    if len(devices) > 1:
+        raise RuntimeError(
+            f"{name}: operands are on different devices, {' and '.join(sorted(devices))}; move one with .to(device)"
+        )
+    if devices:
+        return devices.pop()
+    from trueno.runtime.device import current_device  # noqa: PLC0415
+
+    return current_device()
+
+
+# --- versions -------------------------------------------------------------------------------------------------------------
+
+
+class Version:
+    """Counts the changes of one memory; views of it share the counter."""
+
+    __slots__ = ("count", "where")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.where: tuple[str, int] | None = None
+
+
+def version_of(tensor: Tensor) -> Version:
+    """Return the tensor's version counter, made on first use."""
+    try:
+        return tensor._version
+    except AttributeError:
+        tensor._version = version = Version()
+        return version
+
+
+def bump_version(tensor: Tensor, where: tuple[str, int]) -> None:
+    """Note that the tensor's memory has changed."""
+    version = getattr(tensor, "_version", None)
+    if version is not None:
+        version.count += 1
+        version.where = where
+
+
+def _without_history(tensor: Any) -> Any:
+    return tensor._alias()
+
+
+def _partly_overlaps(one: Any, target: Any) -> bool:
+    if one._layout.device != target._layout.device:
+        return False
+    from trueno.runtime import memory  # noqa: PLC0415
+
+    same = one._layout is target._layout and memory.pointer(one._storage) == memory.pointer(target._storage)
+    return not same and launcher.overlaps(one, target)
+
+
+def _check_inplace_leaf(target: Any, name: str) -> None:
+    if _requires_grad(target) and target._autograd.node is None:
+        raise RuntimeError(
+            f"{name}: a leaf tensor of shape {target.shape} that requires a gradient is changed in place; "
+            "do it under no_grad(), or compute a new tensor"
+        )
+
+
+def _kept(operands: Sequence[Any], plan: BackwardPlan, inplace: tuple[int, ...]) -> list[Any]:
+    """Return the operands with copies of those that are about to be overwritten and are needed for backward."""
+    needed = {index for kind, index in plan.picks if kind == "in"}
+    return [one.detach().clone() if k in inplace and k in needed else one for k, one in enumerate(operands)]

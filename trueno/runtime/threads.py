@@ -1,0 +1,158 @@
+"""How many threads kernels run on, and the OpenMP runtime that runs them.
+
+Kernels are given the address of a function with the meaning of GOMP_parallel. Neither the thread count nor that address
+is compiled into anything: both stand in a cell of two words that the launcher reads at each launch.
+
+A child made by fork has none of its parent's threads, and OpenMP runtimes wait for them forever: there every kernel
+runs on one thread. Children that are spawned start afresh.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from trueno.config import settings
+
+# [thread count, address of the parallel function or 0 while none was asked for]
+_cell = (ctypes.c_int64 * 2)()
+_found: dict[str, Any] = {"library": None, "reason": "no large kernel has run yet", "handle": None}
+_forked = False
+
+
+def cell_address() -> int:
+    """Return the address of two int64: the thread count and the address of the parallel function."""
+    return ctypes.addressof(_cell)
+
+
+def default_num_threads() -> int:
+    """Return TRUENO_NUM_THREADS, else OMP_NUM_THREADS, else the number of CPUs this process may use."""
+    chosen = settings().num_threads
+    if chosen is not None:
+        return chosen
+    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if first.isdecimal() and int(first) > 0:
+        return int(first)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def get_num_threads() -> int:
+    """Return the number of threads that large kernels are split over."""
+    return _cell[0]
+
+
+def set_num_threads(n: int) -> None:
+    """Set the number of threads that large kernels are split over; it holds from the next launch on.
+
+    Parameters
+    ----------
+    n : int
+        At least 1. In a child made by fork it stays 1: its OpenMP runtime has lost its threads.
+
+    Raises
+    ------
+    TypeError
+        If `n` is not an int.
+    ValueError
+        If `n` is less than 1.
+    """
+    if isinstance(n, bool) or not isinstance(n, int):
+        raise TypeError(f"set_num_threads: expected an int, got {type(n).__name__}")
+    if n < 1:
+        raise ValueError(f"set_num_threads: expected at least 1 thread, got {n}")
+    _cell[0] = 1 if _forked else n
+
+
+def parallel_address() -> int:
+    """Return the address of GOMP_parallel or, without an OpenMP runtime, of a function that runs the bodies in turn."""
+    if _cell[1] == 0:
+        _cell[1] = _find() or _serial_address()
+    return _cell[1]
+
+
+def status() -> dict[str, Any]:
+    """Return ``num_threads``, ``library`` (path of the OpenMP runtime or None) and ``reason`` (why there is none)."""
+    parallel_address()
+    return {
+        "num_threads": get_num_threads(),
+        "library": _found["library"],
+        "reason": _found["reason"],
+        "forked": _forked,
+    }
+
+
+def _find() -> int | None:
+    tried = []
+    for name in _candidates():
+        try:
+            # The handle is kept: the library must stay loaded.
+            handle = ctypes.CDLL(name)
+            address = ctypes.cast(handle.GOMP_parallel, ctypes.c_void_p).value
+        except (OSError, AttributeError) as error:
+            tried.append(f"{name}: {error}")
+            continue
+        _found.update(library=name, reason=None, handle=handle)
+        return address
+    _found.update(reason="; ".join(tried) or "no candidate was found")
+    return None
+
+
+def _candidates() -> Iterator[str]:
+    """The system's OpenMP runtimes, then those carried by installed wheels (none of which is imported)."""
+    if sys.platform.startswith("linux"):
+        yield from ("libgomp.so.1", "libomp.so.5", "libiomp5.so")
+    elif sys.platform == "darwin":
+        yield from ("libomp.dylib", "/opt/homebrew/opt/libomp/lib/libomp.dylib")
+    patterns = [
+        f"{folder}/lib{stem}*.{suffix}*"
+        for folder in ("*/lib", "*.libs", "*/.dylibs", "../../../lib")
+        for stem in ("gomp", "omp", "iomp5")
+        for suffix in ("so", "dylib")
+    ]
+    for root in dict.fromkeys(sys.path):
+        if root.endswith("-packages"):
+            for pattern in patterns:
+                yield from sorted(map(str, Path(root).glob(pattern)))
+
+
+def _serial_address() -> int:
+    """Make the function that calls the body once per thread, one after the other, on the caller's thread."""
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    text = """
+define void @serial(ptr %body, ptr %data, i32 %threads, i32 %flags) {
+entry:
+  br label %head
+head:
+  %index = phi i32 [0, %entry], [%next, %run]
+  %more = icmp ult i32 %index, %threads
+  br i1 %more, label %run, label %end
+run:
+  call void %body(ptr %data)
+  %next = add i32 %index, 1
+  br label %head
+end:
+  ret void
+}"""
+    machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(text), machine)
+    engine.finalize_object()
+    _found["handle"] = engine
+    return engine.get_function_address("serial")
+
+
+def _after_fork_in_child() -> None:
+    global _forked
+    _forked = True
+    _cell[0] = 1
+
+
+_cell[0] = default_num_threads()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
