@@ -75,7 +75,7 @@ def cases() -> Iterator[Case]:
                 size,
                 functools.partial(gradient_experiment, *statement, size),
                 {"torch": 1.0},
-                detail="(requires grad)",
+                detail="(grad)",
             )
 
 

@@ -19,7 +19,7 @@ from benchmarks.roofline import Roofline, cache_sizes
 
 _MULTIPLES = {"K": 1_000, "M": 1_000_000}
 _QUICK_ROUNDS = 7
-_CONSOLE_WIDTH = 150
+_CONSOLE_WIDTH = 160
 _OWN_CACHE = 1 << 26  # a larger cache is shared with other machines' work: its bandwidth is no constant
 
 

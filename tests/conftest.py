@@ -41,6 +41,14 @@ def cache_folder() -> Path:
     return Path(os.environ["TRUENO_CACHE_DIR"])
 
 
+@pytest.fixture(scope="session", autouse=True)
+def verified_ir() -> None:
+    """Check every kernel that the tests record against the rules of the IR, after each pass."""
+    from trueno.ir import verify
+
+    verify.enable()
+
+
 @functools.cache
 def _opencl_devices() -> tuple[str, ...]:
     import trueno

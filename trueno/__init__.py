@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from trueno import functions as _functions
+from trueno import methods as _methods  # noqa: F401 - puts the functions on the classes
+from trueno.autograd import (  # noqa: F401
+    backward,
+    enable_grad,
+    grad,
+    gradcheck,
+    gradgradcheck,
+    is_grad_enabled,
+    no_grad,
+    set_grad_enabled,
+)
 from trueno.dtypes import (  # noqa: F401
     bfloat16,
     bool_,
@@ -18,18 +30,6 @@ from trueno.dtypes import (  # noqa: F401
     uint16,
     uint32,
     uint64,
-)
-from trueno import functions as _functions
-from trueno import methods as _methods  # noqa: F401 - puts the functions on the classes
-from trueno.autograd import (  # noqa: F401
-    backward,
-    enable_grad,
-    grad,
-    gradcheck,
-    gradgradcheck,
-    is_grad_enabled,
-    no_grad,
-    set_grad_enabled,
 )
 from trueno.functions import *  # noqa: F403
 from trueno.kernel import KernelError, kernel  # noqa: F401
@@ -53,6 +53,9 @@ from trueno.tensor import (  # noqa: F401
     zeros,
     zeros_like,
 )
+
+if TYPE_CHECKING:
+    from trueno.declared import *  # noqa: F403 - put here from the op table below
 
 __version__ = "0.3.0"
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import heapq
+import importlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ContextDecorator
+from functools import cache
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from trueno import dtypes as dt
 from trueno.runtime import launcher
-from trueno.runtime.operation import BackwardPlan, Operation, caller, version_of
+from trueno.runtime.operation import BackwardPlan, Operation, call_site, place, version_of
 
 if TYPE_CHECKING:
+    from trueno.runtime.layout import Layout
     from trueno.tensor import Tensor
 
 _sequence = itertools.count()
@@ -43,35 +47,49 @@ class Autograd:
 
 
 class _Saved:
-    """A tensor kept for backward, with the version it had."""
+    """What is kept of a tensor for backward, with the version it had.
 
-    __slots__ = ("count", "history", "tensor")
+    `history` is the number of the result that the tensor is, where it is one of the recorded operation's own: its
+    `Autograd` would close a cycle.
+    """
 
-    def __init__(self, tensor: Tensor, history: Autograd | None) -> None:
-        self.count = version_of(tensor).count
-        self.tensor = tensor._alias()
-        self.tensor._version = tensor._version
-        self.history = history
+    __slots__ = ("count", "history", "layout", "storage", "version")
+
+    def __init__(self, tensor: Tensor, history: Autograd | int | None) -> None:
+        self.version = version = version_of(tensor)
+        self.count = version.count
+        self.storage, self.layout, self.history = tensor._storage, tensor._layout, history
 
 
 class GradNode:
     """One recorded operation of the tape."""
 
-    __slots__ = ("edges", "layouts", "name", "outputs", "plan", "saved", "sequence", "where")
+    __slots__ = ("code", "edges", "instruction", "layouts", "name", "plan", "saved", "sequence")
 
-    def __init__(self, name: str, plan: BackwardPlan, where: tuple[str, int]) -> None:
-        self.name, self.plan, self.where = name, plan, where
+    def __init__(
+        self,
+        name: str,
+        plan: BackwardPlan,
+        edges: Sequence[Autograd | None],
+        layouts: list[Any],
+        saved: list[Any],
+        code: CodeType,
+        instruction: int,
+    ) -> None:
+        self.name = name
+        self.plan = plan
+        self.edges = edges
+        self.layouts = layouts
+        self.saved: list[Any] | None = saved
+        self.code = code
+        self.instruction = instruction
         self.sequence = next(_sequence)
-        self.edges: list[Autograd | None] = []
-        self.saved: list[Any] | None = []
-        self.layouts: list[Any] = []
-        self.outputs: list[Autograd | None] = []
 
     def __repr__(self) -> str:
-        return f"<{self.name} backward, recorded at {self.where[0]}:{self.where[1]}>"
+        return f"<{self.name} backward, recorded at {place(self.code, self.instruction)}>"
 
-    def unpack(self) -> list[Any]:
-        """Return the saved operands.
+    def unpack(self, owners: Sequence[Autograd | None]) -> list[Any]:
+        """Return the saved operands; `owners` are those of the results.
 
         Raises
         ------
@@ -84,51 +102,58 @@ class GradNode:
                 "pass retain_graph=True to the first backward()"
             )
         result: list[Any] = []
+        tensors = _tensors()
         for one in self.saved:
-            if not isinstance(one, _Saved):
+            if type(one) is not _Saved:
                 result.append(one)
                 continue
-            version = one.tensor._version
+            version = one.version
             if version.count != one.count:
                 changed = "{}:{}".format(*version.where) if version.where else "an unknown line"
                 raise RuntimeError(
-                    f"backward of {self.name}: a tensor of shape {one.tensor.shape}, dtype {one.tensor.dtype}, that was "
-                    f"saved at {self.where[0]}:{self.where[1]} (version {one.count}) was changed in place at {changed} "
-                    f"(now version {version.count}); change a copy of it (clone()) instead"
+                    f"backward of {self.name}: a tensor of shape {one.layout.shape}, dtype {one.layout.dtype}, that "
+                    f"was saved at {place(self.code, self.instruction)} (version {one.count}) was changed in place at "
+                    f"{changed} (now version {version.count}); change a copy of it (clone()) instead"
                 )
-            tensor = one.tensor._alias()
-            if one.history is not None:
+            tensor = tensors.wrap(one.storage, one.layout)
+            tensor._version = version
+            if type(one.history) is int:
+                tensor._autograd = owners[one.history] or Autograd(self, one.history)
+            elif one.history is not None:
                 tensor._autograd = one.history
             result.append(tensor)
         return result
 
 
 def record_node(
-    name: str, plan: BackwardPlan, operands: Sequence[Any], history: Sequence[Autograd | None], outputs: Sequence[Tensor]
+    name: str,
+    plan: BackwardPlan,
+    operands: Sequence[Any],
+    history: Sequence[Autograd | None],
+    outputs: Sequence[Tensor],
+    layouts: list[Layout] | None = None,
 ) -> None:
     """Put an operation on the tape and mark its results as requiring a gradient."""
-    node = GradNode(name, plan, caller())
-    node.edges = [history[target] for target in plan.targets]
-    node.layouts = [one._layout for one in outputs]
-    for k, one in enumerate(outputs):
-        if dt.is_floating(one._layout.dtype):
-            one._autograd = made = Autograd(node, k)
-            node.outputs.append(made)
+    if layouts is None:
+        layouts = [one._layout for one in outputs]
+    saved: list[Any] = [None] * len(plan.picks) if plan.kept else plan.nothing
+    edges = history if plan.all_targets else [history[target] for target in plan.targets]
+    node = GradNode(name, plan, edges, layouts, saved, *call_site())
+    if len(layouts) == 1:
+        outputs[0]._autograd = Autograd(node)
+    else:
+        for k, layout in enumerate(layouts):
+            if dt.is_floating(layout.dtype):
+                outputs[k]._autograd = Autograd(node, k)
+    for position, kind, index in plan.kept:
+        if kind == "out":
+            saved[position] = _Saved(outputs[index], index if hasattr(outputs[index], "_autograd") else None)
         else:
-            node.outputs.append(None)
-    saved: list[Any] = []
-    for kind, index in plan.picks:
-        if kind == "in":
             one = operands[index]
-            saved.append(_Saved(one, history[index]) if hasattr(one, "_layout") else one)
-        elif kind == "out":
-            saved.append(_Saved(outputs[index], node.outputs[index]))
-        else:
-            saved.append(None)
-    node.saved = saved
+            saved[position] = _Saved(one, history[index]) if hasattr(one, "_layout") else one
 
 
-# --- running backward -------------------------------------------------------------------------------------------------------
+# --- running backward -------------------------------------------------------------------------------------------------
 
 
 def _apply_hooks(owner: Autograd, gradient: Tensor) -> Tensor:
@@ -145,7 +170,8 @@ class _Pass:
 
     def __init__(self, retain_graph: bool, create_graph: bool, wanted: Sequence[Autograd] | None) -> None:
         self.retain, self.create = retain_graph or create_graph, create_graph
-        self.pending: dict[int, list[Any]] = {}
+        # For each node its gradients, and the owners of the results that they arrived at.
+        self.pending: dict[int, tuple[list[Any], list[Any]]] = {}
         self.heap: list[tuple[int, GradNode]] = []
         self.leaves: dict[int, tuple[Autograd, Tensor]] = {}
         self.wanted = None if wanted is None else {id(one) for one in wanted}
@@ -157,17 +183,20 @@ class _Pass:
             before = self.leaves.get(id(owner))
             self.leaves[id(owner)] = (owner, gradient if before is None else before[1] + gradient)
             return
-        slots = self.pending.get(id(node))
-        if slots is None:
-            slots = self.pending[id(node)] = [None] * len(node.layouts)
+        found = self.pending.get(id(node))
+        if found is None:
+            count = len(node.layouts)
+            found = self.pending[id(node)] = [None] * count, [None] * count
             heapq.heappush(self.heap, (-node.sequence, node))
-        before_ = slots[owner.index]
-        slots[owner.index] = gradient if before_ is None else before_ + gradient
+        slots, owners = found
+        index = owner.index
+        slots[index] = gradient if slots[index] is None else slots[index] + gradient
+        owners[index] = owner
 
     def run(self) -> None:
         while self.heap:
             _, node = heapq.heappop(self.heap)
-            self._step(node, self.pending.pop(id(node)))
+            self._step(node, *self.pending.pop(id(node)))
         for owner, gradient in self.leaves.values():
             final = _apply_hooks(owner, gradient)
             if self.wanted is None:
@@ -175,23 +204,20 @@ class _Pass:
             elif id(owner) in self.wanted:
                 self.found[id(owner)] = final
 
-    def _step(self, node: GradNode, slots: list[Any]) -> None:
-        from trueno.tensor import zeros  # noqa: PLC0415 - tensors are built on autograd
-
-        for k, owner in enumerate(node.outputs):
+    def _step(self, node: GradNode, slots: list[Any], owners: list[Any]) -> None:
+        for k, owner in enumerate(owners):
             if owner is None:
-                continue
-            if slots[k] is None:
                 layout = node.layouts[k]
                 if ("grad", k) in node.plan.picks:
-                    slots[k] = zeros(layout.shape, dtype=layout.dtype, device=layout.device)
+                    slots[k] = _tensors().zeros(layout.shape, dtype=layout.dtype, device=layout.device)
                 continue
-            slots[k] = _apply_hooks(owner, slots[k])
+            if owner.hooks:
+                slots[k] = _apply_hooks(owner, slots[k])
             if self.wanted is not None and id(owner) in self.wanted:
                 self.found[id(owner)] = slots[k]
             if owner.retains and self.wanted is None:
                 owner.grad = slots[k] if owner.grad is None else owner.grad + slots[k]
-        operands = node.unpack()
+        operands = node.unpack(owners)
         for position, (kind, index) in enumerate(node.plan.picks):
             if kind == "grad":
                 operands[position] = slots[index]
@@ -203,28 +229,44 @@ class _Pass:
                 self.arrive(owner, gradient)
 
 
-def _start(tensors: Sequence[Tensor], gradients: Sequence[Any], one_pass: _Pass) -> None:
-    from trueno.tensor import asarray, ones  # noqa: PLC0415
+@cache
+def _tensors() -> Any:
+    """Return the module of tensors, which are built on this one."""
+    return importlib.import_module("trueno.tensor")
 
-    for tensor, gradient in zip(tensors, gradients, strict=True):
+
+@cache
+def _one(layout: Layout) -> Tensor:
+    """Return 1 in the shape, dtype and device of a layout."""
+    return _tensors().ones(layout.shape, dtype=layout.dtype, device=layout.device)
+
+
+def _start(tensors: Sequence[Tensor], gradients: Sequence[Any], one_pass: _Pass) -> None:
+    module = _tensors()
+    for tensor, given in zip(tensors, gradients, strict=True):
         owner = getattr(tensor, "_autograd", None)
         if owner is None:
             raise RuntimeError(
                 f"backward: a tensor of shape {tensor.shape}, dtype {tensor.dtype}, does not require a gradient; "
                 "call requires_grad_() on what it is computed from"
             )
-        if gradient is None:
+        if given is None:
             if tensor.size != 1:
                 raise RuntimeError(
-                    f"backward: a gradient can be made up only for a tensor of one element, not for shape {tensor.shape}; "
-                    "pass one of the tensor's shape"
+                    "backward: a gradient can be made up only for a tensor of one element, not for shape "
+                    f"{tensor.shape}; pass one of the tensor's shape"
                 )
-            gradient = ones(tensor.shape, dtype=tensor.dtype, device=tensor.device)
+            gradient = _one(tensor._layout).clone()
         else:
-            gradient = asarray(gradient, dtype=tensor.dtype)
+            gradient = module.asarray(given, dtype=tensor.dtype)
             if gradient.shape != tensor.shape:
                 raise RuntimeError(f"backward: gradient of shape {gradient.shape} for a tensor of shape {tensor.shape}")
         one_pass.arrive(owner, gradient)
+
+
+def _listed(value: Any) -> list[Any]:
+    """Return one tensor or a sequence of them as a list."""
+    return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
 def backward(
@@ -246,12 +288,15 @@ def backward(
     ------
     RuntimeError
     """
-    many = tensors if isinstance(tensors, (list, tuple)) else [tensors]
+    many = _listed(tensors)
     given = gradients if isinstance(gradients, (list, tuple)) else [gradients] * len(many)
     one_pass = _Pass(retain_graph, create_graph, None)
-    with set_grad_enabled(create_graph):
+    before = launcher.set_grad_enabled(create_graph)
+    try:
         _start(many, given, one_pass)
         one_pass.run()
+    finally:
+        launcher.set_grad_enabled(before)
 
 
 def grad(
@@ -274,8 +319,8 @@ def grad(
     -------
     tuple of Tensor or None
     """
-    many = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
-    wanted = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+    many = _listed(outputs)
+    wanted = _listed(inputs)
     given = list(grad_outputs) if isinstance(grad_outputs, (list, tuple)) else [grad_outputs] * len(many)
     owners: list[Autograd] = []
     for one in wanted:
@@ -289,14 +334,16 @@ def grad(
         one_pass.run()
     result = tuple(one_pass.found.get(id(owner)) for owner in owners)
     if not allow_unused and any(one is None for one in result):
-        raise RuntimeError("grad: an input was not used in the graph of the outputs; pass allow_unused=True to get None")
+        raise RuntimeError(
+            "grad: an input was not used in the graph of the outputs; pass allow_unused=True to get None"
+        )
     return result
 
 
-# --- modes ----------------------------------------------------------------------------------------------------------------
+# --- modes ------------------------------------------------------------------------------------------------------------
 
 
-class set_grad_enabled(ContextDecorator):  # noqa: N801 - PyTorch's name
+class set_grad_enabled(ContextDecorator):
     """Switch recording on or off, at once and, as a context manager or decorator, until the end of the block."""
 
     def __init__(self, mode: bool) -> None:
@@ -325,13 +372,13 @@ class _Mode(ContextDecorator):
         launcher.set_grad_enabled(self._before.pop())
 
 
-class no_grad(_Mode):  # noqa: N801 - PyTorch's name
+class no_grad(_Mode):
     """Context manager and decorator: operations inside are not recorded."""
 
     _mode = False
 
 
-class enable_grad(_Mode):  # noqa: N801 - PyTorch's name
+class enable_grad(_Mode):
     """Context manager and decorator: operations inside are recorded, also within `no_grad`."""
 
 
@@ -351,13 +398,13 @@ class Handle:
         self._hooks.pop(self._key, None)
 
 
-# --- checking gradients -----------------------------------------------------------------------------------------------------
+# --- checking gradients -----------------------------------------------------------------------------------------------
 
 
 def _perturbed(function: Callable, inputs: Sequence[Tensor], which: int, eps: float) -> Iterator[tuple[int, list[Any]]]:
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
-    from trueno.tensor import from_numpy  # noqa: PLC0415
+    from trueno.tensor import from_numpy
 
     base = np.array(inputs[which].detach().numpy(), copy=True)
     for position in range(base.size):
@@ -398,11 +445,11 @@ def gradcheck(
     RuntimeError
         Naming output, input and the two Jacobian entries that differ most.
     """
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
-    from trueno.tensor import from_numpy  # noqa: PLC0415
+    from trueno.tensor import from_numpy
 
-    many = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+    many = _listed(inputs)
     value = function(*many)
     outputs = [one for one in (value if isinstance(value, tuple) else (value,)) if hasattr(one, "_autograd")]
     checked = [k for k, one in enumerate(many) if hasattr(one, "_autograd")]
@@ -421,7 +468,9 @@ def gradcheck(
             for position in range(output.size):
                 seed = np.zeros(output.size)
                 seed[position] = 1.0
-                (g,) = grad(output, many[which], from_numpy(seed.reshape(output.shape)), retain_graph=True, allow_unused=True)
+                (g,) = grad(
+                    output, many[which], from_numpy(seed.reshape(output.shape)), retain_graph=True, allow_unused=True
+                )
                 if g is not None:
                     analytic[:, position] = g.detach().numpy().reshape(-1)
             if not np.allclose(analytic, numeric, rtol=rtol, atol=atol):
@@ -429,8 +478,9 @@ def gradcheck(
                 if not raise_exception:
                     return False
                 raise RuntimeError(
-                    f"gradcheck: output {k}, input {which}: d out[{worst[1]}] / d in[{worst[0]}] is {analytic[worst]} by "
-                    f"backward and {numeric[worst]} by differences (shapes {output.shape} and {many[which].shape})"
+                    f"gradcheck: output {k}, input {which}: d out[{worst[1]}] / d in[{worst[0]}] is "
+                    f"{analytic[worst]} by backward and {numeric[worst]} by differences (shapes {output.shape} and "
+                    f"{many[which].shape})"
                 )
     return True
 
@@ -440,11 +490,11 @@ def gradgradcheck(
     raise_exception: bool = True,
 ) -> bool:  # fmt: skip
     """Compare second derivatives with differences of the first ones; see `gradcheck`."""
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
-    from trueno.tensor import from_numpy  # noqa: PLC0415
+    from trueno.tensor import from_numpy
 
-    many = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+    many = _listed(inputs)
     checked = [k for k, one in enumerate(many) if hasattr(one, "_autograd")]
     value = function(*many)
     outputs = value if isinstance(value, tuple) else (value,)
@@ -459,7 +509,9 @@ def gradgradcheck(
             ]
             value_ = function(*arguments)
             outs = value_ if isinstance(value_, tuple) else (value_,)
-            kept = [(one, seed) for one, seed in zip(outs, operands[len(many) :], strict=True) if hasattr(one, "_autograd")]
+            kept = [
+                (one, seed) for one, seed in zip(outs, operands[len(many) :], strict=True) if hasattr(one, "_autograd")
+            ]
             found = grad(
                 [one for one, _ in kept], [arguments[k] for k in checked], [seed for _, seed in kept],
                 create_graph=True, allow_unused=True,

@@ -6,12 +6,12 @@ import builtins
 import math
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from trueno import dtypes as dt
-from trueno.ir import build, composites, views
+from trueno.ir import build, composites, promotion, views
 from trueno.ir.build import normalise_axes
 from trueno.ir.node import Node
 from trueno.ir.op import registry, rows
@@ -19,6 +19,9 @@ from trueno.kernel import _count_operands
 from trueno.runtime import launcher
 from trueno.runtime.operation import Operation
 from trueno.tensor import Tensor, asarray, view_of
+
+if TYPE_CHECKING:
+    from trueno.declared import *  # noqa: F403 - what `_define` makes below
 
 #: Other names under which NumPy and PyTorch users look for a function.
 ALIASES = {
@@ -66,8 +69,20 @@ def _guard_indices(x: Any, index: Any, *rest: Any, axis: int = 0, **static: Any)
 _GUARDS: dict[str, Callable[..., bool]] = {"pow": _guard_power, "gather": _guard_indices, "scatter_add": _guard_indices}
 
 
+class _Comparison(Operation):
+    """A comparison: a Python integer that the array's dtype does not hold is an answer, not an error."""
+
+    def miss(self, *args: Any, **kwargs: Any) -> Any:
+        """Replace such integers by infinities."""
+        if len(args) == 2 and not kwargs:
+            kinds = [build_type(one) for one in args]
+            args = tuple(promotion.comparable(a, kind) for a, kind in zip(args, reversed(kinds), strict=True))
+        return super().miss(*args, **kwargs)
+
+
 def _define(name: str, record: Callable, operands: int, doc: str | None) -> Operation:
-    operation = operations[name] = Operation(name, record, operands, guard=_GUARDS.get(name), doc=doc)
+    kind = _Comparison if getattr(record, "result", None) is promotion.comparison else Operation
+    operation = operations[name] = kind(name, record, operands, guard=_GUARDS.get(name), doc=doc)
     for alias in (name, *ALIASES.get(name, ())):
         setattr(_module, alias, operation.call)
     return operation
@@ -82,17 +97,21 @@ for _function in composites.COMPOSITES:
 
 _concatenate = Operation("concatenate", views.concatenate)
 _copy = Operation("copy", lambda x: build.make(registry["positive"], (x,), x.dtype, x.shape), 1)
-_assign = Operation("assign", lambda target, value: build.expand(build.as_node(value, target.dtype), shape=target.shape), 2, (0,))
+_assign = Operation(
+    "assign", lambda target, value: build.expand(build.as_node(value, target.dtype), shape=target.shape), 2, (0,)
+)
 _pad = Operation("pad", lambda x, value, widths: views.pad(x, widths, value), 2)
 
 
-# --- views ------------------------------------------------------------------------------------------------------------------
+# --- views ------------------------------------------------------------------------------------------------------------
 
 
 class ViewOperation(Operation):
     """An operation whose result shares the operand's memory where strides allow it, else copies."""
 
-    def __init__(self, name: str, record: Callable[..., Any], layout: Callable[..., Any], doc: str | None = None) -> None:
+    def __init__(
+        self, name: str, record: Callable[..., Any], layout: Callable[..., Any], doc: str | None = None
+    ) -> None:
         super().__init__(name, record, 1, doc=doc)
         self.layout = layout
 
@@ -118,10 +137,14 @@ class ViewOperation(Operation):
         return result
 
     def _install(self, args: tuple, kwargs: dict, result: Tensor) -> None:
-        from trueno.runtime import memory  # noqa: PLC0415
+        from trueno.runtime import memory
 
         source = args[0]
-        if result is source or not hasattr(result, "_version") or getattr(source, "_version", None) is not result._version:
+        if (
+            result is source
+            or not hasattr(result, "_version")
+            or getattr(source, "_version", None) is not result._version
+        ):
             return
         offset = memory.pointer(result._storage) - memory.pointer(source._storage)
         launcher.install(self.call, args, kwargs, launcher.View(result._layout, offset))
@@ -137,7 +160,7 @@ class _Viewed:
 
 
 def _reshape_layout(x: Tensor, *, shape: tuple[int, ...]) -> tuple | None:
-    from trueno.codegen.plan import reshape_strides  # noqa: PLC0415
+    from trueno.codegen.plan import reshape_strides
 
     target = build.reshape(build.array(0, x.dtype, x.shape), shape=shape).shape
     strides = reshape_strides(x.shape, x._layout.strides, target)
@@ -154,7 +177,9 @@ def _permute_layout(x: Tensor, *, axes: tuple[int, ...] | None = None) -> tuple:
 def _expand_layout(x: Tensor, *, shape: tuple[int, ...]) -> tuple:
     result = build.expand(build.array(0, x.dtype, x.shape), shape=shape)
     lead = result.ndim - x.ndim
-    strides = [0] * lead + [0 if n != m else s for n, m, s in zip(x.shape, result.shape[lead:], x._layout.strides, strict=True)]
+    strides = [0] * lead + [
+        0 if n != m else s for n, m, s in zip(x.shape, result.shape[lead:], x._layout.strides, strict=True)
+    ]
     return result.shape, tuple(strides), 0
 
 
@@ -257,7 +282,7 @@ def _symbol(x: Any) -> Node:
     return x if isinstance(x, Node) else build.array(0, x.dtype, x.shape)
 
 
-# --- assembling and splitting -----------------------------------------------------------------------------------------------------
+# --- assembling and splitting -----------------------------------------------------------------------------------------
 
 
 def concatenate(arrays: Sequence[Any], axis: int = 0, *, dim: int | None = None) -> Any:
@@ -292,7 +317,9 @@ def split(x: Any, indices_or_sections: Any, axis: int = 0) -> list:
     extent = x.shape[axis]
     if isinstance(indices_or_sections, int):
         if extent % indices_or_sections:
-            raise ValueError(f"split: axis {axis} of size {extent} does not divide into {indices_or_sections} equal parts")
+            raise ValueError(
+                f"split: axis {axis} of size {extent} does not divide into {indices_or_sections} equal parts"
+            )
         step = extent // indices_or_sections
         cuts = list(range(step, extent, step)) if step else [0] * (indices_or_sections - 1)
     else:
@@ -316,7 +343,7 @@ def _plain_index(index: Any) -> Any:
 
 def setitem(x: Tensor, index: Any, value: Any) -> None:
     """Assign to part of an array."""
-    from trueno.autograd import no_grad  # noqa: PLC0415
+    from trueno.autograd import no_grad
 
     index = _plain_index(index)
     recorded = launcher.grad_enabled() and (x.requires_grad or getattr(value, "requires_grad", False))
@@ -342,7 +369,7 @@ def _write(x: Tensor, index: Any, value: Any) -> None:
 
 def _recorded_setitem(x: Tensor, index: Any, value: Any) -> None:
     """Assign under autograd: afterwards the tensor is the result of a new operation of its old self and the value."""
-    from trueno.runtime.operation import _check_inplace_leaf  # noqa: PLC0415
+    from trueno.runtime.operation import _check_inplace_leaf
 
     if hasattr(x, "_autograd"):
         _check_inplace_leaf(x, "setitem")
@@ -350,7 +377,7 @@ def _recorded_setitem(x: Tensor, index: Any, value: Any) -> None:
     if hasattr(x, "_autograd"):
         before._autograd = x._autograd
     replaced = _placed.call(before, asarray(value, dtype=x.dtype), index=index)
-    from trueno.autograd import no_grad  # noqa: PLC0415
+    from trueno.autograd import no_grad
 
     with no_grad():
         if hasattr(x, "_autograd"):
@@ -383,7 +410,7 @@ def contiguous(x: Tensor) -> Tensor:
 
 
 __all__ = [
-    "broadcast_to", "cat", "concat", "concatenate", "contiguous", "copy", "expand", "flatten", "flip", "getitem", "moveaxis",
-    "operations", "pad", "permute", "ravel", "reshape", "setitem", "split", "squeeze", "stack", "swapaxes", "transpose",
-    "unsqueeze",
+    "broadcast_to", "cat", "concat", "concatenate", "contiguous", "copy", "expand", "flatten", "flip", "getitem",
+    "moveaxis", "operations", "pad", "permute", "ravel", "reshape", "setitem", "split", "squeeze", "stack", "swapaxes",
+    "transpose", "unsqueeze",
 ]  # fmt: skip

@@ -19,18 +19,20 @@ class KernelError(TypeError):
 def _refuse(what: str, instead: str) -> KernelError:
     file, line = caller()
     code = linecache.getline(file, line).strip()
-    return KernelError(f"{file}:{line}: {what} inside a kernel, in `{code}`: values are not known while it is recorded. {instead}")
+    return KernelError(
+        f"{file}:{line}: {what} inside a kernel, in `{code}`: values are not known while it is recorded. {instead}"
+    )
 
 
 def _install_refusals() -> None:
     reasons = {
-        "__bool__": ("the truth value of an array is used", "Write where(condition, a, b) instead of if, and logical_and / "
-                     "logical_or instead of and / or."),
+        "__bool__": ("the truth value of an array is used", "Write where(condition, a, b) instead of if, and "
+                     "logical_and / logical_or instead of and / or."),
         "__float__": ("an array is turned into a Python float", "Keep it an array; 0-d arrays broadcast."),
         "__int__": ("an array is turned into a Python int", "Keep it an array; use cast(x, dtype=...) for a dtype."),
         "__index__": ("an array is used as an index", "Use gather(x, index, axis=...) for indices that are data."),
-        "__iter__": ("an array is iterated over", "Use operations on whole arrays, or x[0], x[1] with constant indices."),
-        "__setitem__": ("an element is assigned", "Arrays in a kernel do not change: use where, concatenate or pad to build one."),
+        "__iter__": ("an array is iterated over", "Use operations on whole arrays, or x[0], x[1]: constant indices."),
+        "__setitem__": ("an element is assigned", "Arrays in a kernel do not change: use where, concatenate or pad."),
         "__array__": ("a NumPy function is called on an array", "Call the function of the same name from trueno."),
         "item": ("item() is called", "Keep the value an array."),
         "numpy": ("numpy() is called", "Return the array from the kernel and convert the result."),
@@ -98,6 +100,8 @@ def kernel(function: Callable | None = None, *, inplace: tuple[int, ...] = (), n
         return functools.partial(kernel, inplace=inplace, name=name)
     operands = _count_operands(function)
     parameters = list(inspect.signature(function).parameters)
-    chosen = name or getattr(function, "__name__", "kernel")
-    operation = Operation(chosen, function, operands, inplace, doc=function.__doc__, names=tuple(parameters[: max(operands, 0)]))
+    chosen = name or str(getattr(function, "__name__", "kernel"))
+    operation = Operation(
+        chosen, function, operands, inplace, doc=function.__doc__, names=tuple(parameters[: max(operands, 0)])
+    )
     return operation.call

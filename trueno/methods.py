@@ -14,9 +14,9 @@ from trueno.runtime.operation import Operation
 from trueno.tensor import Tensor
 
 _OPERATORS = {
-    "add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "floordiv": "floor_divide", "mod": "remainder", "pow": "pow",
-    "matmul": "matmul", "and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor", "lshift": "left_shift",
-    "rshift": "right_shift",
+    "add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "floordiv": "floor_divide", "mod": "remainder",
+    "pow": "pow", "matmul": "matmul", "and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor",
+    "lshift": "left_shift", "rshift": "right_shift",
 }  # fmt: skip
 _COMPARISONS = {"eq": "eq", "ne": "ne", "lt": "lt", "le": "le", "gt": "gt", "ge": "ge"}
 _UNARY = {"neg": "neg", "pos": "positive", "abs": "abs", "invert": "bitwise_not"}
@@ -34,7 +34,9 @@ def _in_place(operation: Operation) -> Callable[..., Any]:
         result = operation.record(x, *operands, **static)
         same_kind = result.dtype == x.dtype or functions.np.can_cast(result.dtype, x.dtype, "same_kind")
         if not same_kind and functions.dt.bfloat16 not in (result.dtype, x.dtype):
-            raise TypeError(f"{operation.name}: cannot cast the result from {result.dtype} to the target's {x.dtype} in place")
+            raise TypeError(
+                f"{operation.name}: cannot cast the result from {result.dtype} to the target's {x.dtype} in place"
+            )
         return functions.build.cast(result, dtype=x.dtype)
 
     return Operation(f"{operation.name}_", record, operation.operands, (0,), operation.guard).call
@@ -70,7 +72,10 @@ def _install() -> None:
 
 
 def _recorder(operation: Operation) -> Callable[..., Any]:
-    return lambda self, *args, **kwargs: operation.call(self, *args, **kwargs)
+    def record(self: Node, *args: Any, **kwargs: Any) -> Any:
+        return operation.call(self, *args, **kwargs)
+
+    return record
 
 
 def _install_views() -> None:
@@ -82,15 +87,20 @@ def _install_views() -> None:
         setattr(Tensor, name, getattr(functions, name))
         setattr(Node, name, getattr(functions, name))
     for owner in (Tensor, Node):
-        owner.view = functions.reshape  # type: ignore[attr-defined]
-        owner.T = property(functions.permute)  # type: ignore[attr-defined]
-        owner.mT = property(lambda self: functions.swapaxes(self, -1, -2))  # type: ignore[attr-defined]
-    Node.__getitem__ = views.getitem  # type: ignore[attr-defined]
-    Tensor.__getitem__ = functions.getitem  # type: ignore[attr-defined]
-    Tensor.__setitem__ = functions.setitem  # type: ignore[attr-defined]
-    Tensor.clone = Tensor.copy = Tensor.__copy__ = functions.copy  # type: ignore[attr-defined]
-    Tensor.contiguous = functions.contiguous  # type: ignore[attr-defined]
-    Node.astype = lambda self, dtype: functions.build.cast(self, dtype=dtype)  # type: ignore[attr-defined]
+        _put(
+            owner,
+            view=functions.reshape,
+            T=property(functions.permute),
+            mT=property(lambda self: functions.swapaxes(self, -1, -2)),
+        )
+    _put(Tensor, __getitem__=functions.getitem, __setitem__=functions.setitem, contiguous=functions.contiguous)
+    _put(Tensor, clone=functions.copy, copy=functions.copy, __copy__=functions.copy)
+    _put(Node, __getitem__=views.getitem, astype=lambda self, dtype: functions.build.cast(self, dtype=dtype))
+
+
+def _put(owner: type, **members: Any) -> None:
+    for name, member in members.items():
+        setattr(owner, name, member)
 
 
 _install()

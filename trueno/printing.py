@@ -12,27 +12,34 @@ if TYPE_CHECKING:
 
 def _edges(value: Tensor, keep: int) -> Tensor:
     """Return a small tensor that prints like the large one: NumPy shows `keep` elements at each end of an axis."""
-    from trueno.functions import concatenate  # noqa: PLC0415
+    from trueno.functions import concatenate
 
     for axis, extent in enumerate(value.shape):
         if extent > 2 * keep + 1:
             head = (slice(None),) * axis
             # One element more than is shown keeps NumPy's ellipsis.
-            value = concatenate([value[(*head, slice(0, keep + 1))], value[(*head, slice(extent - keep, None))]], axis=axis)
+            value = concatenate(
+                [value[(*head, slice(0, keep + 1))], value[(*head, slice(extent - keep, None))]], axis=axis
+            )
     return value
 
 
 def text(value: Tensor) -> str:
     """Return a tensor as text, e.g. ``tensor([1., 2.], dtype=float64, requires_grad=True)``."""
     options = np.get_printoptions()
-    from trueno.autograd import no_grad  # noqa: PLC0415
+    from trueno.autograd import no_grad
 
     with no_grad():
         plain = value.detach()
         large = plain.size > options["threshold"]
         small = _edges(plain, options["edgeitems"]) if large and plain._layout.device != "cpu" else plain
         array = small.cpu()._view_array()
-    body = np.array2string(array, separator=", ", prefix="tensor(", threshold=min(options["threshold"], max(array.size - 1, 0)) if large else options["threshold"])
+    body = np.array2string(
+        array,
+        separator=", ",
+        prefix="tensor(",
+        threshold=min(options["threshold"], max(array.size - 1, 0)) if large else options["threshold"],
+    )
     notes = []
     if str(value.dtype) not in ("float32", "int64", "bool"):
         notes.append(f"dtype={value.dtype}")

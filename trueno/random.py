@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 from typing import Any
 
 from trueno import dtypes as dt
@@ -11,7 +12,9 @@ from trueno.ir import build, views
 from trueno.ir.build import cast, const, expand
 from trueno.ir.elementwise import bitcast, bitwise_and, bitwise_xor, relu, shr, sqrt
 from trueno.ir.node import Node
-from trueno.ir.transcendental import cos, log, sin
+from trueno.ir import expand as formulas
+from trueno.ir import transcendental as rows
+from trueno.runtime.device import check_device, current_device
 from trueno.runtime.operation import Operation
 from trueno.tensor import Tensor, _finish, _shape_of
 
@@ -117,8 +120,13 @@ def _record_uniform(low: Node, high: Node, first: Node, size: int, dtype: Any) -
 
 
 def _record_normal(low: Node, high: Node, first: Node, size: int, dtype: Any) -> Node:
-    """Box and Muller's transform of pairs of uniform numbers."""
+    """Box and Muller's transform of pairs of uniform numbers.
+
+    The formulas are recorded in place of the rows, so that every device computes the same float32 bits.
+    """
     wide = dt.float64 if dtype == dt.float64 else dt.float32
+    narrow = wide == dt.float32
+    log, sin, cos = (formulas.log, formulas.sin, formulas.cos) if narrow else (rows.log, rows.sin, rows.cos)
     words = _words(low, high, first, -(-size // 4))
     parts: list[Node] = []
     for k in (0, 2):
@@ -143,24 +151,27 @@ _normal = Operation("normal", _record_normal, 3)
 _integers = Operation("integers", _record_integers, 5)
 
 
-def _draw(operation: Operation, shape: tuple[int, ...], per_block: int, dtype: Any, device: Any, generator: Any, *more: Any) -> Tensor:
-    from trueno.runtime.device import current_device, device as as_device
-
+def _draw(
+    operation: Operation, shape: tuple[int, ...], per_block: int, dtype: Any, device: Any, generator: Any, *more: Any
+) -> Tensor:
     source = default_generator if generator is None else generator
     size = math.prod(shape)
     low, high, first = source.take(-(-size // per_block))
-    with as_device(current_device() if device is None else str(device)):
-        operands = (low, high, first, *more)
-        drawn = operation.call(*operands, size, *(() if more else (dtype,)))
+    place = current_device() if device is None else check_device(str(device))
+    drawn = operation.call(low, high, first, *more, size, *(() if more else (dtype,)), device=sys.intern(place))
     return drawn.reshape(shape)
 
 
-def rand(*shape: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, generator: Generator | None = None) -> Tensor:
+def rand(
+    *shape: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, generator: Generator | None = None
+) -> Tensor:
     """Return uniform random numbers in [0, 1)."""
     return _floats(_uniform, shape, dtype, device, requires_grad, generator)
 
 
-def randn(*shape: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, generator: Generator | None = None) -> Tensor:
+def randn(
+    *shape: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, generator: Generator | None = None
+) -> Tensor:
     """Return normal random numbers of mean 0 and variance 1."""
     return _floats(_normal, shape, dtype, device, requires_grad, generator)
 
@@ -170,12 +181,26 @@ def _floats(operation: Operation, shape: tuple, dtype: Any, device: Any, require
     if not dt.is_floating(wanted):
         raise TypeError(f"random floats of dtype {wanted}: name a floating-point dtype, or use randint")
     compute = dt.float64 if wanted == dt.float64 else dt.float32
-    drawn = _draw(operation, _shape_of(shape), 2 if (compute == dt.float64 and operation is _uniform) else 4, compute, device, generator)
+    drawn = _draw(
+        operation,
+        _shape_of(shape),
+        2 if (compute == dt.float64 and operation is _uniform) else 4,
+        compute,
+        device,
+        generator,
+    )
     return _finish(drawn.astype(wanted, copy=False), requires_grad)
 
 
-def randint(low: int, high: int | None = None, size: Any = None, dtype: Any = None, device: Any = None, generator: Generator | None = None) -> Tensor:
-    """Return random integers in [low, high), or in [0, low) when `high` is omitted; int64 unless `dtype` says otherwise."""
+def randint(
+    low: int,
+    high: int | None = None,
+    size: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    generator: Generator | None = None,
+) -> Tensor:
+    """Return random integers in [low, high), or in [0, low) without `high`; int64 unless `dtype` says otherwise."""
     start, stop = (0, low) if high is None else (low, high)
     if stop <= start or stop - start > 2**32:
         raise ValueError(f"randint: low {start} must be below high {stop}, by at most 2**32")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,8 +15,13 @@ from trueno.runtime import launcher, memory
 from trueno.runtime.layout import Layout, layout_of
 from trueno.runtime.operation import Version, bump_version, caller, version_of
 
+if TYPE_CHECKING:
+    from trueno.declared import Methods
+else:
+    Methods = object
 
-class Tensor:
+
+class Tensor(Methods):
     """An array of one dtype on one device; NumPy's semantics, PyTorch's autograd.
 
     Make one with `tensor`, `from_numpy`, `zeros` and the like.
@@ -42,7 +47,7 @@ class Tensor:
         """Return a tensor on the same memory, without history."""
         return wrap(self._storage, self._layout)
 
-    # --- what it is -------------------------------------------------------------------------------------------------------
+    # --- what it is ---------------------------------------------------------------------------------------------------
 
     @property
     def dtype(self) -> np.dtype:
@@ -105,7 +110,7 @@ class Tensor:
         if self._layout.device != "cpu":
             raise TypeError(f"{what}: the tensor is on {self._layout.device}; move it with .cpu() first")
 
-    # --- out to Python and NumPy ----------------------------------------------------------------------------------------------
+    # --- out to Python and NumPy --------------------------------------------------------------------------------------
 
     def _view_array(self) -> np.ndarray:
         layout = self._layout
@@ -114,9 +119,12 @@ class Tensor:
         high = sum((n - 1) * s for n, s in zip(layout.shape, layout.strides, strict=True) if s > 0 and n > 0)
         if layout.size == 0:
             return np.empty(layout.shape, layout.dtype)
-        raw = (ctypes.c_char * ((high - low + 1) * itemsize)).from_address(memory.pointer(self._storage) + low * itemsize)
+        raw = (ctypes.c_char * ((high - low + 1) * itemsize)).from_address(
+            memory.pointer(self._storage) + low * itemsize
+        )
         raw._owner = self._storage  # type: ignore[attr-defined]
-        return np.ndarray(layout.shape, layout.dtype, raw, -low * itemsize, self.strides)
+        buffer: Any = raw
+        return np.ndarray(layout.shape, layout.dtype, buffer, -low * itemsize, self.strides)
 
     def numpy(self) -> np.ndarray:
         """Return the elements as a NumPy array that shares the memory.
@@ -141,7 +149,8 @@ class Tensor:
 
     def __buffer__(self, flags: int) -> memoryview:
         self._need_cpu("buffer")
-        return memoryview(self._view_array())
+        array: Any = self._view_array()
+        return memoryview(array)
 
     def item(self) -> Any:
         """Return the value of a tensor of one element as a Python number."""
@@ -169,7 +178,9 @@ class Tensor:
 
     def __index__(self) -> int:
         if self.size != 1 or dt.is_floating(self.dtype) or self.dtype == dt.bool_:
-            raise TypeError(f"only an integer tensor of one element can be an index, not shape {self.shape}, {self.dtype}")
+            raise TypeError(
+                f"only an integer tensor of one element can be an index, not shape {self.shape}, {self.dtype}"
+            )
         return int(self.item())
 
     def __len__(self) -> int:
@@ -189,7 +200,7 @@ class Tensor:
         return id(self)
 
     def __repr__(self) -> str:
-        from trueno.printing import text  # noqa: PLC0415 - rarely needed
+        from trueno.printing import text
 
         return text(self)
 
@@ -206,7 +217,7 @@ class Tensor:
     def __reduce__(self) -> tuple:
         return _rebuild, (np.array(self.detach().cpu()._view_array()), self.requires_grad)
 
-    # --- devices and dtypes -------------------------------------------------------------------------------------------------------
+    # --- devices and dtypes -------------------------------------------------------------------------------------------
 
     def to(self, *args: Any, dtype: Any = None, device: Any = None) -> Tensor:
         """Return the tensor on another device, in another dtype, or both.
@@ -220,7 +231,9 @@ class Tensor:
         for one in args:
             if isinstance(one, Tensor):
                 dtype, device = one.dtype, one.device
-            elif isinstance(one, devices.device) or (isinstance(one, str) and (one == "cpu" or one.startswith("opencl"))):
+            elif isinstance(one, devices.device) or (
+                isinstance(one, str) and (one == "cpu" or one.startswith("opencl"))
+            ):
                 device = one
             else:
                 dtype = one
@@ -237,7 +250,7 @@ class Tensor:
         wanted = dt.as_dtype(dtype)
         if wanted == self.dtype:
             return self.clone() if copy else self
-        from trueno.functions import cast  # noqa: PLC0415
+        from trueno.functions import cast
 
         return cast(self, dtype=wanted)
 
@@ -269,7 +282,7 @@ class Tensor:
         """Return whether each element differs from zero."""
         return self.astype(dt.bool_, copy=False)
 
-    # --- autograd -----------------------------------------------------------------------------------------------------------------
+    # --- autograd -----------------------------------------------------------------------------------------------------
 
     @property
     def requires_grad(self) -> Any:
@@ -357,7 +370,7 @@ class Tensor:
             raise RuntimeError(f"{what}: the tensor does not require a gradient")
         return owner
 
-    # --- memory -----------------------------------------------------------------------------------------------------------------------
+    # --- memory -------------------------------------------------------------------------------------------------------
 
     def zero_(self) -> Tensor:
         """Set all elements to zero."""
@@ -414,7 +427,7 @@ def _move(source: Tensor, target: str) -> Tensor:
 
 def _transfer(source: Tensor, target: str) -> Tensor:
     """Move between devices; the gradient moves back."""
-    from trueno.autograd_transfer import transfer  # noqa: PLC0415 - only differentiable moves need it
+    from trueno.autograd_transfer import transfer
 
     if hasattr(source, "_autograd") and launcher.grad_enabled():
         return transfer(source, target, _move)
@@ -422,7 +435,7 @@ def _transfer(source: Tensor, target: str) -> Tensor:
         return _move(source.detach(), target)
 
 
-# --- creation -----------------------------------------------------------------------------------------------------------------------------
+# --- creation ---------------------------------------------------------------------------------------------------------
 
 
 def from_numpy(array: np.ndarray) -> Tensor:
@@ -533,43 +546,85 @@ def ones(*shape: Any, dtype: Any = None, device: Any = None, requires_grad: bool
     return full(_shape_of(shape), 1, dt.float32 if dtype is None else dtype, device, requires_grad)
 
 
-def _like(make: Callable) -> Callable:
+def _like(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def like(other: Tensor, *args: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
         other = asarray(other)
         wanted = other.dtype if dtype is None else dtype
         return make(
-            other.shape, *args, dtype=wanted, device=other.device if device is None else device, requires_grad=requires_grad
+            other.shape,
+            *args,
+            dtype=wanted,
+            device=other.device if device is None else device,
+            requires_grad=requires_grad,
         )
 
-    like.__name__ = f"{make.__name__}_like"
-    like.__doc__ = f"Return what `{make.__name__}` gives for another tensor's shape, dtype and device."
+    name = make.__name__
+    like.__name__ = f"{name}_like"
+    like.__doc__ = f"Return what `{name}` gives for another tensor's shape, dtype and device."
     return like
 
 
-empty_like, zeros_like, ones_like, full_like = map(_like, (empty, zeros, ones, full))
+empty_like, zeros_like, ones_like, full_like = (_like(one) for one in (empty, zeros, ones, full))
 
 
-def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Return evenly spaced values in [start, stop), as `numpy.arange`; float results are float32 unless `dtype` says otherwise."""
+def arange(
+    start: Any, stop: Any = None, step: Any = 1, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Return evenly spaced values in [start, stop), as `numpy.arange`; floats are float32 unless `dtype` is given."""
     array = np.arange(start, step=step) if stop is None else np.arange(start, stop, step)
     wanted = dt.float32 if dtype is None and array.dtype.kind == "f" else array.dtype if dtype is None else dtype
-    return _finish(from_numpy(array.astype(dt.as_dtype(wanted))).to(devices.current_device() if device is None else str(device)), requires_grad)
+    return _finish(
+        from_numpy(array.astype(dt.as_dtype(wanted))).to(devices.current_device() if device is None else str(device)),
+        requires_grad,
+    )
 
 
-def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Return `num` evenly spaced values from start to stop, as `numpy.linspace`, in float32 unless `dtype` says otherwise."""
+def linspace(
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Return `num` evenly spaced values from start to stop, as `numpy.linspace`; float32 unless `dtype` is given."""
     array = np.linspace(start, stop, num, endpoint)
     wanted = dt.float32 if dtype is None else dt.as_dtype(dtype)
-    return _finish(from_numpy(array.astype(wanted)).to(devices.current_device() if device is None else str(device)), requires_grad)
+    return _finish(
+        from_numpy(array.astype(wanted)).to(devices.current_device() if device is None else str(device)), requires_grad
+    )
 
 
-def eye(rows: int, columns: int | None = None, k: int = 0, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def eye(
+    rows: int,
+    columns: int | None = None,
+    k: int = 0,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Return a matrix with ones on the k-th diagonal and zeros elsewhere."""
     array = np.eye(rows, columns, k, dtype=dt.float32 if dtype is None else dt.as_dtype(dtype))
     return _finish(from_numpy(array).to(devices.current_device() if device is None else str(device)), requires_grad)
 
 
 __all__ = [
-    "Tensor", "arange", "asarray", "empty", "empty_like", "eye", "from_numpy", "full", "full_like", "linspace", "ones",
-    "ones_like", "tensor", "zeros", "zeros_like", "bump_version", "caller",
+    "Tensor",
+    "arange",
+    "asarray",
+    "bump_version",
+    "caller",
+    "empty",
+    "empty_like",
+    "eye",
+    "from_numpy",
+    "full",
+    "full_like",
+    "linspace",
+    "ones",
+    "ones_like",
+    "tensor",
+    "zeros",
+    "zeros_like",
 ]  # fmt: skip

@@ -46,7 +46,7 @@ def link(code: bytes, target: Target, symbol: str = "kernel", imports: Mapping[s
     imports : mapping of str to int, optional
         Addresses of functions that the code calls besides the C library's.
 
-    The address stays valid for the life of the process. C library functions that the code calls are found in the process.
+    The address stays valid for the life of the process. C library functions that the code calls are found in it.
     """
     jit = _linker(target)
     # Library names must be unique in a process, whatever the code.

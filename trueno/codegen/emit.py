@@ -10,8 +10,11 @@ import numpy as np
 
 from trueno import dtypes as dt
 from trueno.codegen.expr import Expr
+from trueno.codegen.formula import formula, is_composite
 from trueno.codegen.stage import Loops, meta_layout, vector_classes
+from trueno.ir import build
 from trueno.ir.elementwise import add
+from trueno.ir.node import Node
 
 
 class Printer(Protocol):
@@ -19,6 +22,8 @@ class Printer(Protocol):
 
     #: Whether sums keep a second, wider accumulator (a serial loop needs it; a tree of work-items does not).
     wide_sums: bool
+    #: Which of a row's forms the printer takes: ``llvm`` or ``opencl``.
+    backend: str
     #: Elements of the innermost dimension that one task of an elementwise stage handles.
     chunk: int
     #: Columns that one task of a column-wise reduction handles.
@@ -41,7 +46,13 @@ class Printer(Protocol):
     def advance(self, pointer: Any, elements: Any, dtype: np.dtype) -> Any: ...
     def load(self, pointer: Any, dtype: np.dtype) -> Any: ...
     def store(self, pointer: Any, value: Any, dtype: np.dtype) -> None: ...
-    def apply(self, expr: Expr, operands: list[Any]) -> Any: ...
+    def apply(self, expr: Expr | Node, operands: list[Any]) -> Any: ...
+    def add(self, a: Any, b: Any, dtype: np.dtype) -> Any: ...
+    def float_add(self, a: Any, b: Any) -> Any:
+        """Add in the wide accumulator's type, never reassociated; `float_sub` subtracts."""
+
+    def float_sub(self, a: Any, b: Any) -> Any: ...
+    def finite_or_zero(self, value: Any) -> Any: ...
     def cast(self, value: Any, source: np.dtype, target: np.dtype) -> Any: ...
     def combine(self, expr: Expr, a: Any, b: Any) -> Any:
         """Join two partial results of a reduction or scan; sums may be reassociated."""
@@ -87,7 +98,7 @@ class StageEmitter:
         self.pointers: list[Any] = []
         self.reduced: dict[int, Any] = {}
 
-    # --- analysis ---------------------------------------------------------------------------------------------------------
+    # --- analysis -----------------------------------------------------------------------------------------------------
 
     def _phases(self) -> dict[int, int]:
         """The number of walks over the inner dimensions that must end before an expression can be evaluated."""
@@ -112,7 +123,7 @@ class StageEmitter:
                 varies[id(expr)] = moving or any(varies[id(source)] for source in expr.src)
         return varies
 
-    # --- the walk ---------------------------------------------------------------------------------------------------------
+    # --- the walk -----------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Print the stage's body: all tasks, each with its phases."""
@@ -201,7 +212,7 @@ class StageEmitter:
         else:
             self._rows(pointers)
 
-    # --- rows: the inner dimensions are the vector ones -------------------------------------------------------------------
+    # --- rows: the inner dimensions are the vector ones ---------------------------------------------------------------
 
     def _final_stores(self) -> list[tuple[int, Any]]:
         return [
@@ -218,7 +229,11 @@ class StageEmitter:
         for phase in range(phases + 1):
             sums = [e for e in loops.order if e.kind == "reduce" and self.phase[id(e)] == phase + 1]
             scans = [e for e in loops.order if e.kind == "scan" and self.phase[id(e)] == phase]
-            late = [(k, s) for k, s in enumerate(loops.stage.stores) if (k, s) not in final and self.phase[id(s.value)] == phase]
+            late = [
+                (k, s)
+                for k, s in enumerate(loops.stage.stores)
+                if (k, s) not in final and self.phase[id(s.value)] == phase
+            ]
             if sums or scans or late:
                 self._row_phase(sums, scans, late, pointers, phase)
         with p.once():
@@ -243,7 +258,10 @@ class StageEmitter:
             for dim in range(len(self.loops.inner) - 1):
                 i = nest.enter_context(p.loop(p.index(0), self.extents[dim]))
                 moved = self._step(moved, dim, i)
-            with self._runs(totals, accumulators, sums, p.run) as (low, high), self._vector(low, high, scans, stores) as i:
+            with (
+                self._runs(totals, accumulators, sums, p.run) as (low, high),
+                self._vector(low, high, scans, stores) as i,
+            ):
                 at = self._step(moved, len(self.loops.inner) - 1, i, vector=True)
                 memo = dict(self.memo)
                 self.pointers = at
@@ -287,6 +305,7 @@ class StageEmitter:
     def _add_wide(self, total: tuple[Any, Any], value: Any, at: Any = None) -> None:
         """Add to a compensated sum (Neumaier's TwoSum, Knuth, TAOCP 2, 4.2.2)."""
         p = self.p
+        p.comment("compensated addition")
         high, low = p.get(total[0], at), p.get(total[1], at)
         s = p.float_add(high, value)
         back = p.float_sub(s, high)
@@ -338,6 +357,12 @@ class StageEmitter:
         for expr in sums:
             value = self._value(expr.src[0], memo)
             p.set(accumulators[id(expr)], p.combine(expr, p.get(accumulators[id(expr)]), value))
+        self._write_all(stores, memo)
+
+    def _write_all(self, stores: list, memo: dict) -> None:
+        """Write the results of one point, all read before the first is written: a result may replace an operand."""
+        for _, store in stores:
+            self._value(store.value, memo)
         for k, store in stores:
             self._write(k, store, memo)
 
@@ -355,7 +380,7 @@ class StageEmitter:
             value = p.add(before, value, store.access.dtype)
         p.store(pointer, value, store.access.dtype)
 
-    # --- columns: the last outer dimension is the vector one ------------------------------------------------------------------
+    # --- columns: the last outer dimension is the vector one ----------------------------------------------------------
 
     def _columns(self, pointers: list[Any], begin: Any, end: Any) -> None:
         p, loops = self.p, self.loops
@@ -379,7 +404,11 @@ class StageEmitter:
         for phase in range(phases + 1):
             sums = [e for e in loops.order if e.kind == "reduce" and self.phase[id(e)] == phase + 1]
             scans = [e for e in loops.order if e.kind == "scan" and self.phase[id(e)] == phase]
-            late = [(k, s) for k, s in enumerate(loops.stage.stores) if (k, s) not in final and self.phase[id(s.value)] == phase]
+            late = [
+                (k, s)
+                for k, s in enumerate(loops.stage.stores)
+                if (k, s) not in final and self.phase[id(s.value)] == phase
+            ]
             if sums or scans or late:
                 self._column_phase(sums, scans, late, start, width, totals)
         if final:
@@ -411,7 +440,9 @@ class StageEmitter:
         """Reductions that are complete, by identity of their expression."""
         return list(self.reduced)
 
-    def _column_phase(self, sums: list[Expr], scans: list[Expr], stores: list, start: list[Any], width: Any, totals: dict) -> None:
+    def _column_phase(
+        self, sums: list[Expr], scans: list[Expr], stores: list, start: list[Any], width: Any, totals: dict
+    ) -> None:
         p, loops = self.p, self.loops
         with p.vector_loop(p.index(0), width, True) as c:
             for expr in (*sums, *scans):
@@ -455,10 +486,9 @@ class StageEmitter:
             p.set(self.arrays[id(expr)], value, c)
             if expr.kind == "scan":
                 memo[id(expr)] = value
-        for k, store in stores:
-            self._write(k, store, memo)
+        self._write_all(stores, memo)
 
-    # --- values -------------------------------------------------------------------------------------------------------------
+    # --- values -------------------------------------------------------------------------------------------------------
 
     def _value(self, root: Expr, memo: dict[int, Any]) -> Any:
         """Print what is needed for an expression at the current position and return its value."""
@@ -491,7 +521,24 @@ class StageEmitter:
                 return p.load(p.advance(pointer, p.arith("mul", index, p.meta(place + 1)), access.dtype), expr.dtype)
             case "op":
                 assert expr.op is not None
-                if expr.op.name == "cast":
-                    return p.cast(operands[0], expr.src[0].dtype, expr.dtype)
-                return p.apply(expr, operands)
+                return self._applied(expr, operands)
         raise AssertionError(f"{expr.kind} has no value outside its loop")
+
+    def _applied(self, expr: Expr | Node, operands: list[Any]) -> Any:
+        """Print a row on operands: a cast, an instruction, or the rows of its expansion."""
+        p = self.p
+        assert expr.op is not None
+        if expr.op.name == "cast":
+            return p.cast(operands[0], expr.src[0].dtype, expr.dtype)
+        if not is_composite(expr.op, p.backend):
+            return p.apply(expr, operands)
+        values: dict[int, Any] = {}
+        nodes = formula(expr.op, p.backend, tuple(source.dtype for source in expr.src), expr.dtype)
+        for node in nodes:
+            if node.op is build.INPUT:
+                values[id(node)] = operands[node.arg]
+            elif node.op is build.CONST:
+                values[id(node)] = p.const(node.arg, node.dtype)
+            else:
+                values[id(node)] = self._applied(node, [values[id(source)] for source in node.src])
+        return values[id(nodes[-1])]

@@ -15,13 +15,23 @@ from trueno.codegen.emit import StageEmitter
 from trueno.codegen.expr import Expr
 from trueno.codegen.stage import CHUNK, COLUMNS, Loops
 from trueno.ir.elementwise import add
+from trueno.ir.node import Node
 
 _REGISTER = {
     dt.bool_: "i1", dt.int8: "i8", dt.uint8: "i8", dt.int16: "i16", dt.uint16: "i16", dt.int32: "i32",
     dt.uint32: "i32", dt.int64: "i64", dt.uint64: "i64", dt.float16: "half", dt.bfloat16: "i16",
     dt.float32: "float", dt.float64: "double",
 }  # fmt: skip
-_SUFFIX = {"i1": "i1", "i8": "i8", "i16": "i16", "i32": "i32", "i64": "i64", "half": "f16", "float": "f32", "double": "f64"}
+_SUFFIX = {
+    "i1": "i1",
+    "i8": "i8",
+    "i16": "i16",
+    "i32": "i32",
+    "i64": "i64",
+    "half": "f16",
+    "float": "f32",
+    "double": "f64",
+}
 _C_LIBRARY_NAMES = {"float": "f", "double": ""}
 
 
@@ -100,6 +110,7 @@ class LLVMPrinter:
     """Prints one stage as an LLVM function over a range of tasks."""
 
     wide_sums = True
+    backend = "llvm"
     chunk, columns = CHUNK, COLUMNS
     run, run_columns = 2048, 128
     wide = dt.float64
@@ -114,7 +125,7 @@ class LLVMPrinter:
         self.metas: dict[int, str] = {}
         self.in_entry = True
 
-    # --- text ---------------------------------------------------------------------------------------------------------------
+    # --- text ---------------------------------------------------------------------------------------------------------
 
     def _line(self, text: str) -> None:
         (self.entry if self.in_entry else self.body).append(f"  {text}")
@@ -137,7 +148,7 @@ class LLVMPrinter:
     def _access_group(self) -> str:
         return f", !llvm.access.group {self.group}" if self.group else ""
 
-    # --- indices and arguments ------------------------------------------------------------------------------------------------
+    # --- indices and arguments ----------------------------------------------------------------------------------------
 
     def index(self, value: int) -> str:
         return str(value)
@@ -146,7 +157,10 @@ class LLVMPrinter:
         if place not in self.metas:
             pointer, name = self._name("mp"), self._name("m")
             # Read on entry: stores in the loops could otherwise be taken to change it.
-            self.entry += [f"  {pointer} = getelementptr i64, ptr %meta, i64 {place}", f"  {name} = load i64, ptr {pointer}, align 8"]
+            self.entry += [
+                f"  {pointer} = getelementptr i64, ptr %meta, i64 {place}",
+                f"  {name} = load i64, ptr {pointer}, align 8",
+            ]
             self.metas[place] = name
         return self.metas[place]
 
@@ -164,7 +178,17 @@ class LLVMPrinter:
     def arith(self, op: str, a: str, b: str) -> str:
         if a.lstrip("-").isdigit() and b.lstrip("-").isdigit():
             x, y = int(a), int(b)
-            return str({"add": x + y, "sub": x - y, "mul": x * y, "div": x // max(y, 1), "rem": x % max(y, 1), "min": min(x, y), "max": max(x, y)}[op])
+            return str(
+                {
+                    "add": x + y,
+                    "sub": x - y,
+                    "mul": x * y,
+                    "div": x // max(y, 1),
+                    "rem": x % max(y, 1),
+                    "min": min(x, y),
+                    "max": max(x, y),
+                }[op]
+            )
         if (op == "add" and a == "0") or (op == "mul" and a == "1"):
             return b
         if (op in ("add", "sub") and b == "0") or (op in ("mul", "div") and b == "1"):
@@ -175,7 +199,7 @@ class LLVMPrinter:
         name = {"div": "udiv", "rem": "urem"}.get(op, f"{op} nsw")
         return self._let(f"{name} i64 {a}, {b}", "i")
 
-    # --- memory -----------------------------------------------------------------------------------------------------------------
+    # --- memory -------------------------------------------------------------------------------------------------------
 
     def base(self, buffer: str, byte_offset: str, dtype: np.dtype) -> str:
         place = self._let(f"getelementptr ptr, ptr %buffers, i64 {buffer}", "bp")
@@ -183,10 +207,16 @@ class LLVMPrinter:
         return self._let(f"getelementptr i8, ptr {pointer}, i64 {byte_offset}", "p")
 
     def advance(self, pointer: str, elements: str, dtype: np.dtype) -> str:
-        return pointer if elements == "0" else self._let(f"getelementptr {memory_type(dtype)}, ptr {pointer}, i64 {elements}", "p")
+        return (
+            pointer
+            if elements == "0"
+            else self._let(f"getelementptr {memory_type(dtype)}, ptr {pointer}, i64 {elements}", "p")
+        )
 
     def load(self, pointer: str, dtype: np.dtype) -> str:
-        value = self._let(f"load {memory_type(dtype)}, ptr {pointer}, align {dtype.itemsize}{self._access_group()}", "x")
+        value = self._let(
+            f"load {memory_type(dtype)}, ptr {pointer}, align {dtype.itemsize}{self._access_group()}", "x"
+        )
         return self._let(f"icmp ne i8 {value}, 0", "x") if dtype == dt.bool_ else value
 
     def store(self, pointer: str, value: str, dtype: np.dtype) -> None:
@@ -209,7 +239,7 @@ class LLVMPrinter:
     def set(self, variable: tuple[str, np.dtype], value: str, at: str | None = None) -> None:
         self.store(self._place(variable, at), value, variable[1])
 
-    # --- arithmetic ---------------------------------------------------------------------------------------------------------------
+    # --- arithmetic ---------------------------------------------------------------------------------------------------
 
     def _intrinsic(self, name: str, kind: str, operands: Sequence[str], extra: str = "") -> str:
         full = f"@llvm.{name}.{_SUFFIX[kind]}"
@@ -218,7 +248,7 @@ class LLVMPrinter:
         self.module.declare(f"{kind} {full}({', '.join([kind] * len(operands))}{more})")
         return self._let(f"call {kind} {full}({listed}{extra})")
 
-    def apply(self, expr: Expr, operands: list[str]) -> str:
+    def apply(self, expr: Expr | Node, operands: list[str]) -> str:
         assert expr.op is not None
         source = expr.src[0].dtype if expr.op.name != "where" else expr.dtype
         if expr.op.name == "bitcast":
@@ -296,7 +326,7 @@ class LLVMPrinter:
         finite = self._let(f"fcmp olt double {size}, 0x7FF0000000000000")
         return self._let(f"select i1 {finite}, double {value}, double 0.0")
 
-    # --- casts ----------------------------------------------------------------------------------------------------------------------
+    # --- casts --------------------------------------------------------------------------------------------------------
 
     def cast(self, value: str, source: np.dtype, target: np.dtype) -> str:
         if source == target:
@@ -355,7 +385,7 @@ class LLVMPrinter:
         inside = self._let(f"select i1 {negative}, i64 {wrapped}, i64 {index}")
         return self.arith("max", self.arith("min", inside, self.arith("sub", extent, "1")), "0")
 
-    # --- control ----------------------------------------------------------------------------------------------------------------------
+    # --- control ------------------------------------------------------------------------------------------------------
 
     @contextmanager
     def _for(self, low: str, high: str, step: int, loop_metadata: str = "") -> Iterator[str]:
@@ -416,7 +446,12 @@ def stage_function(module: Module, name: str, loops: Loops, half_instructions: b
     ]))  # fmt: skip
 
 
-def print_module(stages: Sequence[tuple[str, Loops]], sequence: Sequence[tuple[int, int]], header: str, half_instructions: bool = True) -> str:
+def print_module(
+    stages: Sequence[tuple[str, Loops]],
+    sequence: Sequence[tuple[int, int]],
+    header: str,
+    half_instructions: bool = True,
+) -> str:
     """Return the LLVM IR of a kernel.
 
     Parameters
@@ -437,7 +472,8 @@ def print_module(stages: Sequence[tuple[str, Loops]], sequence: Sequence[tuple[i
     for k, (stage, offset) in enumerate(sequence):
         calls += [
             f"  %m{k} = getelementptr i64, ptr %meta, i64 {offset}",
-            f"  call void @{driver.SYMBOL}(ptr @stage{stage}, ptr %buffers, ptr %m{k}, ptr %scalars, i64 %threads, ptr %parallel)",
+            f"  call void @{driver.SYMBOL}(ptr @stage{stage}, ptr %buffers, ptr %m{k}, ptr %scalars, i64 %threads, "
+            "ptr %parallel)",
         ]
     module.declare(f"void @{driver.SYMBOL}(ptr, ptr, ptr, ptr, i64, ptr)")
     module.functions.append("\n".join([

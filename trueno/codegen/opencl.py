@@ -20,6 +20,7 @@ from trueno.codegen.emit import StageEmitter
 from trueno.codegen.expr import Expr
 from trueno.codegen.stage import Loops, meta_layout, meta_values, text
 from trueno.ir.elementwise import add
+from trueno.ir.node import Node
 from trueno.ir.op import Op
 
 #: Changes whenever the text printed for the same stage changes: part of every program's key.
@@ -47,7 +48,8 @@ _UNSIGNED = {1: "uint", 2: "uint", 4: "uint", 8: "ulong"}
 
 _HELPERS = {
     "half_to_float": "float half_to_float(ushort bits) { return vload_half(0, (const half *)&bits); }",
-    "float_to_half": "ushort float_to_half(float x) { ushort bits; vstore_half_rte(x, 0, (half *)&bits); return bits; }",
+    "float_to_half": "ushort float_to_half(float x) { ushort bits; vstore_half_rte(x, 0, (half *)&bits); "
+    "return bits; }",
     "bfloat16_to_float": "float bfloat16_to_float(ushort bits) { return as_float((uint)bits << 16); }",
     "float_to_bfloat16": """ushort float_to_bfloat16(float x) {
     const uint bits = as_uint(x);
@@ -69,7 +71,9 @@ _INTEGER_POWER = """{T} int_pow_{T}({T} base, {T} exponent) {{
 }}"""
 for _dtype in (d for d in dt.ALL if dt.kind_class(d) in "iu"):
     _HELPERS[f"int_pow_{_REGISTER[_dtype]}"] = _INTEGER_POWER.format(
-        T=_REGISTER[_dtype], U=_UNSIGNED[_dtype.itemsize], start="exponent < 0 ? 0 : 1" if dt.kind_class(_dtype) == "i" else "1"
+        T=_REGISTER[_dtype],
+        U=_UNSIGNED[_dtype.itemsize],
+        start="exponent < 0 ? 0 : 1" if dt.kind_class(_dtype) == "i" else "1",
     )
 _WORDS = re.compile(r"\w+")
 
@@ -111,7 +115,7 @@ def literal(value: Any, dtype: np.dtype) -> str:
     return f"({digits})" if whole < 0 else digits
 
 
-# --- what is decided before printing ----------------------------------------------------------------------------------------
+# --- what is decided before printing ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +194,7 @@ def fits_narrow(loops: Loops) -> bool:
 
 
 def fields(loops: Loops) -> list[tuple[str, int, bool]]:
-    """Return name, place in the stage's meta numbers and whether it takes 64 bits, of each number that its code reads."""
+    """Return name, place in the stage's meta numbers and whether it takes 64 bits, of each number its code reads."""
     places = meta_layout(loops)
     wide: list[tuple[str, int, bool]] = []
     narrow = [("tasks", places["tasks"], False)]
@@ -219,7 +223,9 @@ def numbers(loops: Loops, form: Form) -> bytes:
     values = meta_values(loops, False)
     values[0] = loops.count_tasks(1, 1)
     index = np.int32 if form.narrow else np.int64
-    data = b"".join(np.asarray(values[place], np.int64 if wide else index).tobytes() for _, place, wide in fields(loops))
+    data = b"".join(
+        np.asarray(values[place], np.int64 if wide else index).tobytes() for _, place, wide in fields(loops)
+    )
     return data + bytes(-len(data) % 8)
 
 
@@ -235,7 +241,7 @@ def stage_text(loops: Loops, mode: Mode) -> str:
     return f"{text(loops)}\n  {mode.task}, numbers by {'value' if mode.by_value else 'buffer'}"
 
 
-# --- printing -----------------------------------------------------------------------------------------------------------------
+# --- printing ---------------------------------------------------------------------------------------------------------
 
 
 def _is_number(index: str) -> bool:
@@ -249,6 +255,7 @@ def _operand(index: str) -> str:
 class OpenCLPrinter:
     """Prints one stage as an OpenCL C function. Index values are text; a pointer is (array, index text)."""
 
+    backend = "opencl"
     wide_sums = True
     chunk = columns = 1
     run_columns = SERIAL_RUN
@@ -268,7 +275,7 @@ class OpenCLPrinter:
         self.places |= {places[f"a{k}"]: f"b{k}" for k in range(len(loops.accesses))}
         self.places |= {places[f"scalar{k}"]: f"scalar{k}" for k, e in enumerate(loops.order) if e.kind == "scalar"}
 
-    # --- text -----------------------------------------------------------------------------------------------------------------
+    # --- text ---------------------------------------------------------------------------------------------------------
 
     def _line(self, line: str) -> None:
         self.lines.append("    " * self.depth + line)
@@ -294,7 +301,7 @@ class OpenCLPrinter:
     def comment(self, text: str) -> None:
         self._line(f"// {text}")
 
-    # --- indices and arguments ------------------------------------------------------------------------------------------------
+    # --- indices and arguments ----------------------------------------------------------------------------------------
 
     def index(self, value: int) -> str:
         return str(value)
@@ -330,7 +337,7 @@ class OpenCLPrinter:
                 return self._let("idx", f"{_operand(a)} {'/' if op == 'div' else '%'} {_operand(b)}", op)
         return f"{op}((idx)({a}), (idx)({b}))"
 
-    # --- memory -----------------------------------------------------------------------------------------------------------------
+    # --- memory -------------------------------------------------------------------------------------------------------
 
     def base(self, buffer: str, byte_offset: str, dtype: np.dtype) -> tuple[str, str]:
         name, kind = f"a{buffer[1:]}", memory_type(dtype)
@@ -359,7 +366,7 @@ class OpenCLPrinter:
     def set(self, variable: str, value: str, at: str | None = None) -> None:
         self._line(f"{variable} = {value};")
 
-    # --- arithmetic ---------------------------------------------------------------------------------------------------------------
+    # --- arithmetic ---------------------------------------------------------------------------------------------------
 
     @staticmethod
     def _formula(row: Op, dtype: np.dtype, operands: Sequence[str]) -> str:
@@ -373,12 +380,14 @@ class OpenCLPrinter:
             return f"({kind}){template.format(*unsigned, T=kind)}"
         return template.format(*operands, T=kind)
 
-    def apply(self, expr: Expr, operands: list[str]) -> str:
+    def apply(self, expr: Expr | Node, operands: list[str]) -> str:
         assert expr.op is not None
         source = expr.src[0].dtype if expr.op.name != "where" else expr.dtype
         kind = register_type(expr.dtype)
         if expr.op.name == "bitcast":
-            return operands[0] if register_type(source) == kind else self._let(kind, f"as_{kind}({operands[0]})", "bits")
+            return (
+                operands[0] if register_type(source) == kind else self._let(kind, f"as_{kind}({operands[0]})", "bits")
+            )
         return self._let(kind, self._formula(expr.op, source, operands), expr.op.name)
 
     def combine(self, expr: Expr, a: str, b: str) -> str:
@@ -399,7 +408,7 @@ class OpenCLPrinter:
     def finite_or_zero(self, value: str) -> str:
         return self._let(register_type(self.wide), f"isfinite({value}) ? {value} : 0", "lost")
 
-    # --- casts ----------------------------------------------------------------------------------------------------------------------
+    # --- casts --------------------------------------------------------------------------------------------------------
 
     def cast(self, value: str, source: np.dtype, target: np.dtype) -> str:
         if source == target:
@@ -427,7 +436,7 @@ class OpenCLPrinter:
     def wrap(self, index: str, extent: str) -> str:
         return self._let("idx", f"wrap_index({index}, {extent})", "at")
 
-    # --- control ----------------------------------------------------------------------------------------------------------------------
+    # --- control ------------------------------------------------------------------------------------------------------
 
     @contextmanager
     def tasks(self, count: str) -> Iterator[str]:
@@ -482,21 +491,28 @@ class OpenCLPrinter:
 
     @contextmanager
     def once(self) -> Iterator[None]:
-        if self.mode.task == "group":
-            with self._block("if (item == 0)"):
-                yield
-        else:
+        if self.mode.task != "group":
             yield
+            return
+        before = len(self.lines)
+        with self._block("if (item == 0)"):
+            yield
+        if len(self.lines) == before + 2:
+            del self.lines[before:]
 
-    # --- the function -----------------------------------------------------------------------------------------------------------------
+    # --- the function -------------------------------------------------------------------------------------------------
 
     def function(self) -> str:
         """Print the stage and return the text of its struct of numbers and its function."""
         StageEmitter(self.loops, self).run()
         loops, name = self.loops, self.name
         members = [f"    {'long' if wide else 'idx'} {field};" for field, _, wide in fields(loops)]
-        parameters = [f"global uchar *b{k}, const long b{k}_at" for k, access in enumerate(loops.accesses) if access[0] >= 0]
-        parameters.append(f"const struct {name}_numbers n" if self.mode.by_value else f"constant struct {name}_numbers *n")
+        parameters = [
+            f"global uchar *b{k}, const long b{k}_at" for k, access in enumerate(loops.accesses) if access[0] >= 0
+        ]
+        parameters.append(
+            f"const struct {name}_numbers n" if self.mode.by_value else f"constant struct {name}_numbers *n"
+        )
         parameters += [
             f"const {memory_type(expr.dtype)} scalar{k}" for k, expr in enumerate(loops.order) if expr.kind == "scalar"
         ]
@@ -504,7 +520,8 @@ class OpenCLPrinter:
                "group": "a work-group per row"}[self.mode.task]  # fmt: skip
         return "\n".join([
             f"struct {name}_numbers {{", *members, "};", "",
-            f"// {loops.stage.name}: {who}", f"kernel void {name}(", ",\n".join(f"    {one}" for one in parameters), ") {",
+            f"// {loops.stage.name}: {who}",
+            f"kernel void {name}(", ",\n".join(f"    {one}" for one in parameters), ") {",
             *(f"    local {kind} tree_{kind}[GROUP];" for kind in self.trees), *self.lines, "}",
         ])  # fmt: skip
 
@@ -523,6 +540,8 @@ def print_program(stages: Sequence[tuple[Loops, Mode]], form: Form, header: str)
     functions = [OpenCLPrinter(loops, mode, form, f"stage{k}").function() for k, (loops, mode) in enumerate(stages)]
     used = set(_WORDS.findall("\n".join(functions)))
     lines = [*(f"// {line}" for line in header.splitlines())]
+    # No a * b + c in one rounding but where fma is written: formulas mean what they say on every device.
+    lines += ["#pragma OPENCL FP_CONTRACT OFF"]
     if "double" in used:
         lines += ["#pragma OPENCL EXTENSION cl_khr_fp64 : enable"]
     lines += [f"#define GROUP {form.group}", f"typedef {'int' if form.narrow else 'long'} idx;", ""]

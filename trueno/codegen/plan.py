@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from trueno.codegen.expr import Access, Expr, Store, Table
-from trueno.codegen.stage import COLUMNS, Stage
 from trueno import dtypes as dt
+from trueno.codegen.expr import Access, Expr, Store, Table, topological
+from trueno.codegen.stage import COLUMNS, Stage
 from trueno.ir import build
 from trueno.ir.node import Kernel, Node, recording, rewrite
 from trueno.ir.reductions import any as any_rows
@@ -131,7 +131,11 @@ def reshape_strides(shape: Sequence[int], strides: Sequence[int], target: Sequen
 class Planner:
     """Builds the stages of one kernel."""
 
-    def __init__(self, kernel: Kernel, layouts: Sequence[Layout | None], aliases: Sequence[int], limits: Limits) -> None:
+    def __init__(
+        self, kernel: Kernel, layouts: Sequence[Layout | None], aliases: Sequence[int], limits: Limits, staged: bool = False
+    ) -> None:
+        # Staged: results that replace operands are written when everything else has been read.
+        self.aliases, self.staged = aliases, staged
         self.plan = Plan(kernel)
         self.limits = limits
         self.table = Table()
@@ -147,6 +151,7 @@ class Planner:
         for position, layout in enumerate(layouts):
             if layout is not None:
                 by_operand[position] = Buffer(next(numbers), layout.dtype, layout.shape, layout.strides)
+        self.operands = by_operand
         for leaf in kernel.inputs:
             if leaf.op is build.INPUT:
                 self.buffers[id(leaf)] = by_operand[leaf.arg]
@@ -160,14 +165,39 @@ class Planner:
 
     def run(self) -> Plan:
         """Plan every output."""
-        for node, buffer in zip(self.plan.kernel.outputs, self.outputs, strict=True):
-            dense = buffer.strides == contiguous_strides(buffer.shape)
-            self.compute(node, buffer)
-            if dense and id(node) not in self.buffers:
-                self.buffers[id(node)] = buffer
+        waiting: list[tuple[Buffer, Buffer]] = []
+        for node, buffer, alias in zip(self.plan.kernel.outputs, self.outputs, self.aliases, strict=True):
+            target = buffer
+            if self.staged and alias >= 0:
+                target = self.scratch(node.dtype, node.shape)
+                waiting.append((target, buffer))
+            self.compute(node, target)
+            if target.strides == contiguous_strides(target.shape) and id(node) not in self.buffers:
+                self.buffers[id(node)] = target
+        for source, target in waiting:
+            leaf = self._keep(Node(build.INPUT, (), source.dtype, source.shape, None))
+            self.buffers[id(leaf)] = source
+            self._store(leaf, target)
         return self.plan
 
-    # --- memory -----------------------------------------------------------------------------------------------------------
+    def overwrites_operands(self) -> bool:
+        """Whether a stage may read an operand that another stage, or another phase of it, has overwritten."""
+        for k, alias in enumerate(self.aliases):
+            if alias < 0:
+                continue
+            written, operand = self.outputs[k].number, self.operands[alias].number
+            first: Access | None = None
+            for stage in self.plan.stages:
+                reads = [a for e in topological([s.value for s in stage.stores]) for a in _read(e) if a.buffer == operand]
+                writes = [store.access for store in stage.stores if store.access.buffer == written]
+                if reads and (first is not None or (writes and stage.inner)):
+                    return True
+                if any((r.offset, r.strides) != (w.offset, w.strides) for r in reads for w in writes):
+                    return True
+                first = writes[0] if writes and first is None else first
+        return False
+
+    # --- memory -------------------------------------------------------------------------------------------------------
 
     def scratch(self, dtype: np.dtype, shape: tuple[int, ...]) -> Buffer:
         """Return a new scratch buffer."""
@@ -211,7 +241,7 @@ class Planner:
                 strides = tuple(step * s for (_, step, _), s in zip(node.arg, strides, strict=True))
         return Buffer(base.number, base.dtype, node.shape, strides, offset)
 
-    # --- stages -----------------------------------------------------------------------------------------------------------
+    # --- stages -------------------------------------------------------------------------------------------------------
 
     def compute(self, node: Node, target: Buffer) -> None:
         """Append stages that compute the node into the target."""
@@ -271,7 +301,7 @@ class Planner:
         self._append(root, domain, Store(_access(target, coords, len(domain.sizes)), value), target)
 
     def _append(self, root: Node, domain: _Domain, store: Store, target: Buffer) -> None:
-        """Add the store to an earlier stage over the same domain if what it reads is there by then, else to a new one."""
+        """Add the store to an earlier stage over the same domain if what it reads is there by then, else to a new."""
         stages = self.plan.stages
         for index in range(len(stages) - 1, domain.writer, -1):
             stage = stages[index]
@@ -347,9 +377,10 @@ class Planner:
         if node.op.kind != "elementwise":
             return None
         parts = [self._join(source, before, after) for source in node.src]
-        if any(part is None for part in parts):
+        joined_parts = tuple(part for part in parts if part is not None)
+        if len(joined_parts) < len(parts):
             return None
-        return self._keep(build.make(node.op, tuple(parts), node.dtype, shape, node.arg))
+        return self._keep(build.make(node.op, joined_parts, node.dtype, shape, node.arg))
 
     def _keep(self, node: Node) -> Node:
         """Keep a node alive as long as the planner: memory is found by a node's identity."""
@@ -374,7 +405,7 @@ class Planner:
         self.plan.stages.append(Stage(node.op.name, list(domain.sizes), domain.inner, [store], serial=True))
         self.writers[target.number] = len(self.plan.stages) - 1
 
-    # --- expressions ------------------------------------------------------------------------------------------------------
+    # --- expressions --------------------------------------------------------------------------------------------------
 
     def _first_reduction(self, root: Node) -> Node | None:
         """Return a reduction or scan that is reached from the root through rows that can be fused, else None."""
@@ -428,8 +459,10 @@ class Planner:
             virtual = Buffer(-1, node.dtype, node.shape, strides)
             return make("iota", None, (), node.dtype, _access(virtual, coords, len(domain.sizes)))
         if kind == "elementwise":
-            src = tuple(self._expression(source, coords, domain) for source in node.src)
-            return make("op", op, src, node.dtype, node.arg)
+            for inner in self._chain(node, coords, domain):
+                src = tuple(self._expression(source, coords, domain) for source in inner.src)
+                domain.known[(id(inner), coords)] = made = make("op", inner.op, src, inner.dtype, inner.arg)
+            return made
         if kind == "view":
             return self._expression(node.src[0], self._through_view(node, coords), domain)
         if kind in ("reduction", "scan"):
@@ -438,13 +471,29 @@ class Planner:
             return self._gathered(node, coords, domain)
         raise _NotFusable(node)
 
+    def _chain(self, root: Node, coords: tuple[Coordinate, ...], domain: _Domain) -> list[Node]:
+        """Return the elementwise nodes below (and with) the root that are still to be made, operands first.
+
+        A kernel of a thousand steps is a graph that deep; walking it here keeps recursion to views and reductions.
+        """
+        order: list[Node] = []
+        stack = [(root, False)]
+        seen: set[int] = set()
+        while stack:
+            node, ready = stack.pop()
+            if ready:
+                order.append(node)
+            elif id(node) not in seen and (id(node), coords) not in domain.known:
+                seen.add(id(node))
+                stack.append((node, True))
+                stack += [(s, False) for s in reversed(node.src) if s.op.kind == "elementwise" and self.view(s) is None]
+        return order
+
     def _through_view(self, node: Node, coords: tuple[Coordinate, ...]) -> tuple[Coordinate, ...]:
         source = node.src[0]
         match node.op.name:
             case "expand":
-                return tuple(
-                    ZERO if a != b else c for a, b, c in zip(source.shape, node.shape, coords, strict=True)
-                )
+                return tuple(ZERO if a != b else c for a, b, c in zip(source.shape, node.shape, coords, strict=True))
             case "permute":
                 inverse = [ZERO] * len(coords)
                 for k, axis in enumerate(node.arg):
@@ -484,9 +533,7 @@ class Planner:
         index = self._expression(node.src[1], coords, domain)
         rest = tuple(ZERO if k == axis else c for k, c in enumerate(coords))
         access = _access(memory, rest, len(domain.sizes))
-        return self.table.make(
-            "gather", None, (index,), node.dtype, (access, memory.shape[axis], memory.strides[axis])
-        )
+        return self.table.make("gather", None, (index,), node.dtype, (access, memory.shape[axis], memory.strides[axis]))
 
     def _slot(self, node: Node) -> int:
         operand = None if node.op is build.PARAM else node.arg if isinstance(node.arg, int) else node.arg[0]
@@ -496,6 +543,11 @@ class Planner:
             self.slots[key] = len(self.plan.slots)
             self.plan.slots.append((operand, node.dtype, value))
         return self.slots[key]
+
+
+def _read(expr: Expr) -> list[Access]:
+    """Return the access of an expression that reads memory."""
+    return [expr.arg] if expr.kind == "load" else [expr.arg[0]] if expr.kind == "gather" else []
 
 
 def _scanned(node: Node) -> tuple[int, ...]:
@@ -555,4 +607,9 @@ def plan(
     limits : Limits
     """
     aliases = [-1] * len(kernel.outputs) if aliases is None else aliases
-    return Planner(_contractions_as_sums(kernel), layouts, aliases, limits).run()
+    lowered = _contractions_as_sums(kernel)
+    planner = Planner(lowered, layouts, aliases, limits)
+    planned = planner.run()
+    if planner.overwrites_operands():
+        planned = Planner(lowered, layouts, aliases, limits, staged=True).run()
+    return planned

@@ -128,8 +128,16 @@ def _sorted_dims(dims: list[int], guides: list[dict[int, int]]) -> list[int]:
     return sorted(dims, key=lambda dim: tuple(-abs(strides[dim]) for strides in guides))
 
 
+def _emptied(stage: Stage) -> Stage:
+    """Return an elementwise stage over no elements with all axes but one of extent 1."""
+    return Stage(stage.name, [0 if k == len(stage.sizes) - 1 else 1 for k in range(len(stage.sizes))], (), stage.stores)
+
+
 def normalise(stage: Stage) -> Loops:
     """Bring a stage to normal form."""
+    if not stage.inner and 0 in stage.sizes:
+        # Nothing to do, in whatever shape: the loop over one axis does it.
+        stage = _emptied(stage)
     order = topological([e for store in stage.stores for e in (store.value, store.index) if e is not None])
     accesses = accesses_of(order, stage.stores)
     written = {store.access for store in stage.stores}
@@ -159,17 +167,26 @@ def normalise(stage: Stage) -> Loops:
     elif not stage.block:
         inner = _merge(_sorted_dims(inner, reads), sizes, strides)
     if not inner:
+        # All extents are 1: step as along the last axis, so that one element runs the code of many.
+        last = (stage.inner or range(len(stage.sizes)))[-1] if stage.sizes else None
         inner = [len(sizes)]
         sizes[inner[0]] = 1
         for steps in strides:
-            steps[inner[0]] = 0
+            steps[inner[0]] = 0 if last is None else steps[last]
     columns = False
     if not elementwise and outer and not stage.serial:
         last, vector = inner[-1], outer[-1]
         moving = [s for s, a in zip(strides, accesses, strict=True) if s[last] and a.buffer >= 0 and a not in written]
         columns = vector != blocks and any(s[last] != 1 and s[vector] == 1 for s in moving)
     listed = [
-        (a.buffer, a.dtype, a.offset * a.dtype.itemsize, tuple(s[d] for d in outer), tuple(s[d] for d in inner), a in written)
+        (
+            a.buffer,
+            a.dtype,
+            a.offset * a.dtype.itemsize,
+            tuple(s[d] for d in outer),
+            tuple(s[d] for d in inner),
+            a in written,
+        )
         for a, s in zip(accesses, strides, strict=True)
     ]
     return Loops(

@@ -45,5 +45,6 @@ def default_collate(samples: Sequence[Any]) -> Any:
             return type(first)(*columns) if hasattr(first, "_fields") else tuple(columns)
         return columns
     raise TypeError(
-        f"default_collate: samples must hold arrays, numbers, strings, mappings or sequences, got {type(first).__name__}"
+        "default_collate: samples must hold arrays, numbers, strings, mappings or sequences, got "
+        f"{type(first).__name__}"
     )

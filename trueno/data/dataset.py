@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -120,4 +121,4 @@ def random_split(dataset: Any, lengths: Sequence[int | float], generator: Genera
         )
     order = as_generator(generator).permutation(size)
     ends = np.cumsum([0, *counts])
-    return [Subset(dataset, order[start:end]) for start, end in zip(ends, ends[1:])]
+    return [Subset(dataset, order[start:end]) for start, end in pairwise(ends)]

@@ -74,7 +74,9 @@ class DataLoader:
         elif isinstance(dataset, tuple) and dataset and all(rows.is_array(one) for one in dataset):
             dataset = TensorDataset(*dataset)
         if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
-            raise TypeError(f"DataLoader takes a data set with len() and items, or arrays, got {type(dataset).__name__}")
+            raise TypeError(
+                f"DataLoader takes a data set with len() and items, or arrays, got {type(dataset).__name__}"
+            )
         self.dataset = dataset
         self.batch_size = int(batch_size)
         self.shuffle = shuffle

@@ -15,11 +15,11 @@ from trueno.ir.op import Op
 
 # --- leaves -----------------------------------------------------------------------------------------------------------
 
-INPUT = Op("input", "leaf", 0, ref=lambda: None, public=False)
-SCALAR = Op("scalar", "leaf", 0, ref=lambda: None, public=False)
-PARAM = Op("param", "leaf", 0, ref=lambda: None, public=False)
-CONST = Op("const", "leaf", 0, ref=lambda: None, public=False)
-IOTA = Op("iota", "leaf", 0, ref=lambda: None, public=False)
+INPUT: Op = Op("input", "leaf", 0, ref=lambda: None, public=False)
+SCALAR: Op = Op("scalar", "leaf", 0, ref=lambda: None, public=False)
+PARAM: Op = Op("param", "leaf", 0, ref=lambda: None, public=False)
+CONST: Op = Op("const", "leaf", 0, ref=lambda: None, public=False)
+IOTA: Op = Op("iota", "leaf", 0, ref=lambda: None, public=False)
 
 
 def array(index: int, dtype: np.dtype, shape: Shape) -> Node:
@@ -133,7 +133,7 @@ def normalise_axes(op: str, axis: Any, ndim: int, shape: Shape) -> tuple[int, ..
     return tuple(sorted(result))
 
 
-# --- casts and views that every rule needs ------------------------------------------------------------------------------
+# --- casts and views that every rule needs ----------------------------------------------------------------------------
 
 
 def _ref_cast(x: np.ndarray, *, dtype: np.dtype) -> np.ndarray:
@@ -157,12 +157,15 @@ def _record_cast(op: Op, x: Node, *, dtype: Any) -> Node:
     if x.op is PARAM:
         return param(x.arg, dtype)
     if x.op is SCALAR and isinstance(x.arg, tuple):
+        if dtype == dt.bool_ and x.arg[1] is not bool:
+            # Any number is true or false, whatever a bool could hold.
+            return make(op, (Node(SCALAR, (), x.dtype, (), x.arg[0]),), dtype, (), dtype)
         # The launcher fills the slot in the wanted dtype: a scalar is weak until it meets an array.
         return Node(SCALAR, (), dtype, (), x.arg[0])
     return make(op, (x,), dtype, x.shape, dtype)
 
 
-cast = Op(
+cast: Op = Op(
     "cast", "elementwise", 1, ref=_ref_cast, result=promotion.promote, domain=((-100, 100),), llvm={}, opencl={},
     record=lambda op, x, dtype=None: _record_cast(op, x, dtype=dtype), grad=lambda g, y, x: [g],
     doc="The values in another dtype; floats out of an integer's range saturate, NaN becomes 0.",
@@ -207,19 +210,19 @@ def _record_reshape(op: Op, x: Node, *, shape: Shape) -> Node:
     return make(op, (x,), x.dtype, shape, None)
 
 
-expand = Op(
+expand: Op = Op(
     "expand", "view", 1, ref=lambda x, *, shape: np.broadcast_to(x, shape), record=_record_expand,
     grad=lambda g, y, x: [g],  # the walker in ir/grad.py sums to the operand's shape
     doc="The array broadcast to a shape.",
 )  # fmt: skip
-reshape = Op(
+reshape: Op = Op(
     "reshape", "view", 1, ref=lambda x, *, shape: np.reshape(x, shape), record=_record_reshape,
     grad=lambda g, y, x: [reshape(g, shape=x.shape)],
     doc="The same elements in C order under another shape.",
 )  # fmt: skip
 
 
-# --- recorders of the row kinds -------------------------------------------------------------------------------------------
+# --- recorders of the row kinds ---------------------------------------------------------------------------------------
 
 
 def record_elementwise(op: Op, *operands: Any) -> Node:
@@ -250,7 +253,8 @@ def record_select(op: Op, condition: Any, x: Any, y: Any) -> Node:
     dtype = promotion.common((given_type(x), given_type(y)))
     shape = broadcast_shape(op.name, [shape_of(one) for one in (condition, x, y)])
     if given_type(condition) not in (bool, dt.bool_):
-        condition = as_node(condition, given_type(condition)) if not isinstance(condition, Node) else condition
+        if not isinstance(condition, Node):
+            condition = as_node(condition, promotion.common((given_type(condition),)))
         condition = not_equal_zero(condition)
     chosen = [expand(as_node(one, dtype), shape=shape) for one in (x, y)]
     return make(op, (expand(as_node(condition, dt.bool_), shape=shape), *chosen), dtype, shape)

@@ -30,7 +30,7 @@ from trueno.ir.node import Node
 from trueno.ir.reductions import drop_axes, max, min, sum
 from trueno.ir.transcendental import erf, exp, expm1, log, log1p, pow, tanh
 
-# --- statistics -----------------------------------------------------------------------------------------------------------
+# --- statistics -------------------------------------------------------------------------------------------------------
 
 
 def _floating(x: Any, name: str) -> tuple[Node, Any]:
@@ -51,7 +51,7 @@ def _finish(value: Node, axes: tuple[int, ...], keepdims: bool, dtype: Any) -> N
     return cast(value if keepdims else drop_axes(value, axes), dtype=dtype)
 
 
-def mean(x, axis=None, *, keepdims=False, dtype=None):
+def mean(x: Any, axis: Any = None, *, keepdims: bool = False, dtype: Any = None) -> Node:
     """Arithmetic mean over axes; float32 at least while summing, integers are averaged in float64."""
     x, result = _floating(x if dtype is None else cast(x, dtype=dtype), "mean")
     axes = normalise_axes("mean", axis, x.ndim, x.shape)
@@ -64,7 +64,7 @@ def _centred_squares(x: Node, axes: tuple[int, ...]) -> Node:
     return sum(square(x - centre), axis=axes, keepdims=True)
 
 
-def var(x, axis=None, *, ddof=0, correction=None, keepdims=False):
+def var(x: Any, axis: Any = None, *, ddof: float = 0, correction: Any = None, keepdims: bool = False) -> Node:
     """Variance over axes, divided by N - ddof (PyTorch's `correction` is the same number)."""
     x, result = _floating(x, "var")
     axes = normalise_axes("var", axis, x.ndim, x.shape)
@@ -78,7 +78,7 @@ def build_max(a: float, b: float) -> float:
     return a if a > b else b
 
 
-def std(x, axis=None, *, ddof=0, correction=None, keepdims=False):
+def std(x: Any, axis: Any = None, *, ddof: float = 0, correction: Any = None, keepdims: bool = False) -> Node:
     """Standard deviation over axes: the square root of `var`."""
     given = x.dtype if isinstance(x, Node) else None
     x, result = _floating(x, "std")
@@ -86,7 +86,7 @@ def std(x, axis=None, *, ddof=0, correction=None, keepdims=False):
     return cast(sqrt(var(x, axis, ddof=ddof, correction=correction, keepdims=keepdims)), dtype=result)
 
 
-def logsumexp(x, axis=None, *, keepdims=False):
+def logsumexp(x: Any, axis: Any = None, *, keepdims: bool = False) -> Node:
     """log(sum(exp(x))) over axes, without overflow."""
     x, result = _floating(x, "logsumexp")
     axes = normalise_axes("logsumexp", axis, x.ndim, x.shape)
@@ -97,7 +97,7 @@ def logsumexp(x, axis=None, *, keepdims=False):
     return _finish(total, axes, keepdims, result)
 
 
-def norm(x, ord=2, axis=None, *, keepdims=False):
+def norm(x: Any, ord: Any = 2, axis: Any = None, *, keepdims: bool = False) -> Node:
     """Vector norm over axes: ord 1, 2, inf, -inf, 0 (number of non-zeros) or any p > 0. All axes by default."""
     x, result = _floating(x, "norm")
     axes = normalise_axes("norm", axis, x.ndim, x.shape)
@@ -115,7 +115,7 @@ def norm(x, ord=2, axis=None, *, keepdims=False):
     return _finish(value, axes, keepdims, result)
 
 
-def count_nonzero(x, axis=None, *, keepdims=False):
+def count_nonzero(x: Any, axis: Any = None, *, keepdims: bool = False) -> Node:
     """Number of elements that differ from zero, as int64."""
     axes = normalise_axes("count_nonzero", axis, x.ndim, x.shape)
     return sum(cast(cast(x, dtype=dt.bool_), dtype=dt.int64), axis=axes, keepdims=keepdims)
@@ -142,30 +142,30 @@ def _arg(x: Node, axis: Any, keepdims: bool, name: str, extreme: Any) -> Node:
     return drop_axes(found, (axis,))
 
 
-def argmax(x, axis=None, *, keepdims=False):
-    """Index of the first largest element along an axis (over the flattened array when None); NaN counts as largest."""
+def argmax(x: Any, axis: Any = None, *, keepdims: bool = False) -> Node:
+    """Index of the first largest element along an axis (over the flattened array when None); NaN is largest."""
     return _arg(x, axis, keepdims, "argmax", max)
 
 
-def argmin(x, axis=None, *, keepdims=False):
-    """Index of the first smallest element along an axis (over the flattened array when None); NaN counts as smallest."""
+def argmin(x: Any, axis: Any = None, *, keepdims: bool = False) -> Node:
+    """Index of the first smallest element along an axis (over the flattened array when None); NaN is smallest."""
     return _arg(x, axis, keepdims, "argmin", min)
 
 
-def stop_gradient(x):
+def stop_gradient(x: Any) -> Node:
     """The values, as a constant of the differentiation."""
     return STOP(x)
 
 
-# --- activations ------------------------------------------------------------------------------------------------------------
+# --- activations ------------------------------------------------------------------------------------------------------
 
 
-def leaky_relu(x, negative_slope=0.01):
+def leaky_relu(x: Any, negative_slope: float = 0.01) -> Node:
     """x where positive, else negative_slope * x."""
     return where(gt(x, 0), x, x * negative_slope)
 
 
-def elu(x, alpha=1.0):
+def elu(x: Any, alpha: float = 1.0) -> Node:
     """x where positive, else alpha * (exp(x) - 1) (Clevert et al. 2015)."""
     return where(gt(x, 0), x, expm1(minimum(x, 0)) * alpha)
 
@@ -173,12 +173,12 @@ def elu(x, alpha=1.0):
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
 
 
-def selu(x):
+def selu(x: Any) -> Node:
     """Self-normalising elu (Klambauer et al. 2017)."""
     return where(gt(x, 0), x, expm1(minimum(x, 0)) * SELU_ALPHA) * SELU_SCALE
 
 
-def sigmoid(x):
+def sigmoid(x: Any) -> Node:
     """1 / (1 + exp(-x))."""
     x, result = _activation(x)
     return cast(1.0 / (exp(neg(x)) + 1.0), dtype=result)
@@ -191,13 +191,13 @@ def _activation(x: Any) -> tuple[Node, Any]:
     return cast(node, dtype=dt.accumulator(result)), result
 
 
-def silu(x):
+def silu(x: Any) -> Node:
     """x * sigmoid(x), also called swish (Hendrycks & Gimpel 2016, Ramachandran et al. 2017)."""
     x, result = _activation(x)
     return cast(x / (exp(neg(x)) + 1.0), dtype=result)
 
 
-def gelu(x, *, approximate="none"):
+def gelu(x: Any, *, approximate: str = "none") -> Node:
     """x * Phi(x) with the error function, or with ``approximate="tanh"`` (Hendrycks & Gimpel 2016)."""
     x, result = _activation(x)
     if approximate == "tanh":
@@ -210,7 +210,7 @@ def gelu(x, *, approximate="none"):
     return cast(value, dtype=result)
 
 
-def softplus(x, beta=1.0, threshold=20.0):
+def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Node:
     """log(1 + exp(beta * x)) / beta; x itself where beta * x exceeds the threshold."""
     x, result = _activation(x)
     scaled = x * beta
@@ -218,28 +218,28 @@ def softplus(x, beta=1.0, threshold=20.0):
     return cast(where(large, x, log1p(exp(where(large, like(x, 0), scaled))) / beta), dtype=result)
 
 
-def hardtanh(x, min_val=-1.0, max_val=1.0):
+def hardtanh(x: Any, min_val: float = -1.0, max_val: float = 1.0) -> Node:
     """x limited to [min_val, max_val]."""
     return clip(x, min_val, max_val)
 
 
-def hardsigmoid(x):
+def hardsigmoid(x: Any) -> Node:
     """clip(x / 6 + 1/2, 0, 1)."""
     return clip(x / 6.0 + 0.5, 0.0, 1.0)
 
 
-def hardswish(x):
+def hardswish(x: Any) -> Node:
     """x * hardsigmoid(x) (Howard et al. 2019)."""
     return x * hardsigmoid(x)
 
 
-def mish(x):
+def mish(x: Any) -> Node:
     """x * tanh(softplus(x)) (Misra 2019)."""
     x, result = _activation(x)
     return cast(x * tanh(softplus(x)), dtype=result)
 
 
-def softmax(x, axis=-1, *, dtype=None):
+def softmax(x: Any, axis: Any = -1, *, dtype: Any = None) -> Node:
     """exp(x) scaled to sum to 1 along axes."""
     x, result = _activation(x if dtype is None else cast(x, dtype=dtype))
     axes = normalise_axes("softmax", axis, x.ndim, x.shape)
@@ -247,7 +247,7 @@ def softmax(x, axis=-1, *, dtype=None):
     return cast(e / sum(e, axis=axes, keepdims=True), dtype=result)
 
 
-def log_softmax(x, axis=-1, *, dtype=None):
+def log_softmax(x: Any, axis: Any = -1, *, dtype: Any = None) -> Node:
     """Logarithm of softmax, without its cancellation."""
     x, result = _activation(x if dtype is None else cast(x, dtype=dtype))
     axes = normalise_axes("log_softmax", axis, x.ndim, x.shape)
@@ -264,7 +264,7 @@ STOP = elementwise(
 )  # fmt: skip
 
 COMPOSITES = (
-    mean, var, std, logsumexp, norm, count_nonzero, argmax, argmin, leaky_relu, elu, selu, sigmoid, silu, gelu, softplus,
-    hardtanh, hardsigmoid, hardswish, mish, softmax, log_softmax, stop_gradient,
+    mean, var, std, logsumexp, norm, count_nonzero, argmax, argmin, leaky_relu, elu, selu, sigmoid, silu, gelu,
+    softplus, hardtanh, hardsigmoid, hardswish, mish, softmax, log_softmax, stop_gradient,
 )  # fmt: skip
 __all__ = ["COMPOSITES", "ge", "maximum", "relu_row"]

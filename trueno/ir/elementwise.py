@@ -9,7 +9,7 @@ import numpy as np
 
 from trueno import dtypes as dt
 from trueno.ir import expand, promotion
-from trueno.ir.build import as_node, cast, const, record_elementwise, record_select
+from trueno.ir.build import as_node, cast, const, given_type, record_elementwise, record_select
 from trueno.ir.node import Node
 from trueno.ir.op import Op
 
@@ -20,7 +20,7 @@ def elementwise(name: str, arity: int, *, domain: Interval | tuple[Interval, ...
     """Make one elementwise row; `domain` is one interval for all operands or one for each."""
     intervals = domain if isinstance(domain[0], tuple) else (domain,) * arity
     obligations.setdefault("record", record_elementwise)
-    return Op(name, "elementwise", arity, domain=intervals, **obligations)  # type: ignore[arg-type]
+    return Op(name, "elementwise", arity, domain=intervals, **obligations)
 
 
 def like(x: Node, value: float) -> Node:
@@ -38,206 +38,229 @@ def quiet(function: Callable) -> Callable:
     return call
 
 
-# --- bits of a value: what the expansions in ir/expand.py are made of -----------------------------------------------------
+# --- bits of a value: what the expansions in ir/expand.py are made of -------------------------------------------------
 
-bitcast = Op(
+bitcast: Op = Op(
     "bitcast", "elementwise", 1, ref=lambda x, *, dtype: np.ascontiguousarray(x).view(dtype).reshape(np.shape(x)),
     result=promotion.promote, domain=((-100, 100),), llvm={}, opencl={}, public=False,
     record=lambda op, x, dtype: Node(op, (x,), np.dtype(dtype), x.shape, np.dtype(dtype)),
 )  # fmt: skip
 
-# --- arithmetic -------------------------------------------------------------------------------------------------------------
+# --- arithmetic -------------------------------------------------------------------------------------------------------
 
-add = elementwise(
+add: Op = elementwise(
     "add", 2, result=promotion.promote, ref=np.add, domain=(-4, 4),
     llvm={"f": "fadd", "i": "add", "u": "add", "b": "or"}, opencl={"fiu": "({0} + {1})", "b": "({0} || {1})"},
     grad=lambda g, y, a, b: [g, g], doc="Sum of two arrays.",
 )  # fmt: skip
-sub = elementwise(
+sub: Op = elementwise(
     "sub", 2, result=promotion.numeric, ref=np.subtract, domain=(-4, 4),
     llvm={"f": "fsub", "i": "sub", "u": "sub"}, opencl={"fiu": "({0} - {1})"},
     grad=lambda g, y, a, b: [g, neg(g)], doc="Difference of two arrays.",
 )  # fmt: skip
-mul = elementwise(
+mul: Op = elementwise(
     "mul", 2, result=promotion.promote, ref=np.multiply, domain=(-4, 4),
     llvm={"f": "fmul", "i": "mul", "u": "mul", "b": "and"}, opencl={"fiu": "({0} * {1})", "b": "({0} && {1})"},
     grad=lambda g, y, a, b: [g * b, g * a], doc="Product of two arrays.",
 )  # fmt: skip
-div = elementwise(
+div: Op = elementwise(
     "div", 2, result=promotion.quotient, ref=quiet(np.true_divide), domain=((-4, 4), (0.5, 4)),
     llvm={"f": "fdiv"}, opencl={"f": "({0} / {1})"},
     grad=lambda g, y, a, b: [g / b, neg(g * y / b)], doc="True quotient of two arrays; integers give float64.",
 )  # fmt: skip
-int_div = elementwise(
-    "int_div", 2, result=promotion.integral, ref=lambda a, b: np.where(b == 0, 0, np.floor_divide(a, np.where(b == 0, 1, b))),
+int_div: Op = elementwise(
+    "int_div", 2, result=promotion.integral,
+    ref=lambda a, b: np.where(b == 0, 0, np.floor_divide(a, np.where(b == 0, 1, b))),
     domain=((0, 50), (1, 9)), llvm={"i": "sdiv", "u": "udiv"}, opencl={"iu": "({0} / {1})"}, public=False,
 )  # fmt: skip
-int_pow = elementwise(
+int_pow: Op = elementwise(
     "int_pow", 2, result=promotion.integral,
     ref=lambda a, b: np.where(b < 0, 0, np.power(a, np.where(b < 0, 0, b))).astype(a.dtype),
     domain=((-3, 3), (0, 5)), llvm={"iu": "int_pow"}, opencl={"iu": "int_pow_{T}({0}, {1})"}, public=False,
 )  # fmt: skip
-floor_divide = elementwise(
+floor_divide: Op = elementwise(
     "floor_divide", 2, result=promotion.widened, ref=quiet(np.floor_divide), domain=((-20, 20), (1, 5)),
     llvm=expand.floor_divide, opencl=expand.floor_divide, doc="Largest integer not above the quotient.",
     grad=None,
 )  # fmt: skip
-remainder = elementwise(
+remainder: Op = elementwise(
     "remainder", 2, result=promotion.widened, ref=quiet(np.remainder), domain=((-20, 20), (1, 5)),
     llvm=expand.remainder, opencl=expand.remainder,
     grad=lambda g, y, a, b: [g, neg(g * floor(a / b))],
     doc="Remainder with the sign of the divisor, as Python's %.",
 )  # fmt: skip
-neg = elementwise(
+neg: Op = elementwise(
     "neg", 1, result=promotion.numeric, ref=quiet(np.negative), domain=(-4, 4),
     llvm={"f": "fneg", "i": "0 sub", "u": "0 sub"}, opencl={"fiu": "(-{0})"},
     grad=lambda g, y, x: [neg(g)], doc="Negative of each element.",
 )  # fmt: skip
-positive = elementwise(
+positive: Op = elementwise(
     "positive", 1, result=promotion.numeric, ref=np.positive, domain=(-4, 4),
     llvm=lambda x: x, opencl=lambda x: x, grad=lambda g, y, x: [g], doc="The elements unchanged.",
 )  # fmt: skip
-abs = elementwise(
+abs: Op = elementwise(
     "abs", 1, result=promotion.promote, ref=quiet(np.absolute), domain=(-4, 4),
     llvm={"f": "@fabs", "i": "@abs", "u": "", "b": ""}, opencl={"f": "fabs({0})", "i": "({T})abs({0})", "ub": "{0}"},
     grad=lambda g, y, x: [g * sign(x)], doc="Absolute value.",
 )  # fmt: skip
-sign = elementwise(
+sign: Op = elementwise(
     "sign", 1, result=promotion.numeric, ref=quiet(np.sign), domain=(-4, 4),
     llvm=expand.sign, opencl=expand.sign, grad=lambda g, y, x: [None], doc="-1, 0 or 1 by the sign; NaN for NaN.",
 )  # fmt: skip
-square = elementwise(
+square: Op = elementwise(
     "square", 1, result=promotion.widened, ref=np.square, domain=(-4, 4),
     llvm=lambda x: mul(x, x), opencl=lambda x: mul(x, x), grad=lambda g, y, x: [g * 2.0 * x], doc="x * x.",
 )  # fmt: skip
-reciprocal = elementwise(
-    "reciprocal", 1, result=promotion.widened, ref=quiet(np.reciprocal), domain=(0.5, 4),
+
+
+def _ref_reciprocal(x: np.ndarray) -> np.ndarray:
+    if dt.is_floating(x.dtype):
+        return quiet(np.reciprocal)(x)
+    return np.where(x == 0, 0, np.reciprocal(np.where(x == 0, 1, x))).astype(x.dtype)
+
+
+reciprocal: Op = elementwise(
+    "reciprocal", 1, result=promotion.widened, ref=_ref_reciprocal, domain=(0.5, 4),
     llvm=expand.reciprocal, opencl=expand.reciprocal, grad=lambda g, y, x: [neg(g * y * y)],
-    doc="1 / x; integers divide as integers.",
+    doc="1 / x; integers divide as integers, and 1 / 0 is 0 for them.",
 )  # fmt: skip
-sqrt = elementwise(
+sqrt: Op = elementwise(
     "sqrt", 1, result=promotion.floating, ref=quiet(np.sqrt), domain=(0.1, 9),
     llvm={"f": "@sqrt"}, opencl="sqrt({0})", grad=lambda g, y, x: [g * 0.5 / y], doc="Square root.",
 )  # fmt: skip
-rsqrt = elementwise(
+rsqrt: Op = elementwise(
     "rsqrt", 1, result=promotion.floating, ref=quiet(lambda x: (1 / np.sqrt(x)).astype(x.dtype)), domain=(0.1, 9),
     llvm=lambda x: div(1.0, sqrt(x)), opencl=lambda x: div(1.0, sqrt(x)),
     grad=lambda g, y, x: [g * -0.5 * y / x], doc="1 / sqrt(x).",
 )  # fmt: skip
-fma = elementwise(
+fma: Op = elementwise(
     "fma", 3, result=promotion.promote, domain=(-4, 4),
-    ref=lambda a, b, c: (a.astype(np.longdouble) * b + c).astype(a.dtype) if a.dtype.kind == "f" else (a * b + c).astype(a.dtype),
-    llvm={"f": "@fma", "iu": "mul_add", "b": "mul_add"}, opencl={"f": "fma({0}, {1}, {2})", "iu": "({0} * {1} + {2})", "b": "(({0} && {1}) || {2})"},
+    ref=lambda a, b, c: ((a.astype(np.longdouble) if a.dtype.kind == "f" else a) * b + c).astype(a.dtype),
+    llvm={"f": "@fma", "iu": "mul_add", "b": "mul_add"},
+    opencl={"f": "fma({0}, {1}, {2})", "iu": "({0} * {1} + {2})", "b": "(({0} && {1}) || {2})"},
     grad=lambda g, y, a, b, c: [g * b, g * a, g], doc="a * b + c with one rounding.",
 )  # fmt: skip
 
-# --- rounding ---------------------------------------------------------------------------------------------------------------
+# --- rounding ---------------------------------------------------------------------------------------------------------
 
-_ROUNDING = {"result": promotion.promote, "domain": (-4, 4), "grad": lambda g, y, x: [None]}
-floor = elementwise(
+_ROUNDING: dict[str, Any] = {"result": promotion.promote, "domain": (-4, 4), "grad": lambda g, y, x: [None]}
+floor: Op = elementwise(
     "floor", 1, ref=np.floor, llvm={"f": "@floor", "iub": ""}, opencl={"f": "floor({0})", "iub": "{0}"},
     doc="Largest integer not above.", **_ROUNDING,
 )  # fmt: skip
-ceil = elementwise(
+ceil: Op = elementwise(
     "ceil", 1, ref=np.ceil, llvm={"f": "@ceil", "iub": ""}, opencl={"f": "ceil({0})", "iub": "{0}"},
     doc="Smallest integer not below.", **_ROUNDING,
 )  # fmt: skip
-trunc = elementwise(
+trunc: Op = elementwise(
     "trunc", 1, ref=np.trunc, llvm={"f": "@trunc", "iub": ""}, opencl={"f": "trunc({0})", "iub": "{0}"},
     doc="The integer part.", **_ROUNDING,
 )  # fmt: skip
-round = elementwise(
-    "round", 1, ref=lambda x: np.rint(x).astype(x.dtype), llvm={"f": "@rint", "iub": ""},
-    opencl={"f": "rint({0})", "iub": "{0}"}, doc="Nearest integer, halves to even.", **_ROUNDING,
+round: Op = elementwise(
+    "round", 1, ref=lambda x: np.rint(x) if dt.is_floating(x.dtype) else x, llvm={"f": "@rint", "iu": ""},
+    opencl={"f": "rint({0})", "iu": "{0}"}, doc="Nearest integer, halves to even.",
+    **_ROUNDING | {"result": promotion.rounded},
 )  # fmt: skip
 
-# --- tests of one operand -----------------------------------------------------------------------------------------------------
+# --- tests of one operand ---------------------------------------------------------------------------------------------
 
-_TEST = {"result": promotion.predicate, "domain": (-4, 4)}
-isnan = elementwise(
+_TEST: dict[str, Any] = {"result": promotion.predicate, "domain": (-4, 4)}
+isnan: Op = elementwise(
     "isnan", 1, ref=np.isnan, llvm={"f": "isnan", "iub": "false"},
     opencl={"f": "(bool)isnan({0})", "iub": "false"}, doc="Whether NaN.", **_TEST,
 )  # fmt: skip
-isinf = elementwise(
+isinf: Op = elementwise(
     "isinf", 1, ref=np.isinf, llvm=lambda x: eq(abs(x), np.inf) if x.dtype.kind == "f" else const(False, dt.bool_),
     opencl={"f": "(bool)isinf({0})", "iub": "false"}, doc="Whether an infinity.", **_TEST,
 )  # fmt: skip
-isfinite = elementwise(
+isfinite: Op = elementwise(
     "isfinite", 1, ref=np.isfinite, llvm=lambda x: lt(abs(x), np.inf) if x.dtype.kind == "f" else const(True, dt.bool_),
     opencl={"f": "(bool)isfinite({0})", "iub": "true"}, doc="Whether neither NaN nor an infinity.", **_TEST,
 )  # fmt: skip
-signbit = elementwise(
+signbit: Op = elementwise(
     "signbit", 1, ref=lambda x: np.signbit(x) if x.dtype.kind == "f" else x < 0,
     llvm=expand.signbit, opencl={"f": "(bool)signbit({0})", "i": "({0} < 0)", "ub": "false"},
     doc="Whether the sign bit is set (it is for -0.0).", **_TEST,
 )  # fmt: skip
-logical_not = elementwise(
+logical_not: Op = elementwise(
     "logical_not", 1, result=promotion.truth, ref=np.logical_not, domain=(-1, 1),
     llvm={"b": "not"}, opencl="(!{0})", doc="Whether zero.",
 )  # fmt: skip
 
-# --- comparisons --------------------------------------------------------------------------------------------------------------
+# --- comparisons ------------------------------------------------------------------------------------------------------
+
+
+def _record_comparison(op: Op, a: Any, b: Any) -> Node:
+    first, second = given_type(a), given_type(b)
+    return record_elementwise(op, promotion.comparable(a, second), promotion.comparable(b, first))
 
 
 def _comparison(name: str, ref: Callable, ordered: str, integer: str, symbol: str, doc: str) -> Op:
     unsigned = integer if integer in ("eq", "ne") else f"u{integer}"
     signed = integer if integer in ("eq", "ne") else f"s{integer}"
     return elementwise(
-        name, 2, result=promotion.comparison, ref=ref, domain=(-2, 2),
+        name, 2, result=promotion.comparison, ref=ref, domain=(-2, 2), record=_record_comparison,
         llvm={"f": f"fcmp {ordered}", "i": f"icmp {signed}", "ub": f"icmp {unsigned}"},
         opencl=f"({{0}} {symbol} {{1}})", doc=doc,
     )  # fmt: skip
 
 
-eq = _comparison("eq", np.equal, "oeq", "eq", "==", "Whether equal.")
-ne = _comparison("ne", np.not_equal, "une", "ne", "!=", "Whether different (NaN differs from itself).")
-lt = _comparison("lt", np.less, "olt", "lt", "<", "Whether less.")
-le = _comparison("le", np.less_equal, "ole", "le", "<=", "Whether less or equal.")
-gt = _comparison("gt", np.greater, "ogt", "gt", ">", "Whether greater.")
-ge = _comparison("ge", np.greater_equal, "oge", "ge", ">=", "Whether greater or equal.")
+eq: Op = _comparison("eq", np.equal, "oeq", "eq", "==", "Whether equal.")
+ne: Op = _comparison("ne", np.not_equal, "une", "ne", "!=", "Whether different (NaN differs from itself).")
+lt: Op = _comparison("lt", np.less, "olt", "lt", "<", "Whether less.")
+le: Op = _comparison("le", np.less_equal, "ole", "le", "<=", "Whether less or equal.")
+gt: Op = _comparison("gt", np.greater, "ogt", "gt", ">", "Whether greater.")
+ge: Op = _comparison("ge", np.greater_equal, "oge", "ge", ">=", "Whether greater or equal.")
 
-# --- logic and bits -------------------------------------------------------------------------------------------------------------
+# --- logic and bits ---------------------------------------------------------------------------------------------------
 
-_TRUTH = {"result": promotion.truth, "domain": (-1, 1)}
-logical_and = elementwise(
-    "logical_and", 2, ref=np.logical_and, llvm={"b": "and"}, opencl="({0} && {1})", doc="Whether both are true.", **_TRUTH
+_TRUTH: dict[str, Any] = {"result": promotion.truth, "domain": (-1, 1)}
+logical_and: Op = elementwise(
+    "logical_and",
+    2,
+    ref=np.logical_and,
+    llvm={"b": "and"},
+    opencl="({0} && {1})",
+    doc="Whether both are true.",
+    **_TRUTH,
 )
-logical_or = elementwise(
+logical_or: Op = elementwise(
     "logical_or", 2, ref=np.logical_or, llvm={"b": "or"}, opencl="({0} || {1})", doc="Whether one is true.", **_TRUTH
 )
-logical_xor = elementwise(
-    "logical_xor", 2, ref=np.logical_xor, llvm={"b": "xor"}, opencl="({0} != {1})", doc="Whether just one is true.", **_TRUTH
+logical_xor: Op = elementwise(
+    "logical_xor", 2, ref=np.logical_xor, llvm={"b": "xor"}, opencl="({0} != {1})",
+    doc="Whether just one is true.", **_TRUTH,
 )  # fmt: skip
-_BITS = {"result": promotion.integral, "domain": (-9, 9)}
-bitwise_and = elementwise(
+_BITS: dict[str, Any] = {"result": promotion.integral, "domain": (-9, 9)}
+bitwise_and: Op = elementwise(
     "bitwise_and", 2, ref=np.bitwise_and, llvm={"iub": "and"}, opencl="({0} & {1})", doc="Bits set in both.", **_BITS
 )
-bitwise_or = elementwise(
+bitwise_or: Op = elementwise(
     "bitwise_or", 2, ref=np.bitwise_or, llvm={"iub": "or"}, opencl="({0} | {1})", doc="Bits set in one.", **_BITS
 )
-bitwise_xor = elementwise(
+bitwise_xor: Op = elementwise(
     "bitwise_xor", 2, ref=np.bitwise_xor, llvm={"iub": "xor"}, opencl="({0} ^ {1})", doc="Bits that differ.", **_BITS
 )
-bitwise_not = elementwise(
+bitwise_not: Op = elementwise(
     "bitwise_not", 1, ref=np.bitwise_not, llvm={"iub": "not"}, opencl={"iu": "(~{0})", "b": "(!{0})"},
     doc="All bits flipped.", **_BITS,
 )  # fmt: skip
-_SHIFT = {"result": promotion.shift, "domain": ((-9, 9), (0, 6)), "public": False}
-shl = elementwise("shl", 2, ref=np.left_shift, llvm={"iu": "shl"}, opencl="({0} << {1})", **_SHIFT)
-shr = elementwise("shr", 2, ref=np.right_shift, llvm={"i": "ashr", "u": "lshr"}, opencl="({0} >> {1})", **_SHIFT)
-left_shift = elementwise(
+_SHIFT: dict[str, Any] = {"result": promotion.shift, "domain": ((-9, 9), (0, 6)), "public": False}
+shl: Op = elementwise("shl", 2, ref=np.left_shift, llvm={"iu": "shl"}, opencl="({0} << {1})", **_SHIFT)
+shr: Op = elementwise("shr", 2, ref=np.right_shift, llvm={"i": "ashr", "u": "lshr"}, opencl="({0} >> {1})", **_SHIFT)
+left_shift: Op = elementwise(
     "left_shift", 2, result=promotion.shift, ref=np.left_shift, domain=((-9, 9), (0, 6)),
     llvm=expand.left_shift, opencl=expand.left_shift, doc="Bits shifted left; 0 beyond the width.",
 )  # fmt: skip
-right_shift = elementwise(
+right_shift: Op = elementwise(
     "right_shift", 2, result=promotion.shift, ref=np.right_shift, domain=((-99, 99), (0, 6)),
     llvm=expand.right_shift, opencl=expand.right_shift, doc="Bits shifted right, the sign kept.",
 )  # fmt: skip
 
-# --- selection --------------------------------------------------------------------------------------------------------------------
+# --- selection --------------------------------------------------------------------------------------------------------
 
-where = elementwise(
-    "where", 3, result=promotion.promote, ref=lambda c, a, b: np.where(c, a, b), domain=((-1, 1), (-4, 4), (-4, 4)),
+where: Op = elementwise(
+    "where", 3, result=promotion.promote, ref=np.where, domain=((-1, 1), (-4, 4), (-4, 4)),
     record=record_select, llvm={"fiub": "select"}, opencl="({0} ? {1} : {2})",
     grad=lambda g, y, c, a, b: [None, where(c, g, like(g, 0)), where(c, like(g, 0), g)],
     doc="x where the condition holds, else y.",
@@ -257,22 +280,25 @@ def tie_shares(g: Node, a: Node, b: Node, first: Op) -> list[Node]:
     return [where(first(a, b), g, where(tie, half, zero)), where(first(b, a), g, where(tie, half, zero))]
 
 
-maximum = elementwise(
+maximum: Op = elementwise(
     "maximum", 2, result=promotion.promote, ref=np.maximum, domain=(-4, 4),
     llvm={"f": "@maximum", "i": "@smax", "u": "@umax", "b": "or"},
-    opencl={"f": "(isnan({0}) ? {0} : (isnan({1}) ? {1} : fmax({0}, {1})))", "iu": "max({0}, {1})", "b": "({0} || {1})"},
+    opencl={"f": "(isnan({0}) ? {0} : (isnan({1}) ? {1} : fmax({0}, {1})))",
+            "iu": "max({0}, {1})", "b": "({0} || {1})"},
     grad=lambda g, y, a, b: tie_shares(g, a, b, gt), doc="The larger of two; NaN where one is NaN.",
 )  # fmt: skip
-minimum = elementwise(
+minimum: Op = elementwise(
     "minimum", 2, result=promotion.promote, ref=np.minimum, domain=(-4, 4),
     llvm={"f": "@minimum", "i": "@smin", "u": "@umin", "b": "and"},
-    opencl={"f": "(isnan({0}) ? {0} : (isnan({1}) ? {1} : fmin({0}, {1})))", "iu": "min({0}, {1})", "b": "({0} && {1})"},
+    opencl={"f": "(isnan({0}) ? {0} : (isnan({1}) ? {1} : fmin({0}, {1})))",
+            "iu": "min({0}, {1})", "b": "({0} && {1})"},
     grad=lambda g, y, a, b: tie_shares(g, a, b, lt), doc="The smaller of two; NaN where one is NaN.",
 )  # fmt: skip
-clip = elementwise(
+clip: Op = elementwise(
     "clip", 3, result=promotion.promote, ref=lambda x, low, high: np.minimum(np.maximum(x, low), high),
     domain=((-4, 4), (-2, -1), (1, 2)),
-    llvm=lambda x, low, high: minimum(maximum(x, low), high), opencl=lambda x, low, high: minimum(maximum(x, low), high),
+    llvm=lambda x, low, high: minimum(maximum(x, low), high),
+    opencl=lambda x, low, high: minimum(maximum(x, low), high),
     grad=lambda g, y, x, low, high: [
         where(logical_and(gt(x, low), lt(x, high)), g, like(g, 0)),
         where(logical_and(lt(x, low), le(low, high)), g, like(g, 0)),
@@ -280,25 +306,25 @@ clip = elementwise(
     ],
     doc="The values limited to [low, high].",
 )  # fmt: skip
-relu = elementwise(
+relu: Op = elementwise(
     "relu", 1, result=promotion.promote, ref=lambda x: np.maximum(x, x.dtype.type(0)), domain=(-4, 4),
     llvm=lambda x: maximum(x, like(x, 0)), opencl=lambda x: maximum(x, like(x, 0)),
     grad=lambda g, y, x: [where(gt(x, like(x, 0)), g, like(g, 0))], doc="max(x, 0).",
 )  # fmt: skip
-copysign = elementwise(
+copysign: Op = elementwise(
     "copysign", 2, result=promotion.floating, ref=np.copysign, domain=(-4, 4),
     llvm={"f": "@copysign"}, opencl="copysign({0}, {1})",
     grad=lambda g, y, a, b: [g * copysign(like(a, 1), a) * copysign(like(b, 1), b), None],
     doc="The magnitude of the first with the sign of the second.",
 )  # fmt: skip
-nextafter = elementwise(
+nextafter: Op = elementwise(
     "nextafter", 2, result=promotion.wide_float, ref=np.nextafter, domain=(-4, 4),
     llvm=expand.nextafter, opencl="nextafter({0}, {1})", grad=lambda g, y, a, b: [g, None],
     doc="The next float after the first towards the second.",
 )  # fmt: skip
 
 
-# --- Python operators on nodes ----------------------------------------------------------------------------------------------------
+# --- Python operators on nodes ----------------------------------------------------------------------------------------
 
 
 def _install_operators() -> None:

@@ -28,7 +28,7 @@ def static_arguments(node: Node) -> dict[str, Any]:
             return {"dtype": node.arg}
         case "reduction", _:
             return {"axis": node.arg}
-        case ("scan" | "gather"), _:
+        case (("scan" | "gather"), _):
             return {"axis": node.arg}
         case "view", "expand" | "reshape":
             return {"shape": node.shape}

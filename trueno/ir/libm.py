@@ -1,4 +1,4 @@
-"""Rows that call the C library on each element: what the expansions fall back on where they have no formula of their own."""
+"""Rows that call the C library on each element: what the expansions fall back on where they have no formula."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from trueno.ir import promotion
 from trueno.ir.elementwise import elementwise, quiet
+from trueno.ir.op import Op
 
 _NUMPY = {
     "exp": np.exp, "exp2": np.exp2, "expm1": np.expm1, "log": np.log, "log2": np.log2, "log10": np.log10,
@@ -21,10 +22,11 @@ for _name, _function in _NUMPY.items():
     elementwise(
         f"libm_{_name}", 2 if _name in ("pow", "atan2", "hypot") else 1, result=promotion.floating,
         ref=quiet(lambda *x, f=_function: f(*x).astype(x[0].dtype)), domain=(0.5, 0.9), public=False,
-        llvm={"f": f"libm {_name}"}, opencl=f"{_name}({{0}}, {{1}})" if _name in ("pow", "atan2", "hypot") else f"{_name}({{0}})",
+        llvm={"f": f"libm {_name}"},
+        opencl=f"{_name}({{0}}, {{1}})" if _name in ("pow", "atan2", "hypot") else f"{_name}({{0}})",
     )  # fmt: skip
 
-fmod = elementwise(
+fmod: Op = elementwise(
     "fmod", 2, result=promotion.widened, ref=quiet(np.fmod), domain=((-20, 20), (1, 5)), public=False,
     llvm={"f": "libm fmod"}, opencl="fmod({0}, {1})",
 )  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -46,6 +46,19 @@ class Node:
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError("nodes are immutable")
+
+    if TYPE_CHECKING:
+        # Python's operators and the functions' names are put on the class from the rows (elementwise.py, methods.py).
+        def __add__(self, other: Any) -> Node: ...
+        def __neg__(self) -> Node: ...
+        def __getitem__(self, index: Any) -> Node: ...
+        def __getattr__(self, name: str) -> Any: ...
+
+        __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __add__
+        __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = __add__
+        __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __add__
+        __lshift__ = __rlshift__ = __rshift__ = __rrshift__ = __lt__ = __le__ = __gt__ = __ge__ = __add__
+        __pos__ = __abs__ = __invert__ = __neg__
 
     @property
     def ndim(self) -> int:

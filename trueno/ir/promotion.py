@@ -1,10 +1,14 @@
 """Result dtypes of the rows: NumPy's rules (NEP 50), by category.
 
-Each rule has the form ``rule(op, dtypes) -> (operand dtype, result dtype)``, where `dtypes` holds a `numpy.dtype` for an
-array and one of the Python types bool, int, float for a Python scalar, which is weak: it takes part by kind only.
+Each rule has the form ``rule(op, dtypes) -> (operand dtype, result dtype)``, where `dtypes` holds a `numpy.dtype` for
+an array and one of the Python types bool, int, float for a Python scalar, which is weak: it takes part by kind only.
 """
 
 from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -20,12 +24,22 @@ def _join(first: np.dtype, second: np.dtype) -> np.dtype:
     if first == second:
         return first
     if dt.bfloat16 in (first, second):
-        # ml_dtypes leaves these pairs open; bfloat16 wins over integers as in PyTorch, and with float16 meets in float32.
+        # ml_dtypes leaves these pairs open; bfloat16 wins over integers as in PyTorch, and meets float16 in float32.
         other = second if first == dt.bfloat16 else first
         if other == dt.float16:
             return dt.float32
         return other if other in (dt.float32, dt.float64) else dt.bfloat16
     return np.promote_types(first, second)
+
+
+def _join_all(dtypes: Sequence[np.dtype]) -> np.dtype:
+    if dt.bfloat16 not in dtypes:
+        # For three and more this is not a chain of pairs: int8, uint8 and float16 meet in float16.
+        return np.result_type(*dtypes)
+    result = dtypes[0]
+    for one in dtypes[1:]:
+        result = _join(result, one)
+    return result
 
 
 def common(given: tuple[Given, ...]) -> np.dtype:
@@ -34,9 +48,7 @@ def common(given: tuple[Given, ...]) -> np.dtype:
     weak = [one for one in given if isinstance(one, type)]
     if not strong:
         return _WEAK_DEFAULT[max(weak, key=(bool, int, float).index)]
-    result = strong[0]
-    for one in strong[1:]:
-        result = _join(result, one)
+    result = _join_all(strong)
     for scalar in weak:
         if scalar is float and not dt.is_floating(result):
             result = dt.float64
@@ -74,9 +86,20 @@ def widened(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:
     return (dt.int8, dt.int8) if dtype == dt.bool_ else (dtype, dtype)
 
 
+def rounded(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:
+    """As `promote`, with bool as float16 (NumPy's round)."""
+    dtype = common(given)
+    return (dt.float16, dt.float16) if dtype == dt.bool_ else (dtype, dtype)
+
+
 def floating(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:
     """The common dtype, integers as the float that holds them: 8 bits float16, 16 bits float32, else float64."""
-    dtype = _float_for(common(given))
+    strong = [one for one in given if not isinstance(one, type)]
+    if len(strong) == len(given):
+        # The smallest float that holds each operand, which may be smaller than the float of their common integer.
+        dtype = _join_all([_float_for(one) for one in strong])
+    else:
+        dtype = _float_for(common(given))
     return dtype, dtype
 
 
@@ -89,7 +112,7 @@ def quotient(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:
 
 def wide_float(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:
     """Floats of at least 32 bits, where a half operand cannot be computed in float32."""
-    dtype = _float_for(common(given))
+    dtype = floating(op, given)[0]
     if dtype in dt.HALF:
         raise _refuse(op, given, "float32 or float64")
     return dtype, dtype
@@ -98,6 +121,14 @@ def wide_float(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:
 def comparison(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:
     """Compared in the common dtype; bool result."""
     return common(given), dt.bool_
+
+
+def comparable(value: Any, other: Given) -> Any:
+    """Return a Python integer that an integer dtype does not hold as an infinity: it compares alike."""
+    if type(value) is not int or isinstance(other, type) or dt.is_floating(other) or other == dt.bool_:
+        return value
+    info = np.iinfo(other)
+    return value if info.min <= value <= info.max else math.copysign(math.inf, value)
 
 
 def truth(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:

@@ -90,27 +90,28 @@ def _axes_ref(function: Any) -> Any:
     return ref
 
 
-sum = reduction(
-    "sum", start=0, combine=add, result=promotion.accumulate, ref=_axes_ref(lambda x, **k: np.sum(x, dtype=x.dtype, **k)),
+sum: Op = reduction(
+    "sum", start=0, combine=add, result=promotion.accumulate,
+    ref=_axes_ref(lambda x, **k: np.sum(x, dtype=x.dtype, **k)),
     grad=lambda g, y, x: [expand(g, shape=x.shape)], doc="Sum over axes.",
 )  # fmt: skip
-prod = reduction(
+prod: Op = reduction(
     "prod", start=1, combine=mul, result=promotion.accumulate,
     ref=_axes_ref(lambda x, **k: np.prod(x, dtype=x.dtype, **k)), grad=_prod_gradient, doc="Product over axes.",
 )  # fmt: skip
-max = reduction(
+max: Op = reduction(
     "max", start="lowest", combine=maximum, result=promotion.promote, ref=_axes_ref(np.max),
     grad=equal_share, doc="Largest element over axes; NaN where there is one.",
 )  # fmt: skip
-min = reduction(
+min: Op = reduction(
     "min", start="highest", combine=minimum, result=promotion.promote, ref=_axes_ref(np.min),
     grad=equal_share, doc="Smallest element over axes; NaN where there is one.",
 )  # fmt: skip
-any = reduction(
+any: Op = reduction(
     "any", start=False, combine=logical_or, result=promotion.truth, ref=_axes_ref(np.any),
     doc="Whether an element is true, over axes.",
 )  # fmt: skip
-all = reduction(
+all: Op = reduction(
     "all", start=True, combine=logical_and, result=promotion.truth, ref=_axes_ref(np.all),
     doc="Whether all elements are true, over axes.",
 )  # fmt: skip
@@ -163,16 +164,16 @@ def const_int(x: Node, value: int) -> Node:
 
 def ge_one(x: Node) -> Node:
     """Whether an integer is at least one."""
-    from trueno.ir.elementwise import ge  # noqa: PLC0415 - keeps the public names of this module to rows
+    from trueno.ir.elementwise import ge
 
     return ge(x, const_int(x, 1))
 
 
-cumsum = scan(
+cumsum: Op = scan(
     "cumsum", start=0, combine=add, ref=lambda x, *, axis: np.cumsum(x, axis=axis, dtype=x.dtype),
     grad=lambda g, y, x: [_flip(cumsum(_flip(g, y.arg), axis=y.arg), y.arg)], doc="Running sum along an axis.",
 )  # fmt: skip
-cumprod = scan(
+cumprod: Op = scan(
     "cumprod", start=1, combine=mul, ref=lambda x, *, axis: np.cumprod(x, axis=axis, dtype=x.dtype),
     grad=_cumprod_gradient, doc="Running product along an axis.",
 )  # fmt: skip

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from trueno import dtypes as dt
 from trueno.ir import build
 from trueno.ir.node import Kernel, Node, make, recording, rewrite
+from trueno.ir.verify import checked
 
 _EXACT = {(a, b) for a in dt.ALL for b in dt.ALL if dt.is_floating(a) and dt.is_floating(b) and a.itemsize < b.itemsize}
 
@@ -60,7 +61,8 @@ def _identity(node: Node) -> Node | None:
 def simplify(kernel: Kernel) -> Kernel:
     """Return an equivalent kernel without redundant casts, views and factors."""
     with recording():
-        return Kernel(kernel.name, kernel.inputs, rewrite(kernel.outputs, _simplify), kernel.origin)
+        outputs = rewrite(kernel.outputs, _simplify)
+    return checked(Kernel(kernel.name, kernel.inputs, outputs, kernel.origin), "simplify")
 
 
 def _placed(body: Node, places: dict[int, Node], rule: Callable[[Node], Node | None]) -> Node:
@@ -89,4 +91,5 @@ def expand_rows(kernel: Kernel, backend: str) -> Kernel:
         return _placed(body, places, lower)
 
     with recording():
-        return Kernel(kernel.name, kernel.inputs, rewrite(kernel.outputs, lower), kernel.origin)
+        outputs = rewrite(kernel.outputs, lower)
+    return checked(Kernel(kernel.name, kernel.inputs, outputs, kernel.origin), "the expansion of rows")

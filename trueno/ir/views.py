@@ -22,7 +22,7 @@ def _nodes(values: Sequence[Any]) -> list[Node]:
     return [as_node(one, dtype) for one in values]
 
 
-# --- views ------------------------------------------------------------------------------------------------------------------
+# --- views ------------------------------------------------------------------------------------------------------------
 
 
 def _record_permute(op: Op, x: Node, *, axes: Sequence[int] | None = None) -> Node:
@@ -39,7 +39,7 @@ def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(axes.index(k) for k in range(len(axes)))
 
 
-permute = Op(
+permute: Op = Op(
     "permute", "view", 1, ref=lambda x, *, axes: np.transpose(x, axes), record=_record_permute,
     grad=lambda g, y, x: [permute(g, axes=_inverse(y.arg))], doc="Axes in another order.",
 )  # fmt: skip
@@ -61,7 +61,7 @@ def _slice_gradient(g: Node, y: Node, x: Node) -> list[Node]:
     return [place(g, shape=x.shape, bounds=y.arg)]
 
 
-slice_ = Op(
+slice_: Op = Op(
     "slice", "view", 1, ref=_ref_slice, record=_record_slice, grad=_slice_gradient, public=False,
     doc="Elements start, start + step, ... along each axis; ``bounds`` is (start, step, size) per axis.",
 )  # fmt: skip
@@ -103,11 +103,14 @@ def resolve_index(shape: tuple[int, ...], index: Any) -> tuple[list[tuple[int, i
         elif isinstance(item, (numbers.Integral, np.integer)) and not isinstance(item, (bool, np.bool_)):
             position = int(item)
             if not -shape[axis] <= position < shape[axis]:
-                raise IndexError(f"index {position} is out of bounds for axis {axis} with size {shape[axis]}, shape {shape}")
+                raise IndexError(
+                    f"index {position} is out of bounds for axis {axis} with size {shape[axis]}, shape {shape}"
+                )
             bounds.append((position % shape[axis], 1, 1))
         else:
             raise IndexError(
-                f"only integers, slices (`:`), ellipsis (`...`) and None are valid basic indices, got {type(item).__name__}"
+                "only integers, slices (`:`), ellipsis (`...`) and None are valid basic indices, got "
+                f"{type(item).__name__}"
             )
     return bounds, axes
 
@@ -146,7 +149,7 @@ def unsqueeze(x: Node, axis: Any) -> Node:
     return reshape(x, shape=tuple(1 if k in axes else next(extents) for k in range(x.ndim + count)))
 
 
-# --- assembling ---------------------------------------------------------------------------------------------------------------
+# --- assembling -------------------------------------------------------------------------------------------------------
 
 
 def _record_place(op: Op, x: Node, *, shape: tuple[int, ...], bounds: tuple[tuple[int, int, int], ...]) -> Node:
@@ -159,7 +162,7 @@ def _ref_place(x: np.ndarray, *, shape: tuple[int, ...], bounds: tuple[tuple[int
     return result
 
 
-place = Op(
+place: Op = Op(
     "place", "assemble", 1, ref=_ref_place, record=_record_place, public=False,
     grad=lambda g, y, x: [slice_(g, bounds=y.arg)],
     doc="Zeros of a shape with the operand put at a slice of it: the transpose of slice.",
@@ -195,7 +198,7 @@ def _concatenate_gradient(g: Node, y: Node, *pieces: Node) -> list[Node]:
     return parts
 
 
-concatenate = Op(
+concatenate: Op = Op(
     "concatenate", "assemble", -1, ref=lambda *x, axis: np.concatenate(x, axis), record=_record_concatenate,
     grad=_concatenate_gradient, doc="Arrays joined along an existing axis.",
 )  # fmt: skip
@@ -217,20 +220,22 @@ def pad(x: Node, widths: Any, value: Any = 0) -> Node:
         widths = ((int(widths), int(widths)),) * x.ndim
     elif len(widths) == 2 and builtins.all(isinstance(one, numbers.Integral) for one in widths) and x.ndim != 2:
         widths = (tuple(widths),) * x.ndim
-    widths = tuple((int(one), int(one)) if isinstance(one, numbers.Integral) else (int(one[0]), int(one[1])) for one in widths)
+    widths = tuple(
+        (int(one), int(one)) if isinstance(one, numbers.Integral) else (int(one[0]), int(one[1])) for one in widths
+    )
     if len(widths) != x.ndim:
         raise ValueError(f"pad: {len(widths)} pairs of widths for an array of shape {x.shape}")
     if builtins.any(one < 0 for pair in widths for one in pair):
         raise ValueError(f"pad: widths {widths} cannot be negative")
     for axis, (before, after) in enumerate(widths):
-        pieces = [build.expand(as_node(value, x.dtype), shape=tuple(w if k == axis else n for k, n in enumerate(x.shape)))
-                  for w in (before, after)]  # fmt: skip
+        shapes = [tuple(w if k == axis else n for k, n in enumerate(x.shape)) for w in (before, after)]
+        pieces = [build.expand(as_node(value, x.dtype), shape=shape) for shape in shapes]
         parts = ([pieces[0]] if before else []) + [x] + ([pieces[1]] if after else [])
         x = concatenate(*parts, axis=axis)
     return x
 
 
-# --- gather and scatter ---------------------------------------------------------------------------------------------------------
+# --- gather and scatter -----------------------------------------------------------------------------------------------
 
 
 def _indices(op: str, index: Any) -> Node:
@@ -245,9 +250,7 @@ def _record_gather(op: Op, x: Node, index: Any, *, axis: int = 0) -> Node:
     axis = normalise_axes(op.name, axis, x.ndim, x.shape)[0]
     if index.ndim != x.ndim:
         raise ValueError(f"{op.name}: array of shape {x.shape} and indices of shape {index.shape} differ in dimensions")
-    shape = build.broadcast_shape(
-        op.name, [tuple(1 if k == axis else n for k, n in enumerate(x.shape)), index.shape]
-    )
+    shape = build.broadcast_shape(op.name, [tuple(1 if k == axis else n for k, n in enumerate(x.shape)), index.shape])
     x = build.expand(x, shape=tuple(x.shape[axis] if k == axis else n for k, n in enumerate(shape)))
     return make(op, (x, build.expand(index, shape=shape)), x.dtype, shape, axis)
 
@@ -256,7 +259,7 @@ def _wrapped(index: np.ndarray, extent: int) -> np.ndarray:
     return np.clip(np.where(index < 0, index + extent, index), 0, builtins.max(extent - 1, 0))
 
 
-gather = Op(
+gather: Op = Op(
     "gather", "gather", 2, record=_record_gather,
     ref=lambda x, index, *, axis: np.take_along_axis(x, _wrapped(index, x.shape[axis]), axis),
     grad=lambda g, y, x, index: [scatter_add(g, index, extent=x.shape[y.arg], axis=y.arg), None],
@@ -277,19 +280,19 @@ def _record_scatter(op: Op, x: Node, index: Any, *, extent: int, axis: int = 0) 
 
 def _ref_scatter(x: np.ndarray, index: np.ndarray, *, shape: tuple[int, ...], axis: int) -> np.ndarray:
     result = np.zeros(shape, x.dtype)
-    where_to = list(np.indices(x.shape, sparse=True))
+    where_to: list[np.ndarray] = list(np.indices(x.shape, sparse=True))
     where_to[axis] = _wrapped(index, shape[axis])
     np.add.at(result, tuple(where_to), x)
     return result
 
 
-scatter_add = Op(
+scatter_add: Op = Op(
     "scatter_add", "scatter", 2, record=_record_scatter, ref=_ref_scatter,
     grad=lambda g, y, x, index: [gather(g, index, axis=y.arg), None],
     doc="Zeros with the elements added at positions along an axis given by an index array: the transpose of gather.",
 )  # fmt: skip
 
-# --- contraction --------------------------------------------------------------------------------------------------------------------
+# --- contraction ------------------------------------------------------------------------------------------------------
 
 
 def _record_matmul(op: Op, a: Node, b: Node) -> Node:
@@ -302,7 +305,10 @@ def _record_matmul(op: Op, a: Node, b: Node) -> Node:
             f"elements, axis {-2 if b.ndim > 1 else -1} of the second {inner}"
         )
     dtype = promotion.common((a.dtype, b.dtype))
-    left, right = (reshape(a, shape=(1, *a.shape)) if a.ndim == 1 else a), (reshape(b, shape=(*b.shape, 1)) if b.ndim == 1 else b)
+    left, right = (
+        (reshape(a, shape=(1, *a.shape)) if a.ndim == 1 else a),
+        (reshape(b, shape=(*b.shape, 1)) if b.ndim == 1 else b),
+    )
     batch = build.broadcast_shape(op.name, [left.shape[:-2], right.shape[:-2]])
     left = build.expand(cast(left, dtype=dtype), shape=(*batch, *left.shape[-2:]))
     right = build.expand(cast(right, dtype=dtype), shape=(*batch, *right.shape[-2:]))
@@ -323,8 +329,9 @@ def _ref_matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.matmul(a.astype(wide), b.astype(wide))
 
 
-matmul = Op(
-    "matmul", "contraction", 2, ref=_ref_matmul, result=promotion.promote, record=_record_matmul, domain=((-1, 1), (-1, 1)),
+matmul: Op = Op(
+    "matmul", "contraction", 2, ref=_ref_matmul, result=promotion.promote, record=_record_matmul,
+    domain=((-1, 1), (-1, 1)),
     grad=lambda g, y, a, b: [
         matmul(cast(g, dtype=a.dtype), swap_last(b)), matmul(swap_last(a), cast(g, dtype=b.dtype)),
     ],

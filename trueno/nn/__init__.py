@@ -58,7 +58,6 @@ __all__ = [
     "NLLLoss",
     "Parameter",
     "ReLU",
-    "SELU",
     "Sequential",
     "SiLU",
     "Sigmoid",

@@ -1,6 +1,7 @@
 """Activations as modules. The functions of the same meaning are in trueno.nn.functional.
 
-``inplace`` is accepted where PyTorch has it and permits to reuse the input's memory; results are new tensors all the same.
+``inplace`` is accepted where PyTorch has it and permits to reuse the input's memory; results are new tensors all the
+same.
 """
 
 from __future__ import annotations

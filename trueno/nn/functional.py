@@ -6,7 +6,21 @@ import warnings
 from typing import Any
 
 import trueno as tn
-from trueno import elu, gelu, hardsigmoid, hardswish, hardtanh, leaky_relu, mish, relu, selu, sigmoid, silu, softplus, tanh
+from trueno import (
+    elu,
+    gelu,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
+    leaky_relu,
+    mish,
+    relu,
+    selu,
+    sigmoid,
+    silu,
+    softplus,
+    tanh,
+)
 from trueno.nn.classification import cross_entropy, nll_loss, one_hot
 from trueno.nn.reduction import check_reduction, reduced
 
@@ -39,7 +53,7 @@ __all__ = [
 ]
 
 
-# --- layers ---------------------------------------------------------------------------------------------------------------
+# --- layers -----------------------------------------------------------------------------------------------------------
 
 
 def _implicit_dim(name: str, ndim: int) -> int:
@@ -130,14 +144,15 @@ def dropout(input: tn.Tensor, p: float = 0.5, training: bool = True) -> tn.Tenso
     return _dropout(input, noise, float(p), 0.0 if p == 1 else 1 / (1 - p))
 
 
-# --- regression losses ----------------------------------------------------------------------------------------------------
+# --- regression losses ------------------------------------------------------------------------------------------------
 
 
 def _same_size(name: str, input: tn.Tensor, target: tn.Tensor) -> None:
     if input.shape != target.shape:
         warnings.warn(
-            f"Using a target size ({tuple(target.shape)}) that is different to the input size ({tuple(input.shape)}) in "
-            f"{name}. This will likely lead to incorrect results due to broadcasting. Please ensure they have the same size.",
+            f"{name}: Using a target size ({tuple(target.shape)}) that is different to the input size "
+            f"({tuple(input.shape)}). This will likely lead to incorrect results due to broadcasting. Please ensure they "
+            "have the same size.",
             stacklevel=3,
         )
 
@@ -179,14 +194,12 @@ def l1_loss(input: tn.Tensor, target: tn.Tensor, *, reduction: str = "mean") -> 
 
 
 @tn.kernel(name="smooth_l1_loss")
-def _smooth_l1(x: Any, target: Any, beta: Any, *, reduction: str) -> Any:
+def _smooth_l1(x: Any, target: Any, beta: Any, half: Any, *, reduction: str) -> Any:
     gap = abs(x - target)
-    return reduced(tn.where(gap < beta, gap * gap * 0.5 / beta, gap - beta * 0.5), reduction)
+    return reduced(tn.where(gap < beta, gap * gap * 0.5 / beta, gap - half), reduction)
 
 
-def smooth_l1_loss(
-    input: tn.Tensor, target: tn.Tensor, *, reduction: str = "mean", beta: float = 1.0
-) -> tn.Tensor:
+def smooth_l1_loss(input: tn.Tensor, target: tn.Tensor, *, reduction: str = "mean", beta: float = 1.0) -> tn.Tensor:
     """Return ``gap² / (2 beta)`` where the gap is below `beta`, else ``gap - beta / 2``; parameters as in `mse_loss`.
 
     Raises
@@ -200,25 +213,36 @@ def smooth_l1_loss(
     if beta == 0:
         return l1_loss(input, target, reduction=reduction)
     _same_size("smooth_l1_loss", input, target)
-    return _smooth_l1(input, target, float(beta), reduction=reduction)
+    return _smooth_l1(input, target, float(beta), beta / 2, reduction=reduction)
 
 
-# --- binary classification ------------------------------------------------------------------------------------------------
+# --- binary classification --------------------------------------------------------------------------------------------
+
+
+_SMALL = 1e-12
+
+
+def _finite_log(argument: Any, inside: Any, slope: float, p: Any) -> Any:
+    """Record a logarithm that PyTorch's loss cuts off at -100, with the slope it has below 1e-12.
+
+    `inside` is the logarithm where the argument is not small; elsewhere it may be anything finite.
+    """
+    cut = tn.stop_gradient(tn.maximum(tn.log(argument), -100.0)) + (p - tn.stop_gradient(p)) * slope
+    return tn.where(argument < _SMALL, cut, inside)
 
 
 @tn.kernel(name="binary_cross_entropy")
 def _binary_cross_entropy(p: Any, target: Any, weight: Any, *, reduction: str) -> Any:
-    # Logarithms of 0 count as -100, as PyTorch has it, so that the loss stays finite.
-    positive, negative = tn.maximum(tn.log(p), -100.0), tn.maximum(tn.log1p(-p), -100.0)
+    rest = 1.0 - p
+    positive = _finite_log(p, tn.log(tn.where(p < _SMALL, 1.0, p)), 1 / _SMALL, p)
+    negative = _finite_log(rest, tn.log1p(-tn.where(rest < _SMALL, 0.0, p)), -1 / _SMALL, p)
     loss = (target - 1.0) * negative - target * positive
     return reduced(loss if weight is None else loss * weight, reduction)
 
 
 def _need_same_size(input: tn.Tensor, target: tn.Tensor) -> None:
     if input.shape != target.shape:
-        raise ValueError(
-            f"Target size ({tuple(target.shape)}) must be the same as input size ({tuple(input.shape)})"
-        )
+        raise ValueError(f"Target size ({tuple(target.shape)}) must be the same as input size ({tuple(input.shape)})")
 
 
 def binary_cross_entropy(
@@ -246,7 +270,7 @@ def binary_cross_entropy(
 
 @tn.kernel(name="binary_cross_entropy_with_logits")
 def _with_logits(x: Any, target: Any, weight: Any, pos_weight: Any, *, reduction: str) -> Any:
-    # -log sigmoid(x) = max(-x, 0) + log(1 + exp(-|x|)); its gradient, sigmoid(x) - 1, comes from differentiating softplus.
+    # -log(sigmoid(x)) is softplus(-x), which stays finite.
     log_weight = 1.0 if pos_weight is None else (pos_weight - 1.0) * target + 1.0
     loss = (1.0 - target) * x + log_weight * tn.softplus(-x, 1.0, 50.0)
     return reduced(loss if weight is None else loss * weight, reduction)

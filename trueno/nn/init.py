@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import trueno as tn
-from trueno.nn.parameter import overwrite
 
 _GAINS = {
     "linear": 1.0,
@@ -49,17 +49,22 @@ def _fans(tensor: tn.Tensor) -> tuple[int, int]:
     return tensor.shape[1] * field, tensor.shape[0] * field
 
 
+@tn.kernel(inplace=(0,), name="rescale")
+def _rescale(target: Any, drawn: Any, scale: Any, shift: Any) -> Any:
+    return tn.cast(drawn * scale + shift, dtype=target.dtype)
+
+
 def uniform_(tensor: tn.Tensor, a: float = 0.0, b: float = 1.0) -> tn.Tensor:
     """Draw from the uniform distribution over [a, b)."""
     with tn.no_grad():
-        overwrite(tensor, tn.rand(*tensor.shape, device=tensor.device) * (b - a) + a)
+        _rescale(tensor, tn.rand(*tensor.shape, device=tensor.device), float(b - a), float(a))
     return tensor
 
 
 def normal_(tensor: tn.Tensor, mean: float = 0.0, std: float = 1.0) -> tn.Tensor:
     """Draw from the normal distribution."""
     with tn.no_grad():
-        overwrite(tensor, tn.randn(*tensor.shape, device=tensor.device) * std + mean)
+        _rescale(tensor, tn.randn(*tensor.shape, device=tensor.device), float(std), float(mean))
     return tensor
 
 

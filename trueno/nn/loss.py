@@ -89,9 +89,7 @@ class NLLLoss(_WeightedLoss):
 
     def forward(self, input: tn.Tensor, target: tn.Tensor) -> tn.Tensor:
         """Return the loss of log-probabilities ``(n, classes, ...)`` and classes ``(n, ...)``."""
-        return functional.nll_loss(
-            input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction
-        )
+        return functional.nll_loss(input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction)
 
 
 class CrossEntropyLoss(_WeightedLoss):

@@ -163,7 +163,9 @@ class Module:
         """Add a tensor that belongs to the module's state but is not trained; `persistent`: part of `state_dict`."""
         self._check_name(name, "buffer", self._buffers)
         if tensor is not None and not isinstance(tensor, tn.Tensor):
-            raise TypeError(f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' (Tensor or None required)")
+            raise TypeError(
+                f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' (Tensor or None required)"
+            )
         self._buffers[name] = tensor
         (self._transient.discard if persistent else self._transient.add)(name)
 
@@ -256,7 +258,7 @@ class Module:
     # State ----------------------------------------------------------------------------------------------------------
 
     def state_dict(self, *, prefix: str = "") -> OrderedDict[str, tn.Tensor]:
-        """Return parameters and persistent buffers by dotted name, in PyTorch's order; they share the module's memory."""
+        """Return parameters and persistent buffers by dotted name, in PyTorch's order, on the module's memory."""
         found: OrderedDict[str, tn.Tensor] = OrderedDict()
         for path, module in self.named_modules(prefix.removesuffix("."), remove_duplicate=False):
             for name, tensor in module._state():

@@ -29,7 +29,7 @@ def update(
     rule: Callable[..., tuple[Any, ...]],
     flags: tuple[Any, ...],
     scalars: Sequence[float],
-    rows: Sequence[Sequence[tn.Tensor]],
+    rows: Sequence[Sequence[Any]],
     targets: int,
 ) -> None:
     """Apply a rule to many parameters in place, with one kernel.

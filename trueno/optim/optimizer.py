@@ -7,9 +7,14 @@ from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from typing import Any
 
+import numpy as np
+
 import trueno as tn
 
 Group = dict[str, Any]
+
+# What PyTorch's state_dict holds in a group besides settings: how to compute.
+_NOT_SETTINGS = frozenset({"params", "foreach", "fused", "capturable", "differentiable"})
 
 
 class Optimizer:
@@ -146,7 +151,9 @@ class Optimizer:
         if len(groups) != len(self.param_groups):
             raise ValueError("loaded state dict has a different number of parameter groups")
         if any(len(new["params"]) != len(old["params"]) for new, old in zip(groups, self.param_groups)):
-            raise ValueError("loaded state dict contains a parameter group that doesn't match the size of optimizer's group")
+            raise ValueError(
+                "loaded state dict contains a parameter group that doesn't match the size of optimizer's group"
+            )
         state: dict[tn.Tensor, dict[str, Any]] = {}
         for new, old in zip(groups, self.param_groups):
             settings = {name: deepcopy(value) for name, value in new.items() if name not in _NOT_SETTINGS}
@@ -173,7 +180,8 @@ def _copied(name: str, value: Any, parameter: tn.Tensor) -> Any:
     """Return a loaded state value of ours: the number of steps as an int, arrays like the parameter."""
     if name == "step":
         return int(value)
-    return tn.tensor(value, dtype=parameter.dtype, device=parameter.device)
+    given = value if isinstance(value, tn.Tensor) else np.asarray(value)
+    return tn.tensor(given, dtype=parameter.dtype, device=parameter.device)
 
 
 def check(name: str, value: float, low: float = 0.0) -> None:

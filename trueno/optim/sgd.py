@@ -66,11 +66,9 @@ class SGD(Optimizer):
         take = 1.0 if count == 1 else 1.0 - group["dampening"]
         scalars = (group["lr"], group["weight_decay"], group["momentum"], take)
         flags = (group["maximize"], bool(group["weight_decay"]), bool(group["momentum"]), group["nesterov"])
-        if group["momentum"]:
-            rows = [(one, self._buffer(one), one.grad) for one in parameters]
-        else:
-            rows = [(one, one.grad) for one in parameters]
-        fused.update(sgd, flags, scalars, rows, 2 if group["momentum"] else 1)
+        moved = [[one, self._buffer(one)] if group["momentum"] else [one] for one in parameters]
+        rows = [[*targets, one.grad] for targets, one in zip(moved, parameters)]
+        fused.update(sgd, flags, scalars, rows, len(moved[0]))
 
     def _buffer(self, parameter: tn.Tensor) -> tn.Tensor:
         """Return the momentum buffer; a parameter whose momentum was zero so far gets an empty one."""
@@ -81,7 +79,15 @@ class SGD(Optimizer):
 
 
 def sgd(
-    maximize: bool, decays: bool, moves: bool, nesterov: bool, lr: Any, decay: Any, momentum: Any, take: Any, *arrays: Any
+    maximize: bool,
+    decays: bool,
+    moves: bool,
+    nesterov: bool,
+    lr: Any,
+    decay: Any,
+    momentum: Any,
+    take: Any,
+    *arrays: Any,
 ) -> tuple[Any, ...]:
     """Return the new parameter, and the new momentum buffer if there is one."""
     parameter, gradient = arrays[0], arrays[-1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import cache
 
@@ -13,19 +13,20 @@ import numpy as np
 
 from trueno import dtypes as dt
 from trueno.codegen import compile as compiler
-from trueno.codegen import driver, stage
+from trueno.codegen import driver, generator, stage
 from trueno.codegen import llvm as printer
+from trueno.codegen.expr import Expr
+from trueno.codegen.formula import formula_size, formula_text, is_composite
 from trueno.codegen.plan import Plan, plan
 from trueno.codegen.target import Target, resolve
 from trueno.ir import build
 from trueno.ir.node import Kernel, topological
-from trueno.ir.simplify import expand_rows, simplify
+from trueno.ir.simplify import simplify
 from trueno.ir.text import to_text
 from trueno.runtime.entry import Entry, ScalarSlot
+from trueno.runtime.launcher.records import fork_safe_lock
 from trueno.runtime.layout import Layout, layout_of
 
-#: Part of every key: raise it when the printed code changes in a way that its text in the key does not show.
-SCHEMA = "1"
 #: Estimated nanoseconds of work above which a stage is spread over threads.
 PARALLEL_NANOSECONDS = 6000.0
 _FLOAT_BITS = np.dtype("f8")
@@ -33,8 +34,8 @@ _FLOAT_BITS = np.dtype("f8")
 
 @cache
 def _driver(target: Target) -> int:
-    parts = (("schema", SCHEMA), ("source", driver.SOURCE), *_versions(target))
-    return _load(parts, driver.SOURCE, target, driver.SYMBOL, {"name": driver.SYMBOL})
+    parts = (("generator", generator.digest()), ("source", driver.SOURCE), *_versions(target))
+    return _load(parts, lambda: driver.SOURCE, target, driver.SYMBOL, {"name": driver.SYMBOL})
 
 
 @cache
@@ -46,18 +47,19 @@ def _versions(target: Target) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _load(parts: tuple[tuple[str, str], ...], source: str, target: Target, symbol: str, header: dict) -> int:
+def _load(parts: tuple[tuple[str, str], ...], source: Callable[[], str], target: Target, symbol: str, header: dict) -> int:
     """Return the function's address: from the store, or compiled and stored."""
-    from trueno.runtime.store import Key, default_store  # noqa: PLC0415 - only a miss needs the store
+    from trueno.runtime.store import Key, default_store
 
     store = default_store()
     key = Key(parts, f"llvm-{target.level}")
     found = store.load(key)
     if found is None:
         begin = time.perf_counter()
-        code = compiler.compile_object(source, target)
+        text = source()
+        code = compiler.compile_object(text, target)
         full = {
-            "backend": "llvm", "source": source, "log": "", "features": target.description(),
+            "backend": "llvm", "source": text, "log": "", "features": target.description(),
             "compile_seconds": time.perf_counter() - begin, "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }  # fmt: skip
         store.save(key, code, full | header)
@@ -68,6 +70,8 @@ def _load(parts: tuple[tuple[str, str], ...], source: str, target: Target, symbo
 
 
 _functions: dict[tuple, int] = {}
+# LLVM works on one thing at a time; who waits finds the kernel compiled.
+_compiling = fork_safe_lock()
 
 
 def _function(kernel: Kernel, planned: Plan, loops: list[stage.Loops]) -> int:
@@ -82,15 +86,18 @@ def _function(kernel: Kernel, planned: Plan, loops: list[stage.Loops]) -> int:
         offset += stage.meta_layout(one)["end"]
     plan_text = "\n".join([*distinct, "run " + " ".join(f"{which}@{at}" for which, at in sequence)])
     known = (plan_text, target)
-    if known not in _functions:
-        header = f"; {kernel.name}" + (f", asked for at {kernel.origin}" if kernel.origin else "")
-        source = printer.print_module(
-            [(text, loops[texts.index(text)]) for text in distinct], sequence, header, target.has("f16c")
-        )
-        parts = (("schema", SCHEMA), ("plan", plan_text), *_versions(target))
-        about = {"name": kernel.name, "ir": to_text(kernel), "plan": plan_text, "origin": kernel.origin}
-        _functions[known] = _load(parts, source, target, "kernel", about)
-    return _functions[known]
+    with _compiling:
+        if known not in _functions:
+
+            def source() -> str:
+                about = f"; {kernel.name}" + (f", asked for at {kernel.origin}" if kernel.origin else "")
+                stages = [(text, loops[texts.index(text)]) for text in distinct]
+                return printer.print_module(stages, sequence, about, target.has("f16c"))
+
+            parts = (("generator", generator.digest()), ("plan", plan_text), ("formulas", _formulas(loops)), *_versions(target))
+            header = {"name": kernel.name, "ir": to_text(kernel), "plan": plan_text, "origin": kernel.origin}
+            _functions[known] = _load(parts, source, target, "kernel", header)
+        return _functions[known]
 
 
 def loaded() -> int:
@@ -114,11 +121,27 @@ def _slots(planned: Plan) -> tuple[ScalarSlot, ...]:
     return tuple(slots)
 
 
+def _formula_of(expr: Expr) -> tuple | None:
+    """Return what names the expansion of a composite row, or None for a row that is one instruction."""
+    if expr.kind != "op" or expr.op is None or expr.op.name == "cast" or not is_composite(expr.op, "llvm"):
+        return None
+    return expr.op, "llvm", tuple(source.dtype for source in expr.src), expr.dtype
+
+
+def _rows(expr: Expr) -> int:
+    named = _formula_of(expr)
+    return 1 if named is None else formula_size(*named)
+
+
+def _formulas(loops: Sequence[stage.Loops]) -> str:
+    """Return the expansions that code for these stages contains, as text."""
+    named = dict.fromkeys(_formula_of(expr) for one in loops for expr in one.order)
+    return "\n".join(formula_text(*one) for one in named if one is not None)
+
+
 def _cost(one: stage.Loops) -> float:
     """Return an estimate of a stage's time on one thread, in nanoseconds."""
-    per_element = 0.05 * len(one.accesses) + sum(
-        0.8 if expr.op is not None and expr.op.name.startswith("libm") else 0.03 for expr in one.order if expr.kind == "op"
-    )
+    per_element = 0.05 * len(one.accesses) + 0.03 * sum(_rows(expr) for expr in one.order if expr.kind == "op")
     return per_element * one.elements
 
 
@@ -137,12 +160,13 @@ def bind(kernel: Kernel, layouts: Sequence[Layout | None], aliases: Sequence[int
     -------
     Entry
     """
-    lowered = simplify(expand_rows(simplify(kernel), "llvm"))
+    lowered = simplify(kernel)
     planned = plan(lowered, layouts, aliases)
     loops = [stage.normalise(one) for one in planned.stages]
     parallel = [one.tasks > 1 and _cost(one) > PARALLEL_NANOSECONDS for one in loops]
     meta = np.array(
-        [value for one, flag in zip(loops, parallel, strict=True) for value in stage.meta_values(one, flag)] or [0], np.int64
+        [value for one, flag in zip(loops, parallel, strict=True) for value in stage.meta_values(one, flag)] or [0],
+        np.int64,
     )
     outputs = []
     for node, alias in zip(kernel.outputs, aliases, strict=True):

@@ -35,14 +35,14 @@ def check_device(name: str) -> str:
     kind, _, number = str(name).partition(":")
     if kind != "opencl" or (number and not number.isdigit()):
         raise ValueError(f"unknown device {name!r}; a device is 'cpu' or 'opencl:N'")
-    from trueno.runtime import opencl  # noqa: PLC0415 - probing takes time and is needed only here
+    from trueno.runtime import opencl
 
     index = int(number or 0)
     opencl.device(index)
     return f"opencl:{index}"
 
 
-class device:  # noqa: N801 - PyTorch's name
+class device:
     """A device, and as a context manager the default for new arrays inside the block.
 
     Parameters
@@ -77,7 +77,7 @@ class device:  # noqa: N801 - PyTorch's name
 
 def devices() -> list[str]:
     """Return the names of the devices that can be used, ``"cpu"`` first."""
-    from trueno.runtime import opencl  # noqa: PLC0415
+    from trueno.runtime import opencl
 
     return ["cpu", *(f"opencl:{one.index}" for one in opencl.devices())]
 
@@ -91,7 +91,7 @@ def synchronize(name: str | None = None) -> None:
 
 def opencl_device(name: str) -> Any:
     """Return the OpenCL device of a name ``opencl:N``."""
-    from trueno.runtime import opencl  # noqa: PLC0415
+    from trueno.runtime import opencl
 
     return opencl.device(int(name.partition(":")[2]))
 

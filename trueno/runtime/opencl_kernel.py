@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ctypes
-import datetime
 import math
 import re
 import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,17 +18,20 @@ import numpy as np
 from trueno import dtypes as dt
 from trueno.codegen import opencl as printer
 from trueno.codegen import stage as stages
+from trueno.codegen.formula import formula, formula_text, is_composite
 from trueno.codegen.opencl import Form, Mode
 from trueno.codegen.plan import Limits, Plan, plan
 from trueno.codegen.stage import Loops
-from trueno.ir.simplify import expand_rows, simplify
+from trueno.ir.simplify import simplify
+from trueno.ir.text import to_text
 from trueno.runtime import store_folder
 from trueno.runtime.layout import Layout, layout_of
 from trueno.runtime.opencl import OpenCLBuildError
 from trueno.runtime.store import Key, Store, default_store
 
 if TYPE_CHECKING:
-    from trueno.ir.node import Kernel
+    from trueno.codegen.expr import Expr
+    from trueno.ir.node import Kernel, Node
     from trueno.runtime.opencl import OpenCLDevice, OpenCLKernel, OpenCLProgram, OpenCLStorage
 
 __all__ = ["OPTIONS", "OpenCLEntry", "bind"]
@@ -213,9 +216,34 @@ def _check(planned: Plan, loops: Sequence[Loops], device: OpenCLDevice) -> None:
     if device.features.fp64:
         return
     for one in loops:
-        for expr in one.order:
-            if dt.float64 in (expr.dtype, *(source.dtype for source in expr.src)):
-                device.require("fp64", f"{expr.op.name if expr.op else expr.kind} in {planned.kernel.name}")
+        needing = [
+            expr.op.name if expr.op else ""
+            for expr in one.order
+            if dt.float64 in (expr.dtype, *(node.dtype for node in (*expr.src, *_expansion(expr))))
+        ]
+        if needing:
+            name = next(filter(None, needing), one.stage.name)
+            device.require("fp64", name if name == planned.kernel.name else f"{name} in {planned.kernel.name}")
+
+
+def _expansion(expr: Expr) -> tuple[Node, ...]:
+    """Return the nodes of a composite row's expansion, none for a row that is a template."""
+    if expr.kind != "op" or expr.op is None or not is_composite(expr.op, "opencl"):
+        return ()
+    return formula(expr.op, "opencl", tuple(source.dtype for source in expr.src), expr.dtype)
+
+
+def _rows(loops: Sequence[Loops]) -> str:
+    """Return the templates and expansions that the stages' code is made of, as text."""
+    found: dict[str, None] = {}
+    for expr in (expr for one in loops for expr in one.order if expr.op is not None):
+        row = expr.op if expr.kind == "op" else expr.op.combine
+        if expr.kind == "op" and is_composite(row, "opencl"):
+            found[formula_text(row, "opencl", tuple(source.dtype for source in expr.src), expr.dtype)] = None
+        for one in (row, *(node.op for node in _expansion(expr))):
+            if one.kind == "elementwise" and not is_composite(one, "opencl"):
+                found[f"{one.name}: {one.opencl}"] = None
+    return "\n".join(found)
 
 
 def _slug(device: OpenCLDevice) -> str:
@@ -243,14 +271,6 @@ def _describe(planned: Plan, loops: Sequence[Loops], modes: Sequence[Mode]) -> s
         for one, mode in zip(loops, modes, strict=True)
     ]
     return "\n".join([*lines, *(f"scratch: {nbytes} bytes" for nbytes in planned.scratch)])
-
-
-def _ir_text(kernel: Kernel, texts: Sequence[str]) -> str:
-    try:
-        from trueno.ir import text
-    except ImportError:
-        return "\n".join(texts)
-    return text.to_text(kernel)
 
 
 def _load(store: Store, key: Key, device: OpenCLDevice) -> OpenCLProgram | None:
@@ -312,31 +332,31 @@ def bind(
         The driver's compiler refused the program.
     """
     aliases = [-1] * len(kernel.outputs) if aliases is None else list(aliases)
-    planned = plan(simplify(expand_rows(simplify(kernel), "opencl")), layouts, aliases, _limits(device))
+    planned = plan(simplify(kernel), layouts, aliases, _limits(device))
     loops = [stages.normalise(stage) for stage in planned.stages]
     _check(planned, loops, device)
-    form = _form(device)
-    form = Form(form.cpu, form.fp64, form.group, form.parameters, all(map(printer.fits_narrow, loops)))
+    form = replace(_form(device), narrow=all(map(printer.fits_narrow, loops)))
     modes = [printer.decide(one, form) for one in loops]
     texts = [printer.stage_text(one, mode) for one, mode in zip(loops, modes, strict=True)]
-    distinct = {text: pair for text, pair in zip(reversed(texts), reversed(list(zip(loops, modes, strict=True))), strict=True)}
     order = list(dict.fromkeys(texts))
+    distinct = [(loops[texts.index(text)], modes[texts.index(text)]) for text in order]
     key = Key(
-        (("schema", "1"), ("printer", printer.VERSION), ("stages", "\n".join(order)), ("form", str(form)),
-         *device.key_parts(OPTIONS)), f"opencl-{_slug(device)}",
+        (("schema", "1"), ("printer", printer.VERSION), ("stages", "\n".join(order)), ("rows", _rows(loops)),
+         ("form", str(form)), *device.key_parts(OPTIONS)),
+        f"opencl-{_slug(device)}",
     )  # fmt: skip
     printed: list[str] = []
 
     def source() -> str:
         header = f"{kernel.name}{f', asked for by {kernel.origin}' if kernel.origin else ''}"
-        printed.append(printer.print_program([distinct[text] for text in order], form, header))
+        printed.append(printer.print_program(distinct, form, header))
         return printed[0]
 
     def header() -> dict[str, Any]:
         return {
-            "name": kernel.name, "backend": "opencl", "ir": _ir_text(kernel, order), "plan": _describe(planned, loops, modes),
+            "name": kernel.name, "backend": "opencl", "ir": to_text(kernel), "plan": _describe(planned, loops, modes),
             "origin": kernel.origin, "device": device.name,
-            "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }  # fmt: skip
 
     program = _program(key, device, source, header)
@@ -352,7 +372,8 @@ def _entry(
 ) -> OpenCLEntry:
     """Return an entry that has no steps yet."""
     # Positions among the call's operands, counted for arrays and for scalars by themselves.
-    tensor_of, scalar_of = ({}, {})  # type: tuple[dict[int, int], dict[int, int]]
+    tensor_of: dict[int, int] = {}
+    scalar_of: dict[int, int] = {}
     for position, layout in enumerate(layouts):
         places = scalar_of if layout is None else tensor_of
         places[position] = len(places)

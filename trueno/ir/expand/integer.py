@@ -26,9 +26,12 @@ def signbit(x: Node) -> Node:
 
 
 def reciprocal(x: Node) -> Node:
-    """1 / x; integers divide as integers."""
-    one = number(x, 1)
-    return rows.div(one, x) if x.dtype.kind == "f" else rows.floor_divide(one, x)
+    """1 / x; integers divide as integers, towards zero, and 1 / 0 is 0."""
+    one, zero = number(x, 1), number(x, 0)
+    if x.dtype.kind == "f":
+        return rows.div(one, x)
+    none = rows.eq(x, zero)
+    return rows.where(none, zero, rows.int_div(one, rows.where(none, one, x)))
 
 
 def _safe_divisor(a: Node, b: Node) -> tuple[Node, Node]:
@@ -76,7 +79,8 @@ def _float_divmod(a: Node, b: Node) -> tuple[Node, Node]:
     flip = rows.logical_and(rows.ne(rest, zero), rows.logical_xor(rows.lt(b, zero), rows.lt(rest, zero)))
     signed = rows.where(flip, rest + b, rest)
     signed = rows.where(rows.eq(signed, zero), rows.copysign(zero, b), signed)
-    quotient = (a - rows.where(flip, rest + b, rest)) / b
+    quotient = (a - rest) / b
+    quotient = rows.where(flip, quotient - number(a, 1), quotient)
     down = rows.floor(quotient)
     down = rows.where(rows.gt(quotient - down, number(a, 0.5)), down + number(a, 1), down)
     down = rows.where(rows.eq(quotient, zero), rows.copysign(zero, a / b), down)

@@ -1,0 +1,260 @@
+"""Every reduction and scan, rows and composites alike, over all axes, layouts and lengths, against NumPy."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterator
+from itertools import combinations, cycle
+from typing import Any
+
+import numpy as np
+import pytest
+
+import trueno as tn
+from tests.ops.support import LAYOUTS, LEVELS, available, close, numpy_function, operand, run, trace
+from trueno import dtypes as dt
+from trueno.ir.composites import COMPOSITES
+from trueno.ir.interp import evaluate
+from trueno.ir.op import Op, rows
+
+#: NumPy's name for what it calls otherwise.
+ELSEWHERE = {
+    "norm": lambda x, axis=None, keepdims=False: np.linalg.vector_norm(x, axis=axis, keepdims=keepdims),
+    "logsumexp": lambda x, axis=None, keepdims=False: np.logaddexp.reduce(
+        x, axis=tuple(range(x.ndim)) if axis is None else axis, keepdims=keepdims
+    ),
+}
+
+
+def _takes(function: Callable, parameter: str) -> bool:
+    return parameter in inspect.signature(function).parameters
+
+
+REDUCTIONS: dict[str, Callable] = {
+    **{row.name: row for row in rows("reduction") if row.public},
+    **{one.__name__: one for one in COMPOSITES if _takes(one, "keepdims")},
+}
+SCANS = {row.name: row for row in rows("scan") if row.public}
+SHAPE = (3, 4, 5)
+
+
+def oracle(name: str) -> Callable:
+    """Return NumPy's function, computing floats in float64 as the reference for all of them."""
+    function = ELSEWHERE.get(name) or numpy_function(name)
+    assert function is not None, f"NumPy has no {name}"
+    return function
+
+
+def reference(name: str, x: np.ndarray, **static: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the result computed in float64, in NumPy's dtype, and the size that its error is relative to."""
+    with np.errstate(all="ignore"):
+        function = oracle(name)
+        floating = dt.is_floating(x.dtype)
+        exact = np.asarray(function(x.astype(np.float64) if floating else x, **static))
+        size = np.asarray(function(np.abs(x.astype(np.float64)), **static), np.float64)
+        dtype = exact.dtype
+        if floating and dtype == np.float64:
+            dtype = x.dtype
+        return exact.astype(dtype), np.maximum(np.abs(exact.astype(np.float64)), np.abs(size))
+
+
+def axes_of(name: str, ndim: int) -> Iterator[Any]:
+    """Return None, every axis, counted from either end, and every subset where the function takes several axes."""
+    yield None
+    yield from range(-ndim, ndim)
+    if name not in ("argmax", "argmin"):
+        for count in range(ndim + 1):
+            yield from combinations(range(ndim), count)
+
+
+def defined(name: str, dtype: np.dtype) -> bool:
+    """Whether NumPy's function takes the dtype."""
+    try:
+        oracle(name)(np.ones(2, np.float64 if dtype == dt.bfloat16 else dtype))
+    except TypeError:
+        return False
+    return True
+
+
+def check_all(x: np.ndarray, level: str, cases: list[tuple[str, dict[str, Any]]], what: str) -> None:
+    """Run reductions and scans of one array as one kernel and compare each with the interpreter and with NumPy."""
+    kernel = trace(lambda a: tuple((REDUCTIONS | SCANS)[name](a, **static) for name, static in cases), [x])
+    interpreted = evaluate(kernel, x)
+    for (name, static), got, meant in zip(cases, run(kernel, [x], level), interpreted, strict=True):
+        want, size = reference(name, x, **static)
+        label = f"{name} {static} {x.dtype} {what} {level}"
+        close(got, want, label, scale=size)
+        close(meant, want, f"interpreter of {label}", scale=size)
+
+
+SELECTION = {
+    *((dtype, LEVELS[k % len(LEVELS)], list(LAYOUTS)[k % 5]) for k, dtype in enumerate(dt.ALL)),
+    *((dt.float32, level, layout) for level, layout in zip(cycle(LEVELS), LAYOUTS)),
+}
+
+
+@pytest.mark.parametrize(
+    ("dtype", "level", "layout"),
+    [
+        pytest.param(*case, id="-".join(map(str, case)), marks=() if case in SELECTION else pytest.mark.matrix)
+        for case in [(dtype, level, layout) for dtype in dt.ALL for level in LEVELS for layout in LAYOUTS]
+        if case[2] != "empty"
+    ],
+)
+def test_axes(dtype: np.dtype, level: str, layout: str) -> None:
+    if not available(level):
+        pytest.skip(f"this CPU lacks {level}")
+    x = operand(dtype, (-2, 2), layout, SHAPE)
+    cases: list[tuple[str, dict[str, Any]]] = [
+        (name, {"axis": axis, "keepdims": keepdims})
+        for name in REDUCTIONS
+        if defined(name, dtype)
+        for axis in axes_of(name, x.ndim)
+        for keepdims in (False, True)
+        if not (isinstance(axis, tuple) and keepdims)
+    ]
+    cases += [(name, {"axis": axis}) for name in SCANS for axis in (None, *range(-x.ndim, x.ndim))]
+    check_all(x, level, cases, layout)
+
+
+def attempt(call: Callable) -> Any:
+    try:
+        with np.errstate(all="ignore"):
+            return np.asarray(call())
+    except ValueError as error:
+        return type(error)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("name", [*REDUCTIONS, *SCANS])
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0), (2, 0, 3)], ids=str)
+def test_empty(name: str, shape: tuple[int, ...]) -> None:
+    """Reductions of nothing give the neutral element or NaN, or are refused, as in NumPy."""
+    x = np.ones(shape, np.float32)
+    for axis in (None, *range(len(shape))):
+        want = attempt(lambda axis=axis: oracle(name)(x, axis=axis))
+        got = attempt(lambda axis=axis: getattr(tn, name)(tn.from_numpy(x), axis=axis))
+        if isinstance(want, type) or isinstance(got, type):
+            assert isinstance(want, type), f"{name} {shape} axis {axis}: {got}, NumPy gives {want}"
+            assert isinstance(got, type), f"{name} {shape} axis {axis}: {got}, NumPy raises {want}"
+        else:
+            close(got, want, f"{name} {shape} axis {axis}")
+
+
+@pytest.mark.parametrize("name", [*REDUCTIONS, *SCANS])
+def test_bad_axes(name: str) -> None:
+    x = tn.from_numpy(np.ones((2, 3), np.float32))
+    with pytest.raises(np.exceptions.AxisError, match=rf"{name}.*axis 2 .*\(2, 3\)"):
+        getattr(tn, name)(x, axis=2)
+    with pytest.raises(np.exceptions.AxisError, match="axis -3"):
+        getattr(tn, name)(x, axis=-3)
+    if name in REDUCTIONS and not name.startswith("arg"):
+        with pytest.raises(ValueError, match="repeated axis"):
+            getattr(tn, name)(x, axis=(0, 0))
+
+
+# --- long rows, tall columns ------------------------------------------------------------------------------------------
+
+LONG = {
+    "row": ((70001,), [None, 0]),
+    "rows": ((3, 70001), [None, 0, 1]),
+    "columns": ((70001, 3), [None, 0, 1]),
+    "wide columns": ((700, 301), [None, 0, 1]),
+    "middle": ((2, 40000, 3), [None, 1, (0, 1), (1, 2)]),
+}
+
+
+def long_operand(dtype: np.dtype, layout: str, shape: tuple[int, ...], near_one: bool) -> np.ndarray:
+    if not dt.is_floating(dtype):
+        return operand(dtype, (-1, 1) if near_one else (-9, 9), layout, shape)
+    return operand(dtype, (0.9999, 1.0001) if near_one else (-2, 2), layout, shape)
+
+
+@pytest.mark.parametrize("shape", LONG)
+@pytest.mark.parametrize(
+    ("dtype", "layout"),
+    [
+        (dt.float32, "contiguous"),
+        *(pytest.param(dtype, layout, marks=pytest.mark.matrix)
+          for dtype in (dt.float32, dt.float64, dt.float16, dt.int64, dt.uint8, dt.bool_)
+          for layout in ("contiguous", "transposed", "sliced", "backwards")
+          if (dtype, layout) != (dt.float32, "contiguous")),
+    ],
+)  # fmt: skip
+def test_long(shape: str, dtype: np.dtype, layout: str) -> None:
+    """Reductions that are split into blocks."""
+    extents, axes = LONG[shape]
+    for near_one in (False, True):
+        cases: list[tuple[str, dict[str, Any]]] = [
+            (name, {"axis": axis})
+            for name in (*REDUCTIONS, *SCANS)
+            if name.endswith("prod") == near_one and defined(name, dtype)
+            for axis in axes
+            if not (isinstance(axis, tuple) and (name.startswith("arg") or name in SCANS))
+        ]
+        check_all(long_operand(dtype, layout, extents, near_one), "native", cases, f"{layout} {shape}")
+
+
+# --- ties and NaN -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [dt.float32, dt.float64, dt.int8, dt.uint64, dt.bool_], ids=str)
+def test_ties_and_nan(dtype: np.dtype) -> None:
+    """The first extreme counts, and NaN is one."""
+    x = operand(dtype, (-1, 1), "contiguous", (6, 50))
+    if dt.is_floating(dtype):
+        x = np.round(x)
+        x[1, 7] = x[1, 3] = np.nan
+        x[2] = np.nan
+        x[3] = -np.inf
+        x[4, 5] = np.inf
+        x[5] = -0.0
+        x[5, 10:] = 0.0
+    names = [name for name in REDUCTIONS if isinstance(REDUCTIONS[name], Op) or name.startswith("arg")]
+    kernel = trace(lambda a: tuple(REDUCTIONS[name](a, axis=axis) for name in names for axis in (None, 0, 1)), [x])
+    results = iter(run(kernel, [x], "native"))
+    for name in names:
+        for axis in (None, 0, 1):
+            with np.errstate(all="ignore"):
+                want = np.asarray(oracle(name)(x, axis=axis))
+            close(next(results), want, f"{name} axis {axis} {dtype}")
+
+
+# --- accuracy and reproducibility -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("interval", [(0, 1), (-1, 1), (-1, 1000)], ids=str)
+@pytest.mark.parametrize("shape", [(1_000_000,), (1000, 1000), (100, 10_000)], ids=str)
+def test_sums_are_at_least_as_accurate_as_pairwise(interval: tuple[float, float], shape: tuple[int, ...]) -> None:
+    x = np.random.default_rng(1).uniform(*interval, shape).astype(np.float32)
+    kernel = trace(lambda a: tuple(tn.sum(a, axis=axis) for axis in (None, *range(len(shape)))), [x])
+    for axis, got in zip((None, *range(len(shape))), run(kernel, [x], "native"), strict=True):
+        lines = [x.ravel()] if axis is None else np.moveaxis(x, axis, -1).reshape(-1, x.shape[axis])
+        exact = np.array([math.fsum(line) for line in lines])
+        own = np.abs(got.astype(np.float64).ravel() - exact)
+        pairwise = np.abs(np.sum(x, axis=axis).astype(np.float64).ravel() - exact)
+        half_ulp = np.spacing(np.abs(exact).astype(np.float32)).astype(np.float64) / 2
+        assert np.all(own <= np.maximum(pairwise, half_ulp * 1.001)), f"axis {axis}: {own.max()} > {pairwise.max()}"
+
+
+def test_bits_do_not_depend_on_threads_or_run() -> None:
+    arrays = [
+        np.random.default_rng(2).uniform(0.99, 1.01, shape).astype(np.float32)
+        for shape in ((300_000,), (1000, 300), (7, 50_000))
+    ]
+    names = [name for name in (*REDUCTIONS, *SCANS)]
+    before = tn.get_num_threads()
+    try:
+        for x in arrays:
+            kernel = trace(
+                lambda a: tuple((REDUCTIONS | SCANS)[n](a, axis=axis) for n in names for axis in range(a.ndim)), [x]
+            )
+            seen = []
+            for threads in (1, 2, 1, 2):
+                tn.set_num_threads(threads)
+                seen.append([one.tobytes() for one in run(kernel, [x], "native")])
+            for position, bits in enumerate(seen[0]):
+                assert all(bits == other[position] for other in seen[1:]), names[position // x.ndim]
+    finally:
+        tn.set_num_threads(before)

@@ -1,0 +1,60 @@
+"""The expansions of composite rows, recorded once for each combination of dtypes and printed in place of the row."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from trueno.ir import build
+from trueno.ir.node import Kernel, Node, recording, topological
+from trueno.ir.op import Op
+from trueno.ir.text import to_text
+
+
+def is_composite(op: Op, backend: str) -> bool:
+    """Whether a back end prints the row's expansion instead of an instruction."""
+    return callable(getattr(op, backend))
+
+
+@cache
+def formula(op: Op, backend: str, operands: tuple[np.dtype, ...], result: np.dtype) -> tuple[Node, ...]:
+    """Return the expansion of a row for one element, operands first; the last node is its value.
+
+    Parameters
+    ----------
+    op : Op
+    backend : {"llvm", "opencl"}
+    operands : tuple of numpy.dtype
+        Operand k is the leaf ``input`` with argument k.
+    result : numpy.dtype
+    """
+    rule = getattr(op, backend)
+    leaves = [build.array(k, dtype, ()) for k, dtype in enumerate(operands)]
+    with recording():
+        root = build.cast(rule(*leaves), dtype=result)
+    return tuple(topological((root,)))
+
+
+@cache
+def formula_text(op: Op, backend: str, operands: tuple[np.dtype, ...], result: np.dtype) -> str:
+    """Return an expansion, and those of the rows in it, as text: what a key has to hold of it."""
+    nodes = formula(op, backend, operands, result)
+    inner = [
+        formula_text(node.op, backend, tuple(source.dtype for source in node.src), node.dtype)
+        for node in nodes
+        if node.op.kind == "elementwise" and node.op.name != "cast" and is_composite(node.op, backend)
+    ]
+    return "\n".join([to_text(Kernel(op.name, (), (nodes[-1],))), *dict.fromkeys(inner)])
+
+
+@cache
+def formula_size(op: Op, backend: str, operands: tuple[np.dtype, ...], result: np.dtype) -> int:
+    """Return how many rows an expansion takes, as a measure of its cost."""
+    count = 0
+    for node in formula(op, backend, operands, result):
+        if node.op.kind == "elementwise":
+            types = tuple(source.dtype for source in node.src)
+            nested = is_composite(node.op, backend)
+            count += formula_size(node.op, backend, types, node.dtype) if nested else 20 if "libm" in node.op.name else 1
+    return count

@@ -1,0 +1,33 @@
+"""The table of functions as Markdown: ``python -m trueno.ir.table > docs/ops.md``."""
+
+from __future__ import annotations
+
+from trueno.ir import composites
+from trueno.ir.op import rows
+
+_KINDS = {
+    "elementwise": "Elementwise", "reduction": "Reductions", "scan": "Scans", "view": "Views", "assemble": "Assembling",
+    "gather": "Gather", "scatter": "Scatter", "contraction": "Contractions",
+}  # fmt: skip
+
+
+def markdown() -> str:
+    """Return one table a kind: name, operands, whether it has a gradient, and its line of documentation."""
+    lines = ["# Functions", "", "Generated from the op table by `python -m trueno.ir.table`; a test keeps it current.", ""]
+    for kind, title in _KINDS.items():
+        listed = [op for op in rows(kind) if op.public]
+        if listed:
+            lines += [f"## {title}", "", "| function | operands | gradient | meaning |", "|---|---|---|---|"]
+            lines += [
+                f"| `{op.name}` | {'any' if op.arity < 0 else op.arity} | {'yes' if op.differentiable else 'no'} | {op.doc} |"
+                for op in listed
+            ]
+            lines.append("")
+    lines += ["## Composites", "", "One kernel each, and one for the gradient.", "", "| function | meaning |", "|---|---|"]
+    for function in composites.COMPOSITES:
+        lines.append(f"| `{function.__name__}` | {(function.__doc__ or '').splitlines()[0]} |")
+    return "\n".join([*lines, ""])
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")
