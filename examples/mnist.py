@@ -21,7 +21,7 @@ from trueno.data import DataLoader, Subset, TensorDataset, random_split
 from trueno.runtime import opencl
 from trueno.runtime.store import default_store
 
-EPOCHS = 15
+EPOCHS = 10
 BATCH = 64
 SEED = 0
 SIDE, MARGIN = 28, 2
@@ -58,7 +58,7 @@ def make_network() -> nn.Sequential:
 
 
 def train(network: nn.Sequential, digits: Subset) -> None:
-    """Train with Adam, under a progress bar."""
+    """Train with AdamW, under a progress bar."""
     batches = DataLoader(digits, BATCH, shuffle=True, generator=SEED)
     optimizer = optim.AdamW(network.parameters())
     loss_of = nn.CrossEntropyLoss()

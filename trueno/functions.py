@@ -17,7 +17,7 @@ from trueno.ir.node import Node
 from trueno.ir.op import registry, rows
 from trueno.kernel import _count_operands
 from trueno.runtime import launcher
-from trueno.runtime.operation import Operation
+from trueno.runtime.operation import Bound, Operation
 from trueno.tensor import Tensor, asarray, view_of
 
 if TYPE_CHECKING:
@@ -126,8 +126,8 @@ class ViewOperation(Operation):
         found = self.layout(x, *static, **named)
         if found is None:
             return super()._bind(operands, static, named)
-        bound = _Viewed(self.trace(operands, static, named), found)
-        return bound
+        # The kernel is what is differentiated; running it is not needed.
+        return Bound(self.trace(operands, static, named), found, "view")
 
     def miss(self, *args: Any, **kwargs: Any) -> Any:
         """Make the view; install it so that the launcher makes the next one."""
@@ -148,15 +148,6 @@ class ViewOperation(Operation):
             return
         offset = memory.pointer(result._storage) - memory.pointer(source._storage)
         launcher.install(self.call, args, kwargs, launcher.View(result._layout, offset))
-
-
-class _Viewed:
-    """A bound view: the kernel is what is differentiated."""
-
-    __slots__ = ("device", "entry", "kernel")
-
-    def __init__(self, kernel: Any, entry: tuple) -> None:
-        self.kernel, self.entry, self.device = kernel, entry, "view"
 
 
 def _reshape_layout(x: Tensor, *, shape: tuple[int, ...]) -> tuple | None:

@@ -90,7 +90,9 @@ def compare(name: str, got: np.ndarray, want: np.ndarray, rtol: float | None = N
     )
 
 
-def check(kernel: Kernel, *operands: Any, device: OpenCLDevice, names: Sequence[str] = (), rtol: float | None = None) -> None:
+def check(
+    kernel: Kernel, *operands: Any, device: OpenCLDevice, names: Sequence[str] = (), rtol: float | None = None
+) -> None:
     with np.errstate(all="ignore"):
         wanted = interp.evaluate(kernel, *operands)
     for k, (got, want) in enumerate(zip(run(kernel, *operands, device=device), wanted, strict=True)):
@@ -101,7 +103,9 @@ def inputs(*arrays: np.ndarray) -> list[Node]:
     return [build.array(k, array.dtype, array.shape) for k, array in enumerate(arrays)]
 
 
-def draw(rng: np.random.Generator, interval: tuple[float, float], dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+def draw(
+    rng: np.random.Generator, interval: tuple[float, float], dtype: np.dtype, shape: tuple[int, ...]
+) -> np.ndarray:
     """Return values of a row's domain; for integers within it and in the dtype's range."""
     low, high = interval
     if dtype == dt.bool_:
@@ -162,11 +166,24 @@ class TestRows:
         x, y = np.meshgrid(np.array(values, np.float32), np.array(values, np.float32))
         a, b = inputs(x, y)
         binary = [ew.maximum, ew.minimum, ew.add, ew.mul, ew.div, ew.eq, ew.ne, ew.lt, ew.ge, ew.copysign, ew.remainder]
-        unary = [ew.isnan, ew.isinf, ew.isfinite, ew.signbit, ew.sign, ew.abs, ew.relu, ew.floor, ew.round, ew.logical_not]
+        unary = [
+            ew.isnan,
+            ew.isinf,
+            ew.isfinite,
+            ew.signbit,
+            ew.sign,
+            ew.abs,
+            ew.relu,
+            ew.floor,
+            ew.round,
+            ew.logical_not,
+        ]
         outputs = [row(a, b) for row in binary] + [row(a) for row in unary]
         outputs += [build.cast(a, dtype=dtype) for dtype in dt.ALL]
         outputs += [reductions.max(a, axis=1), reductions.min(a, axis=0), reductions.sum(a, axis=1)]
-        names = [row.name for row in (*binary, *unary)] + [f"cast to {dtype}" for dtype in dt.ALL] + ["max", "min", "sum"]
+        names = (
+            [row.name for row in (*binary, *unary)] + [f"cast to {dtype}" for dtype in dt.ALL] + ["max", "min", "sum"]
+        )
         check(Kernel("special", (a, b), tuple(outputs)), x, y, device=device, names=names)
 
     def test_casts(self, device: OpenCLDevice) -> None:
@@ -225,7 +242,12 @@ class TestLayouts:
         x = rng.random((3, 4, 5, 6), dtype=np.float32).transpose(2, 0, 3, 1)
         y = rng.random((6, 1), dtype=np.float32)
         a, b = inputs(x, y)
-        outputs = (a * b, reductions.sum(a, axis=(0, 2)), reductions.sum(a + b, axis=(1, 3)), reductions.max(a, axis=(0, 1, 2, 3)))
+        outputs = (
+            a * b,
+            reductions.sum(a, axis=(0, 2)),
+            reductions.sum(a + b, axis=(1, 3)),
+            reductions.max(a, axis=(0, 1, 2, 3)),
+        )
         check(Kernel("broadcast", (a, b), outputs), x, y, device=device)
 
     @pytest.mark.parametrize("narrow", [True, False], ids=["int", "long"])
@@ -318,7 +340,13 @@ class TestKinds:
         x = np.random.default_rng(8).random((9, 50)).astype(dtype)
         (a,) = inputs(x)
         chosen = ew.where(ew.gt(a, 0.5), a, ew.neg(a))
-        outputs = (transcendental.exp(a) * a, reductions.sum(a, axis=0), reductions.sum(a, axis=1), chosen, reductions.max(a))
+        outputs = (
+            transcendental.exp(a) * a,
+            reductions.sum(a, axis=0),
+            reductions.sum(a, axis=1),
+            chosen,
+            reductions.max(a),
+        )
         check(Kernel("halves", (a,), outputs), x, device=device)
 
     def test_bits_of_halves(self, device: OpenCLDevice) -> None:
@@ -351,10 +379,30 @@ class TestGroups:
         x = np.random.default_rng(2).integers(-40, 40, (3, 301)).astype(np.int32)
         y = x.astype(np.float32) / 64
         a, b = inputs(x, y)
-        outputs = [reductions.sum(a, axis=1), reductions.max(a, axis=1), reductions.any(a, axis=1), reductions.all(a, axis=1)]
+        outputs = [
+            reductions.sum(a, axis=1),
+            reductions.max(a, axis=1),
+            reductions.any(a, axis=1),
+            reductions.all(a, axis=1),
+        ]
         outputs += [reductions.sum(b, axis=1), reductions.min(b, axis=1), reductions.prod(b + 1.1, axis=1)]
-        outputs += [reductions.sum(b), reductions.cumsum(b, axis=1), reductions.sum(b, axis=0)]
+        outputs += [reductions.sum(b), reductions.sum(b, axis=0)]
         check(Kernel("reductions", (a, b), tuple(outputs)), x, y, device=device, rtol=2e-4)
+
+    def test_scans(self, minimal: OpenCLDevice) -> None:
+        rng = np.random.default_rng(5)
+        x, y = rng.integers(-40, 40, (2, 700)), 1 + rng.random((2, 700), dtype=np.float32) / 100
+        a, b = inputs(x, y)
+        running = reductions.cumsum(a, axis=1)
+        # The second is a scan and sums over one row at a time.
+        outputs = (
+            running,
+            reductions.cumprod(b, axis=1) - reductions.sum(b, axis=1, keepdims=True),
+            reductions.max(running),
+        )
+        kernel = Kernel("scans", (a, b), outputs)
+        assert "group" in dict(bound(kernel, (x, y), minimal).key.parts)["stages"]
+        check(kernel, x, y, device=minimal, rtol=5e-5)
 
     def test_long_rows_are_split(self, graphics: OpenCLDevice) -> None:
         x = np.random.default_rng(3).random(300_001, dtype=np.float32)
@@ -371,7 +419,9 @@ class TestGroups:
         x = (rng.random((20, 30_000), dtype=np.float32) - np.float32(0.2)).astype(np.float32)
         (a,) = inputs(x)
         across, down = run(
-            Kernel("sums", (a,), (reductions.sum(a, axis=1), reductions.sum(views.permute(a), axis=0))), x, device=device
+            Kernel("sums", (a,), (reductions.sum(a, axis=1), reductions.sum(views.permute(a), axis=0))),
+            x,
+            device=device,
         )
         exact = np.array([math.fsum(row.tolist()) for row in x])
         # NumPy adds up to 128 elements in 8 accumulators, and the rest pairwise.
@@ -389,7 +439,9 @@ class TestScalarsAndMemory:
         h = x.astype(np.float16)
         leaves = [build.array(0, x.dtype, x.shape), build.array(1, i.dtype, i.shape), build.array(2, h.dtype, h.shape)]
         f, n, b = build.scalar(3, float), build.scalar(4, int), build.scalar(5, bool)
-        kernel = Kernel("scalars", (*leaves, f, n, b), (leaves[0] * f, leaves[1] + n, leaves[2] * f, ew.where(b, leaves[0], n)))
+        kernel = Kernel(
+            "scalars", (*leaves, f, n, b), (leaves[0] * f, leaves[1] + n, leaves[2] * f, ew.where(b, leaves[0], n))
+        )
         for values in ((0.1, 3, True), (1e300, 255, False), (-2.5, 0, True)):
             check(kernel, x, i, h, *values, device=device)
         assert len({bound(kernel, (x, i, h, *values), device).key for values in ((0.1, 3, True), (7.0, 1, False))}) == 1

@@ -128,7 +128,7 @@ def test_repr_is_pytorchs(make: Any) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["ReLU", "SELU", "SiLU", "Mish", "Hardswish", "Hardsigmoid", "Sigmoid", "Tanh", "LeakyReLU", "ELU", "GELU",,
+    ["ReLU", "SELU", "SiLU", "Mish", "Hardswish", "Hardsigmoid", "Sigmoid", "Tanh", "LeakyReLU", "ELU", "GELU",
      "Softplus", "Hardtanh", "Softmax", "LogSoftmax", "Flatten", "Identity"],
 )  # fmt: skip
 def test_module_gives_pytorchs_values(name: str) -> None:

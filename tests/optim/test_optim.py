@@ -92,6 +92,24 @@ def test_one_launch_for_all_parameters_and_no_compilation_for_another_learning_r
     assert now["hits"] + now["misses"] - calls["hits"] - calls["misses"] == 20
 
 
+def test_many_parameters_take_few_launches_of_one_kernel() -> None:
+    mine = [nn.Parameter(tn.full((k % 5 + 1, 3), float(k))) for k in range(60)]
+    for one in mine:
+        one.grad = tn.ones(*one.shape)
+    optim.SGD(mine, lr=0.5).step()
+    for k, one in enumerate(mine):
+        assert (one.detach().numpy() == k - 0.5).all()
+
+
+def test_step_between_forward_and_backward_is_an_error() -> None:
+    parameter = nn.Parameter(tn.ones(2))
+    loss = (parameter * parameter).sum()
+    parameter.grad = tn.ones(2)
+    optim.SGD([parameter], lr=0.1).step()
+    with pytest.raises(RuntimeError, match="changed in place"):
+        loss.backward()
+
+
 def test_groups_have_settings_of_their_own() -> None:
     mine, theirs = parameters()
     groups = [[{"params": one[:2]}, {"params": one[2], "lr": 0.5, "momentum": 0.0}] for one in (mine, theirs)]

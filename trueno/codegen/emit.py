@@ -11,6 +11,7 @@ import numpy as np
 from trueno import dtypes as dt
 from trueno.codegen.expr import Expr
 from trueno.codegen.formula import formula, is_composite
+from trueno.codegen.spill import find_spill
 from trueno.codegen.stage import Loops, meta_layout, vector_classes
 from trueno.ir import build
 from trueno.ir.elementwise import add
@@ -20,6 +21,8 @@ from trueno.ir.node import Node
 class Printer(Protocol):
     """A target language. Values are opaque; index values are 64-bit integers."""
 
+    #: Whether a value may be kept in a result's memory between two walks over a row.
+    spills: bool
     #: Whether sums keep a second, wider accumulator (a serial loop needs it; a tree of work-items does not).
     wide_sums: bool
     #: Which of a row's forms the printer takes: ``llvm`` or ``opencl``.
@@ -70,6 +73,9 @@ class Printer(Protocol):
     def vector_loop(self, low: Any, high: Any, independent: bool) -> AbstractContextManager[Any]:
         """The innermost loop: iterations are spread over vector lanes or work-items."""
 
+    def carry(self, expr: Expr, value: Any) -> Any:
+        """Return what a scan goes on from after `combine` gave this value."""
+
     def finish(self, expr: Expr, value: Any) -> Any:
         """Join the partial results of the work-items that shared an inner loop."""
 
@@ -84,16 +90,24 @@ def start_value(expr: Expr) -> Any:
     return {"lowest": dt.lowest, "highest": dt.highest}[start](expr.dtype) if isinstance(start, str) else start
 
 
+def is_flat(loops: Loops) -> bool:
+    """Whether the tasks of a stage are consecutive pieces of a single loop."""
+    return loops.elementwise and not loops.outer
+
+
 class StageEmitter:
     """Prints one stage."""
 
-    def __init__(self, loops: Loops, printer: Printer) -> None:
-        self.loops, self.p = loops, printer
+    def __init__(self, loops: Loops, printer: Printer, end_task: Any = None) -> None:
+        """`end_task`: where given, tasks up to this one are walked as one; only for stages that `is_flat`."""
+        self.loops, self.p, self.end_task = loops, printer, end_task
         self.places = meta_layout(loops)
         self.classes = vector_classes(loops)
         self.number = {id(expr): k for k, expr in enumerate(loops.order)}
         self.phase = self._phases()
         self.varies = self._varying()
+        self.spill = find_spill(loops, self.phase, self.varies, self._is_costly) if printer.spills else None
+        self.now = 0
         self.constants: dict[int, Any] = {}
         self.pointers: list[Any] = []
         self.reduced: dict[int, Any] = {}
@@ -122,6 +136,9 @@ class StageEmitter:
                 moving = expr.kind == "gather" and any(self.loops.accesses[self.loops.numbers[expr.arg[0]]][4])
                 varies[id(expr)] = moving or any(varies[id(source)] for source in expr.src)
         return varies
+
+    def _is_costly(self, expr: Expr) -> bool:
+        return expr.op is not None and is_composite(expr.op, self.p.backend)
 
     # --- the walk -----------------------------------------------------------------------------------------------------
 
@@ -203,7 +220,9 @@ class StageEmitter:
             self.extents[0] = p.arith("min", size, p.arith("sub", extent, p.arith("mul", indices[0], size)))
         self.reduced = {}
         if loops.elementwise:
-            end = p.arith("min", self.extents[0], p.arith("add", begin, p.index(p.chunk)))
+            chunk = p.index(p.chunk)
+            end = p.arith("add", begin, chunk) if self.end_task is None else p.arith("mul", self.end_task, chunk)
+            end = p.arith("min", self.extents[0], end)
             self._phase_loop(0, [], pointers, begin, end)
         elif loops.columns:
             last = p.meta(self.places["outer"] + len(loops.outer) - 1)
@@ -228,18 +247,30 @@ class StageEmitter:
         self.pointers = pointers
         for phase in range(phases + 1):
             sums = [e for e in loops.order if e.kind == "reduce" and self.phase[id(e)] == phase + 1]
-            scans = [e for e in loops.order if e.kind == "scan" and self.phase[id(e)] == phase]
             late = [
                 (k, s)
                 for k, s in enumerate(loops.stage.stores)
                 if (k, s) not in final and self.phase[id(s.value)] == phase
             ]
-            if sums or scans or late:
+            self.now = phase
+            if sums or late:
+                scans = self._scans(sums, late)
                 self._row_phase(sums, scans, late, pointers, phase)
         with p.once():
             for _, store in final:
                 k = loops.numbers[store.access]
                 p.store(pointers[k], self._value(store.value, self.memo), store.access.dtype)
+
+    def _scans(self, sums: list[Expr], stores: list) -> list[Expr]:
+        """Return the scans that a phase needs; one that was walked in an earlier phase is walked again."""
+        stack = [expr.src[0] for expr in sums] + [s.value for _, s in stores]
+        needed: set[int] = set()
+        while stack:
+            expr = stack.pop()
+            if id(expr) not in needed and expr.kind != "reduce":
+                needed.add(id(expr))
+                stack.extend(expr.src)
+        return [expr for expr in self.loops.order if expr.kind == "scan" and id(expr) in needed]
 
     def _row_phase(self, sums: list[Expr], scans: list[Expr], stores: list, pointers: list[Any], phase: int) -> None:
         p = self.p
@@ -352,12 +383,19 @@ class StageEmitter:
         p = self.p
         for expr in scans:
             value = p.combine(expr, p.get(accumulators[id(expr)]), self._value(expr.src[0], memo))
-            p.set(accumulators[id(expr)], value)
+            p.set(accumulators[id(expr)], p.carry(expr, value))
             memo[id(expr)] = value
         for expr in sums:
             value = self._value(expr.src[0], memo)
             p.set(accumulators[id(expr)], p.combine(expr, p.get(accumulators[id(expr)]), value))
+        self._keep_spilled(memo)
         self._write_all(stores, memo)
+
+    def _keep_spilled(self, memo: dict) -> None:
+        """Store what a later phase reads back."""
+        if self.spill is not None and self.spill[1] == self.now:
+            expr, _, number = self.spill
+            self.p.store(self.pointers[number], memo[id(expr)], expr.dtype)
 
     def _write_all(self, stores: list, memo: dict) -> None:
         """Write the results of one point, all read before the first is written: a result may replace an operand."""
@@ -403,13 +441,14 @@ class StageEmitter:
         self.arrays = arrays
         for phase in range(phases + 1):
             sums = [e for e in loops.order if e.kind == "reduce" and self.phase[id(e)] == phase + 1]
-            scans = [e for e in loops.order if e.kind == "scan" and self.phase[id(e)] == phase]
             late = [
                 (k, s)
                 for k, s in enumerate(loops.stage.stores)
                 if (k, s) not in final and self.phase[id(s.value)] == phase
             ]
-            if sums or scans or late:
+            self.now = phase
+            if sums or late:
+                scans = self._scans(sums, late)
                 self._column_phase(sums, scans, late, start, width, totals)
         if final:
             with self._column_loop(start, width) as memo:
@@ -497,6 +536,9 @@ class StageEmitter:
             expr = stack[-1]
             if id(expr) in memo:
                 stack.pop()
+                continue
+            if self.spill is not None and expr is self.spill[0] and self.now > self.spill[1]:
+                memo[id(expr)] = self.p.load(self.pointers[self.spill[2]], expr.dtype)
                 continue
             missing = [source for source in expr.src if id(source) not in memo]
             if missing:

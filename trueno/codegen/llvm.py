@@ -11,7 +11,7 @@ import numpy as np
 
 from trueno import dtypes as dt
 from trueno.codegen import driver
-from trueno.codegen.emit import StageEmitter
+from trueno.codegen.emit import StageEmitter, is_flat
 from trueno.codegen.expr import Expr
 from trueno.codegen.stage import CHUNK, COLUMNS, Loops
 from trueno.ir.elementwise import add
@@ -109,6 +109,7 @@ class Module:
 class LLVMPrinter:
     """Prints one stage as an LLVM function over a range of tasks."""
 
+    spills = True
     wide_sums = True
     backend = "llvm"
     chunk, columns = CHUNK, COLUMNS
@@ -408,8 +409,7 @@ class LLVMPrinter:
     @contextmanager
     def tasks(self, count: str) -> Iterator[str]:
         self.in_entry = False
-        with self._for("%t0", "%t1", 1) as task:
-            yield task
+        yield "%t0"
 
     def loop(self, low: str, high: str, step: int = 1) -> Any:
         return self._for(low, high, step)
@@ -427,6 +427,9 @@ class LLVMPrinter:
             yield i
         self.group = before
 
+    def carry(self, expr: Expr, value: str) -> str:
+        return value
+
     def finish(self, expr: Expr, value: str) -> str:
         return value
 
@@ -435,15 +438,48 @@ class LLVMPrinter:
         yield
 
 
+_TASK_LOOP = """define internal void @{name}(ptr %buffers, ptr %meta, ptr %scalars, i64 %t0, i64 %t1) noinline #0 {{
+entry:
+  %any = icmp slt i64 %t0, %t1
+  br i1 %any, label %loop, label %done
+loop:
+  %task = phi i64 [ %t0, %entry ], [ %next, %loop ]
+  call void @{name}.task(ptr %buffers, ptr %meta, ptr %scalars, i64 %task)
+  %next = add nsw i64 %task, 1
+  %more = icmp slt i64 %next, %t1
+  br i1 %more, label %loop, label %done
+done:
+  ret void
+}}"""
+
+#: A kernel of one stage calls it directly where it is not worth threads: the driver would be a tenth of a small call.
+_ONE_STAGE = """  %flag.p = getelementptr i64, ptr %meta, i64 1
+  %flag = load i64, ptr %flag.p, align 8
+  %small = icmp eq i64 %flag, 0
+  br i1 %small, label %alone, label %shared
+alone:
+  %tasks = load i64, ptr %meta, align 8
+  tail call void @stage0(ptr %buffers, ptr %meta, ptr %scalars, i64 0, i64 %tasks)
+  ret void
+shared:"""
+
+
 def stage_function(module: Module, name: str, loops: Loops, half_instructions: bool) -> None:
-    """Print one stage as ``void name(buffers, meta, scalars, first task, end task)``."""
+    """Print one stage as ``void name(buffers, meta, scalars, first task, end task)``.
+
+    One task is a function of its own: LLVM's loop passes take far longer over a nest that includes the tasks.
+    """
     printer = LLVMPrinter(module, half_instructions)
-    StageEmitter(loops, printer).run()
+    flat = is_flat(loops)
+    StageEmitter(loops, printer, "%t1" if flat else None).run()
     module.functions.append("\n".join([
         f"; {loops.stage.name}",
-        f"define internal void @{name}(ptr %buffers, ptr %meta, ptr %scalars, i64 %t0, i64 %t1) noinline #0 {{",
+        f"define internal void @{name}{'' if flat else '.task'}(ptr %buffers, ptr %meta, ptr %scalars, i64 %t0"
+        f"{', i64 %t1' if flat else ''}) noinline #0 {{",
         "entry:", *printer.entry, "  br label %start", "start:", *printer.body, "  ret void", "}",
     ]))  # fmt: skip
+    if not flat:
+        module.functions.append(_TASK_LOOP.format(name=name))
 
 
 def print_module(
@@ -468,7 +504,7 @@ def print_module(
     module = Module()
     for k, (_, loops) in enumerate(stages):
         stage_function(module, f"stage{k}", loops, half_instructions)
-    calls = []
+    calls = [_ONE_STAGE] if len(sequence) == 1 else []
     for k, (stage, offset) in enumerate(sequence):
         calls += [
             f"  %m{k} = getelementptr i64, ptr %meta, i64 {offset}",

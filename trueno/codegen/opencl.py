@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from trueno import dtypes as dt
-from trueno.codegen.emit import StageEmitter
+from trueno.codegen.emit import StageEmitter, start_value
 from trueno.codegen.expr import Expr
 from trueno.codegen.stage import Loops, meta_layout, meta_values, text
 from trueno.ir.elementwise import add
@@ -29,6 +29,8 @@ VERSION = "1"
 SERIAL_RUN = 64
 #: Rows shorter than this are left to one work-item each.
 SHORT_ROW = 32
+#: The same for scans, which take a group many barriers.
+SHORT_SCAN = 256
 #: Indices and strides up to this fit 32-bit arithmetic, the largest step of a loop included.
 NARROW = 1 << 30
 
@@ -170,8 +172,10 @@ def decide(loops: Loops, form: Form) -> Mode:
         task = "element"
     elif loops.columns:
         task = "column"
-    elif form.cpu or loops.stage.serial or any(expr.kind == "scan" for expr in loops.order):
+    elif form.cpu or loops.stage.serial:
         task = "row"
+    elif any(expr.kind == "scan" for expr in loops.order):
+        task = "group" if length >= SHORT_SCAN else "row"
     else:
         task = "group" if length >= SHORT_ROW or math.prod(loops.inner) >= SHORT_ROW * SHORT_ROW else "row"
     size = 16 * len(loops.accesses) + 8 * sum(expr.kind == "scalar" for expr in loops.order) + 8 * len(fields(loops))
@@ -267,6 +271,9 @@ class OpenCLPrinter:
         self.wide = dt.float64 if form.fp64 or dt.float64 in floats else dt.float32
         self.lines: list[str] = []
         self.trees: dict[str, None] = {}
+        # In the loop of a scan that a group shares: whether the item has an element, and what each scan goes on from.
+        self.inside = ""
+        self.carried = ""
         self.depth = 1
         self.count = 0
         places = meta_layout(loops)
@@ -352,7 +359,7 @@ class OpenCLPrinter:
         return self._let(register_type(dtype), f"{place} != 0" if dtype == dt.bool_ else place, "x")
 
     def store(self, pointer: tuple[str, str], value: str, dtype: np.dtype) -> None:
-        self._line(f"{pointer[0]}[{pointer[1]}] = {value};")
+        self._line(f"{f'if ({self.inside}) ' if self.inside else ''}{pointer[0]}[{pointer[1]}] = {value};")
 
     def variable(self, dtype: np.dtype, count: int = 1) -> str:
         assert count == 1, "a work-item handles one column"
@@ -392,8 +399,39 @@ class OpenCLPrinter:
 
     def combine(self, expr: Expr, a: str, b: str) -> str:
         assert expr.op is not None and expr.op.combine is not None
-        row = expr.op.combine
-        return self._let(register_type(expr.dtype), self._formula(row, expr.dtype, [a, b]), expr.op.name)
+        kind = register_type(expr.dtype)
+        if self.inside:
+            start = literal(start_value(expr), expr.dtype)
+            b = self._let(kind, f"{self.inside} ? {b} : {start}", "part")
+            if expr.kind == "scan":
+                return self._scan(expr, a, b, start)
+        return self._let(kind, self._formula(expr.op.combine, expr.dtype, [a, b]), expr.op.name)
+
+    def _scan(self, expr: Expr, before: str, part: str, start: str) -> str:
+        """Print the scan of a group's elements (Hillis and Steele, 1986) and return the item's value."""
+        assert expr.op is not None and expr.op.combine is not None
+        kind, row = register_type(expr.dtype), expr.op.combine
+        tree = self._tree(expr.dtype)
+        self._line(f"{tree}[item] = {part};")
+        with self._block("for (idx reach = 1; reach < items; reach *= 2)"):
+            self._line("barrier(CLK_LOCAL_MEM_FENCE);")
+            self._line(f"const {kind} left = item >= reach ? {tree}[item - reach] : {start};")
+            self._line("barrier(CLK_LOCAL_MEM_FENCE);")
+            self._line(f"{tree}[item] = {self._formula(row, expr.dtype, ['left', f'{tree}[item]'])};")
+        self._line("barrier(CLK_LOCAL_MEM_FENCE);")
+        value = self._let(kind, self._formula(row, expr.dtype, [before, f"{tree}[item]"]), expr.op.name)
+        self.carried = self._let(kind, self._formula(row, expr.dtype, [before, f"{tree}[items - 1]"]), "carry")
+        self._line("barrier(CLK_LOCAL_MEM_FENCE);")
+        return value
+
+    def _tree(self, dtype: np.dtype) -> str:
+        """Return the array of local memory in which a group exchanges values of a dtype."""
+        kind = memory_type(dtype)
+        self.trees[kind] = None
+        return f"tree_{kind}"
+
+    def carry(self, expr: Expr, value: str) -> str:
+        return self.carried if self.inside else value
 
     def add(self, a: str, b: str, dtype: np.dtype) -> str:
         """Return a + b."""
@@ -464,9 +502,15 @@ class OpenCLPrinter:
             case "element" | "column":
                 # One element or column per work-item.
                 yield low
-            case "group":
+            case "group" if independent:
                 with self._for(self.arith("add", low, "item"), high, "items") as i:
                     yield i
+            case "group":
+                # All items stay until the end, for the barriers; those beyond it look at the last element.
+                with self._for(low, high, "items") as base:
+                    self.inside = self._let("bool", f"{base} + item < {high}", "inside")
+                    yield self._let("idx", f"{self.inside} ? {base} + item : {high} - 1", "i")
+                    self.inside = ""
             case _:
                 with self._for(low, high, "1") as i:
                     yield i
@@ -474,20 +518,20 @@ class OpenCLPrinter:
     def finish(self, expr: Expr, value: str) -> str:
         if self.mode.task != "group":
             return value
-        kind = memory_type(expr.dtype)
-        tree = f"tree_{kind}"
-        self.trees[kind] = None
+        tree = self._tree(expr.dtype)
         assert expr.op is not None and expr.op.combine is not None
         joined = self._formula(expr.op.combine, expr.dtype, [f"{tree}[item]", f"{tree}[item + half_of]"])
         self.comment(f"the work-items' parts of {expr.op.name} are joined pairwise")
-        self._line("barrier(CLK_LOCAL_MEM_FENCE);")
         self._line(f"{tree}[item] = {value};")
         with self._block("for (idx left = items, half_of; left > 1; left = half_of)"):
             self._line("half_of = (left + 1) / 2;")
             self._line("barrier(CLK_LOCAL_MEM_FENCE);")
             self._line(f"if (item + half_of < left) {tree}[item] = {joined};")
         self._line("barrier(CLK_LOCAL_MEM_FENCE);")
-        return self._let(register_type(expr.dtype), f"{tree}[0]", expr.op.name)
+        result = self._let(register_type(expr.dtype), f"{tree}[0]", expr.op.name)
+        # Whoever writes the array next must not overtake those that still read it.
+        self._line("barrier(CLK_LOCAL_MEM_FENCE);")
+        return result
 
     @contextmanager
     def once(self) -> Iterator[None]:

@@ -30,15 +30,18 @@ class Limits:
     Attributes
     ----------
     split_elements : int
-        Reductions over at least this many elements are split when there are fewer than `split_tasks` rows.
+        Reductions over at least this many elements are split when they make fewer than `split_tasks` tasks.
     split_tasks : int
     block : int
         Elements of one block of a split reduction.
+    columns : int
+        Columns that one task handles where memory runs across the reduced dimensions.
     """
 
     split_elements: int = 65536
     split_tasks: int = 16
     block: int = 16384
+    columns: int = COLUMNS
 
 
 @dataclass(slots=True)
@@ -290,7 +293,7 @@ class Planner:
         source = reduce_node.src[0]
         axes = reduce_node.arg if reduce_node.op.kind == "reduction" else _scanned(reduce_node)
         domain = _Domain(source.shape, axes)
-        block = self._block(domain) if reduce_node.op.kind == "reduction" else 0
+        block = self._block(source, domain) if reduce_node.op.kind == "reduction" else 0
         if block:
             if root is not reduce_node:
                 raise _NotFusable(reduce_node)
@@ -313,16 +316,32 @@ class Planner:
         stages.append(Stage(root.op.name, list(domain.sizes), domain.inner, [store]))
         self.writers[target.number] = len(stages) - 1
 
-    def _block(self, domain: _Domain) -> int:
-        """Return the block of a reduction that is long and has few rows, else 0."""
+    def _block(self, source: Node, domain: _Domain) -> int:
+        """Return the block of a reduction that is long and makes few tasks, else 0."""
+        limits = self.limits
         rows = elements = 1
         for k, extent in enumerate(domain.sizes):
             elements *= extent
             rows *= 1 if k in domain.inner else extent
-        wide = -(-rows // COLUMNS) if rows >= COLUMNS else rows
-        if elements < self.limits.split_elements or wide >= self.limits.split_tasks:
+        if elements < limits.split_elements:
             return 0
-        return max(self.limits.block // max(min(rows, COLUMNS), 1), 64)
+        if not self._column_wise(source, domain):
+            # Rows of less than two blocks are not worth another stage.
+            few = rows < limits.split_tasks and elements >= 2 * limits.block * rows
+            return limits.block if few else 0
+        tasks = -(-rows // limits.columns)
+        return max(limits.block // min(rows, limits.columns), 64) if tasks < limits.split_tasks else 0
+
+    def _column_wise(self, source: Node, domain: _Domain) -> bool:
+        """Return whether memory runs along a kept dimension, and not along the reduced ones, in what is reduced."""
+        inner = [k for k in domain.inner if domain.sizes[k] != 1]
+        kept = [k for k, extent in enumerate(domain.sizes) if k not in domain.inner and extent != 1]
+        body = self._expression(source, tuple((k, 1, 0) for k in range(source.ndim)), domain)
+        return any(
+            any(expr.arg.strides[k] == 1 for k in kept) and all(expr.arg.strides[k] != 1 for k in inner)
+            for expr in topological([body])
+            if expr.kind == "load"
+        )
 
     def _split(self, node: Node, domain: _Domain, block: int, target: Buffer) -> None:
         """Reduce blocks into partial results, then those."""

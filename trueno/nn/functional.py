@@ -151,8 +151,8 @@ def _same_size(name: str, input: tn.Tensor, target: tn.Tensor) -> None:
     if input.shape != target.shape:
         warnings.warn(
             f"{name}: Using a target size ({tuple(target.shape)}) that is different to the input size "
-            f"({tuple(input.shape)}). This will likely lead to incorrect results due to broadcasting. Please ensure they "
-            "have the same size.",
+            f"({tuple(input.shape)}). This will likely lead to incorrect results due to broadcasting. Please ensure "
+            "they have the same size.",
             stacklevel=3,
         )
 

@@ -64,16 +64,22 @@ def clip_grad_norm_(
     if not gradients:
         return tn.zeros(())
     with tn.no_grad():
-        norm = _total_norm(*gradients, kind=float(norm_type))
+        norms = gradients
+        while norms is gradients or len(norms) > 1:
+            # The norm of norms is the norm of everything.
+            chunks = [norms[k : k + fused.OPERANDS] for k in range(0, len(norms), fused.OPERANDS)]
+            norms = [_total_norm(*chunk, kind=float(norm_type)) for chunk in chunks]
+        norm = norms[0]
         if error_if_nonfinite and not math.isfinite(norm.item()):
             raise RuntimeError(
                 f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it cannot be "
                 "clipped. To disable this error and scale the gradients by the non-finite norm anyway, set "
                 "`error_if_nonfinite=False`"
             )
-        fused.update(_scaled, (), (max_norm,), [(one, norm) for one in gradients], 1)
+        fused.update(clip_gradients, (), (max_norm,), [(one, norm) for one in gradients], 1)
     return norm
 
 
-def _scaled(limit: Any, gradient: Any, norm: Any) -> tuple[Any]:
+def clip_gradients(limit: Any, gradient: Any, norm: Any) -> tuple[Any]:
+    """Return a gradient scaled by what is too much of the norm."""
     return (gradient * tn.minimum(limit / (norm + 1e-6), 1.0),)

@@ -7,6 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import trueno as tn
+from trueno.runtime.operation import bump_version, caller
+
+
+#: Operands of one launch: within what the launcher finds without Python. Larger kernels would take long to compile, too,
+#: while another launch of the same kernel, whose code does not depend on sizes, costs microseconds.
+OPERANDS = 120
 
 
 @functools.cache
@@ -32,7 +38,7 @@ def update(
     rows: Sequence[Sequence[Any]],
     targets: int,
 ) -> None:
-    """Apply a rule to many parameters in place, with one kernel.
+    """Apply a rule to many parameters in place, with one launch for as many as `OPERANDS` admits (28 for Adam).
 
     Parameters
     ----------
@@ -47,6 +53,23 @@ def update(
         The arrays of each parameter. All must be on one device.
     targets : int
     """
-    operands = [one for row in rows for one in row]
+    capacity = (OPERANDS - len(scalars)) // len(rows[0])
+    for first in range(0, len(rows), capacity):
+        _launch(rule, flags, scalars, rows[first : first + capacity], targets)
+
+
+def _launch(
+    rule: Callable[..., tuple[Any, ...]],
+    flags: tuple[Any, ...],
+    scalars: Sequence[float],
+    rows: Sequence[Sequence[Any]],
+    targets: int,
+) -> None:
+    # Tensors without version counters are what the launcher updates in place by itself; the counters are moved here.
+    operands = [one._alias() for row in rows for one in row]
     step = _kernel(rule, len(scalars), len(rows[0]), targets, len(rows), flags)
     step(*map(float, scalars), *operands)
+    where = caller()
+    for row in rows:
+        for target in row[:targets]:
+            bump_version(target, where)

@@ -42,6 +42,15 @@ OPTIONS = ("-cl-std=CL1.2",)
 _GROUP = 256
 """Most work-items that share a row: what every driver allows without being asked for more."""
 
+_ELEMENTS = 8
+"""Elements of a row that each of the items sharing it gets at least, if the row is not too short."""
+
+_COLUMN_GROUP = 64
+"""Work-items of a group whose items handle a column each."""
+
+_MANY = 1 << 16
+"""From this many rows on, a work-group of a graphics processor takes many of those that have a work-item each."""
+
 
 class _Program:
     """A program on one device, its kernels, and what is to be stored once it has run.
@@ -206,9 +215,10 @@ def _form(device: OpenCLDevice) -> Form:
 
 def _limits(device: OpenCLDevice) -> Limits:
     """Return what the planner is to know of the device: a graphics processor wants more and smaller pieces of work."""
+    units = device.limits.compute_units
     if device.record["type"] == "CPU":
-        return Limits()
-    return Limits(block=4096)
+        return Limits(split_tasks=max(16, 4 * units))
+    return Limits(split_tasks=4 * max(units, 16), block=8192, columns=_COLUMN_GROUP)
 
 
 def _check(planned: Plan, loops: Sequence[Loops], device: OpenCLDevice) -> None:
@@ -219,7 +229,7 @@ def _check(planned: Plan, loops: Sequence[Loops], device: OpenCLDevice) -> None:
         needing = [
             expr.op.name if expr.op else ""
             for expr in one.order
-            if dt.float64 in (expr.dtype, *(node.dtype for node in (*expr.src, *_expansion(expr))))
+            if dt.float64 in (expr.dtype, *(s.dtype for s in expr.src), *(node.dtype for node in _expansion(expr)))
         ]
         if needing:
             name = next(filter(None, needing), one.stage.name)
@@ -236,9 +246,11 @@ def _expansion(expr: Expr) -> tuple[Node, ...]:
 def _rows(loops: Sequence[Loops]) -> str:
     """Return the templates and expansions that the stages' code is made of, as text."""
     found: dict[str, None] = {}
-    for expr in (expr for one in loops for expr in one.order if expr.op is not None):
-        row = expr.op if expr.kind == "op" else expr.op.combine
-        if expr.kind == "op" and is_composite(row, "opencl"):
+    for expr in (expr for stage in loops for expr in stage.order):
+        row = expr.op if expr.kind == "op" else expr.op.combine if expr.op else None
+        if row is None:
+            continue
+        if is_composite(row, "opencl"):
             found[formula_text(row, "opencl", tuple(source.dtype for source in expr.src), expr.dtype)] = None
         for one in (row, *(node.op for node in _expansion(expr))):
             if one.kind == "elementwise" and not is_composite(one, "opencl"):
@@ -255,12 +267,12 @@ def _sizes(loops: Loops, mode: Mode, form: Form) -> tuple[tuple[int], tuple[int]
     tasks = loops.count_tasks(1, 1)
     if mode.task == "group":
         length = min(loops.inner[-1], loops.stage.block or loops.inner[-1])
-        local = min(max(1 << math.ceil(math.log2(max(length, 1))), 32), form.group)
+        local = min(max(1 << math.ceil(math.log2(max(length / _ELEMENTS, 1))), 32), form.group)
         return (tasks * local,), (local,)
     if mode.task == "row":
         # Each item has much to do: on a processor, where a group runs on one core, every row is a group of its own.
-        return (tasks,), (1 if form.cpu else min(32, form.group),)
-    return (tasks,), (min(64 if mode.task == "column" else _GROUP, form.group),)
+        return (tasks,), (1 if form.cpu else min(_GROUP if tasks >= _MANY else 32, form.group),)
+    return (tasks,), (min(_COLUMN_GROUP if mode.task == "column" else _GROUP, form.group),)
 
 
 def _describe(planned: Plan, loops: Sequence[Loops], modes: Sequence[Mode]) -> str:
@@ -287,7 +299,9 @@ def _load(store: Store, key: Key, device: OpenCLDevice) -> OpenCLProgram | None:
         return None
 
 
-def _program(key: Key, device: OpenCLDevice, source: Callable[[], str], header: Callable[[], dict[str, Any]]) -> _Program:
+def _program(
+    key: Key, device: OpenCLDevice, source: Callable[[], str], header: Callable[[], dict[str, Any]]
+) -> _Program:
     """Return the program of a key: loaded before in this process, from the store, or built now."""
     with _lock:
         known = _programs.setdefault(device, {})
@@ -301,7 +315,9 @@ def _program(key: Key, device: OpenCLDevice, source: Callable[[], str], header: 
                 begin = time.perf_counter()
                 built = device.build(text, OPTIONS)
                 seconds = time.perf_counter() - begin
-                found = _Program(built, (key, {**header(), "source": text, "log": built.log, "compile_seconds": seconds}))
+                found = _Program(
+                    built, (key, {**header(), "source": text, "log": built.log, "compile_seconds": seconds})
+                )
             known[key.digest] = found
         return found
 

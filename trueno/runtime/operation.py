@@ -31,6 +31,10 @@ if settings().debug:
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
+#: Signatures that one operation remembers.
+MAX_SIGNATURES = 4096
+
+
 def caller() -> tuple[str, int]:
     """Return file and line of the nearest Python frame outside Trueno."""
     frame = sys._getframe(1)
@@ -62,6 +66,7 @@ class Bound:
     kernel: Kernel
     entry: Any
     device: str
+    backward: dict[tuple[bool, ...], BackwardPlan | None] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -141,7 +146,6 @@ class Operation:
         self.name, self.record, self.operands, self.inplace, self.guard = name, record, operands, inplace, guard
         self.names = names
         self.bound: dict[tuple, Bound] = {}
-        self.backward_plans: dict[tuple, BackwardPlan | None] = {}
         self.taped: dict[tuple, Taped] = {}
         self.call = launcher.function(name, max(operands, 0), self.miss, variadic=operands < 0, doc=doc)
 
@@ -158,6 +162,8 @@ class Operation:
                 return result
         if any(isinstance(one, Node) for one in args) or any(isinstance(one, Node) for one in kwargs.values()):
             return self.record(*args, **_spelled(kwargs))
+        if kwargs and any(name in kwargs for name in self.names[len(args) :]):
+            return self.call(*self._positional(args, kwargs), **kwargs)
         split = len(args) if self.operands < 0 else min(self.operands, len(args))
         operands = _as_operands(args[:split], self.name)
         if operands is NotImplemented:
@@ -181,6 +187,18 @@ class Operation:
         if bound.device == "cpu" and not looked:
             launcher.install(self.call, args, kwargs, bound.entry)
         return result
+
+    def _positional(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        """Return the arguments with operands that were given by keyword in their places, taken out of `kwargs`."""
+        given = list(args)
+        for name in self.names[len(args) :]:
+            if name not in kwargs:
+                break
+            given.append(kwargs.pop(name))
+        missing = [name for name in self.names if name in kwargs]
+        if missing:
+            raise TypeError(f"{self.name}: operand {missing[0]!r} is given by keyword, but one before it is missing")
+        return tuple(given)
 
     def _taped_key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple, list[Any]]:
         """Return what the kernel and the backward of a call depend on, and the history of its positional arguments."""
@@ -212,7 +230,7 @@ class Operation:
         if taped is None:
             return _UNKNOWN
         if len(args) > taped.operands:
-            args = args[: taped.operands]
+            args, history = args[: taped.operands], history[: taped.operands]
         try:
             result = taped.launch(*args)
         except launcher.LaunchRefused:  # a scalar out of range, for instance: the slow path says what is wrong
@@ -233,7 +251,7 @@ class Operation:
         except TypeError:
             return
         needs = tuple(one is not None for one in history[:count])
-        self.taped[key] = Taped(self.name, launch, self.backward_plans[(id(bound), needs)], count, result)
+        self.taped[key] = Taped(self.name, launch, bound.backward[needs], count, result)
 
     def launcher_of(self, bound: Bound, operands: Sequence[Any]) -> Callable[..., Any] | None:
         """Return what runs a bound kernel on operands of the same layouts without further checks, if there is such."""
@@ -244,6 +262,10 @@ class Operation:
         signature = (tuple(map(_key, operands)), _frozen(static), tuple((k, _frozen(named[k])) for k in sorted(named)))
         found = self.bound.get(signature)
         if found is None:
+            if len(self.bound) >= MAX_SIGNATURES:
+                # Shapes that keep changing must not fill the memory; what is compiled stays loaded.
+                self.bound.clear()
+                self.taped.clear()
             found = self.bound[signature] = self._bind(operands, static, named)
         return found
 
@@ -318,10 +340,9 @@ class Operation:
         if self.inplace:
             for alias in self.inplace:
                 _check_inplace_leaf(operands[alias], self.name)
-        key = (id(bound), needs)
-        if key not in self.backward_plans:
-            self.backward_plans[key] = self._plan_backward(bound.kernel, needs)
-        plan = self.backward_plans[key]
+        if needs not in bound.backward:
+            bound.backward[needs] = self._plan_backward(bound.kernel, needs)
+        plan = bound.backward[needs]
         saved_inputs = operands if not self.inplace or plan is None else _kept(operands, plan, self.inplace)
         history = [getattr(one, "_autograd", None) if need else None for one, need in zip(operands, needs, strict=True)]
         result = self.run(bound, operands)
