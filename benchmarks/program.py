@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -140,14 +141,24 @@ def machine(limits: Roofline) -> dict[str, Any]:
         "threads": limits.threads,
         "flops": limits.flops,
         "bandwidth": {level: limits.bandwidth(size) for level, size in working_sets.items()},
+        "load": os.getloadavg()[0],
         "versions": versions(),
     }
 
 
+def describe_software(console: Console) -> None:
+    """Print the versions, and a warning where other programs keep the machine busy."""
+    console.print(", ".join(f"{name} {version}" for name, version in versions().items()))
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load > cores / 2:
+        warning = f"load average {load:.1f} on {cores} cores: other programs run, do not trust these figures"
+        console.print(warning, style="yellow")
+
+
 def describe_machine(console: Console, limits: Roofline) -> None:
-    """Print the measured limits and the versions."""
+    """Print the versions and the measured limits."""
+    describe_software(console)
     facts = machine(limits)
-    console.print(", ".join(f"{name} {version}" for name, version in facts["versions"].items()))
     bandwidths = ", ".join(f"{level} {value / 1e9:.0f} GB/s" for level, value in facts["bandwidth"].items())
     console.print(f"{limits.threads} threads: {limits.flops / 1e9:.0f} GFLOP/s float32; {bandwidths}\n")
 

@@ -94,6 +94,9 @@ def test(network: nn.Sequential, digits: Subset) -> float:
 def show_cache() -> None:
     """Print what the kernel cache holds, by kernel, and where this process got its kernels from."""
     store, console = default_store(), output.console()
+    if store.state().status != "ok":
+        console.print(f"\nkernel cache: not in use: {store.state().cause}")
+        return
     groups: dict[tuple[str, str], list] = defaultdict(list)
     for entry in store.entries():
         groups[entry.name, entry.backend].append(entry)

@@ -16,6 +16,22 @@ from trueno.autograd import (  # noqa: F401
     no_grad,
     set_grad_enabled,
 )
+from trueno.creation import (  # noqa: F401
+    arange,
+    asarray,
+    empty,
+    empty_like,
+    eye,
+    from_numpy,
+    full,
+    full_like,
+    linspace,
+    ones,
+    ones_like,
+    tensor,
+    zeros,
+    zeros_like,
+)
 from trueno.dtypes import (  # noqa: F401
     bfloat16,
     bool_,
@@ -36,23 +52,7 @@ from trueno.kernel import KernelError, kernel  # noqa: F401
 from trueno.random import manual_seed, rand, randint, randn  # noqa: F401
 from trueno.runtime.device import device, devices, synchronize  # noqa: F401
 from trueno.runtime.threads import get_num_threads, set_num_threads  # noqa: F401
-from trueno.tensor import (  # noqa: F401
-    Tensor,
-    arange,
-    asarray,
-    empty,
-    empty_like,
-    eye,
-    from_numpy,
-    full,
-    full_like,
-    linspace,
-    ones,
-    ones_like,
-    tensor,
-    zeros,
-    zeros_like,
-)
+from trueno.tensor import Tensor  # noqa: F401
 
 if TYPE_CHECKING:
     from trueno.declared import *  # noqa: F403 - put here from the op table below

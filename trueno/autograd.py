@@ -231,8 +231,8 @@ class _Pass:
 
 @cache
 def _tensors() -> Any:
-    """Return the module of tensors, which are built on this one."""
-    return importlib.import_module("trueno.tensor")
+    """Return the module that makes tensors, which are built on this one."""
+    return importlib.import_module("trueno.creation")
 
 
 @cache
@@ -404,7 +404,7 @@ class Handle:
 def _perturbed(function: Callable, inputs: Sequence[Tensor], which: int, eps: float) -> Iterator[tuple[int, list[Any]]]:
     import numpy as np
 
-    from trueno.tensor import from_numpy
+    from trueno.creation import from_numpy
 
     base = np.array(inputs[which].detach().numpy(), copy=True)
     for position in range(base.size):
@@ -447,7 +447,7 @@ def gradcheck(
     """
     import numpy as np
 
-    from trueno.tensor import from_numpy
+    from trueno.creation import from_numpy
 
     many = _listed(inputs)
     value = function(*many)
@@ -492,7 +492,7 @@ def gradgradcheck(
     """Compare second derivatives with differences of the first ones; see `gradcheck`."""
     import numpy as np
 
-    from trueno.tensor import from_numpy
+    from trueno.creation import from_numpy
 
     many = _listed(inputs)
     checked = [k for k, one in enumerate(many) if hasattr(one, "_autograd")]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trueno import dtypes as dt
+from trueno.creation import asarray
 from trueno.ir import build, composites, promotion, views
 from trueno.ir.build import normalise_axes
 from trueno.ir.node import Node
@@ -18,7 +19,7 @@ from trueno.ir.op import registry, rows
 from trueno.kernel import _count_operands
 from trueno.runtime import launcher
 from trueno.runtime.operation import Bound, Operation
-from trueno.tensor import Tensor, asarray, view_of
+from trueno.tensor import Tensor, view_of
 
 if TYPE_CHECKING:
     from trueno.declared import *  # noqa: F403 - what `_define` makes below

@@ -8,15 +8,16 @@ import sys
 from typing import Any
 
 from trueno import dtypes as dt
+from trueno.creation import finished, shape_of
 from trueno.ir import build, views
+from trueno.ir import expand as formulas
+from trueno.ir import transcendental as rows
 from trueno.ir.build import cast, const, expand
 from trueno.ir.elementwise import bitcast, bitwise_and, bitwise_xor, relu, shr, sqrt
 from trueno.ir.node import Node
-from trueno.ir import expand as formulas
-from trueno.ir import transcendental as rows
 from trueno.runtime.device import check_device, current_device
 from trueno.runtime.operation import Operation
-from trueno.tensor import Tensor, _finish, _shape_of
+from trueno.tensor import Tensor
 
 ROUNDS = 10
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
@@ -183,13 +184,13 @@ def _floats(operation: Operation, shape: tuple, dtype: Any, device: Any, require
     compute = dt.float64 if wanted == dt.float64 else dt.float32
     drawn = _draw(
         operation,
-        _shape_of(shape),
+        shape_of(shape),
         2 if (compute == dt.float64 and operation is _uniform) else 4,
         compute,
         device,
         generator,
     )
-    return _finish(drawn.astype(wanted, copy=False), requires_grad)
+    return finished(drawn.astype(wanted, copy=False), requires_grad)
 
 
 def randint(
@@ -204,7 +205,7 @@ def randint(
     start, stop = (0, low) if high is None else (low, high)
     if stop <= start or stop - start > 2**32:
         raise ValueError(f"randint: low {start} must be below high {stop}, by at most 2**32")
-    shape = _shape_of((() if size is None else size,)) if not isinstance(size, int) else (size,)
+    shape = shape_of((() if size is None else size,)) if not isinstance(size, int) else (size,)
     drawn = _draw(_integers, shape, 4, None, device, generator, int(start), int(stop - start))
     return drawn if dtype is None else drawn.astype(dtype)
 

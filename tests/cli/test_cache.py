@@ -83,9 +83,9 @@ def llvm_stages(monkeypatch):
         asked.append((source, features))
         return "; optimised", "vaddps %ymm0"
 
-    module = types.ModuleType("trueno.codegen.llvm")
+    module = types.ModuleType("trueno.codegen.compile")
     module.stages = stages
-    monkeypatch.setitem(sys.modules, "trueno.codegen.llvm", module)
+    monkeypatch.setitem(sys.modules, "trueno.codegen.compile", module)
     monkeypatch.setattr("trueno.cli.show._regenerated", {})
     return asked
 
@@ -138,7 +138,7 @@ def test_show_says_why_a_stage_is_missing(run, store, monkeypatch):
     assert "made by the opencl backend" in wrong.err
     none = run("cache", "show", "exp", "--stage", "plan")
     assert "nothing was kept" in none.err
-    monkeypatch.setitem(sys.modules, "trueno.codegen.llvm", None)
+    monkeypatch.setitem(sys.modules, "trueno.codegen.compile", None)
     monkeypatch.setattr("trueno.cli.show._regenerated", {})
     gone = run("cache", "show", "add")
     assert gone.code == 0
@@ -146,13 +146,13 @@ def test_show_says_why_a_stage_is_missing(run, store, monkeypatch):
 
 
 def test_show_says_when_llvm_refuses_the_source(run, store, monkeypatch):
-    module = types.ModuleType("trueno.codegen.llvm")
+    module = types.ModuleType("trueno.codegen.compile")
 
     def stages(source, features):
         raise RuntimeError("expected '}'")
 
     module.stages = stages
-    monkeypatch.setitem(sys.modules, "trueno.codegen.llvm", module)
+    monkeypatch.setitem(sys.modules, "trueno.codegen.compile", module)
     monkeypatch.setattr("trueno.cli.show._regenerated", {})
     assert "expected '}'" in run("cache", "show", "add", "--stage", "optimised").err
 

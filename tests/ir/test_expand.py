@@ -45,10 +45,10 @@ BINARY: dict[str, tuple[Callable, float]] = {
 }  # fmt: skip
 #: Where the polynomials, clamps and selects of the functions change over.
 EDGES = (
-    0.5, 0.92, 1.0, 3.95, 4.0, 9.0, 10.0, 10.2, 16.6, 17.0, 22.0, 26.6, 36.7, 40.0, 87.33, 88.0, 88.38, 88.72284, 89.0, 89.5,
-    103.28, 103.98, 104.0, 126.0, 127.0, 128.0, 129.0, 149.5, 150.0, 151.0, 708.4, 709.79, 710.4758, 744.5, 745.14, 1022.0,
-    1024.0, 1074.5, 1076.0, 2.0**-12, 2.0**-13, 2.0**-24, 2.0**-25, 2.0**-53, 2.0**-54, 2.0**24, 0.3465736, 0.7071068,
-    1.4142135, np.pi / 4, np.pi / 2, np.pi, 1.0000001, 0.99999994,
+    0.5, 0.92, 1.0, 3.95, 4.0, 9.0, 10.0, 10.2, 16.6, 17.0, 22.0, 26.6, 36.7, 40.0, 87.33, 88.0, 88.38, 88.72284, 89.0,
+    89.5, 103.28, 103.98, 104.0, 126.0, 127.0, 128.0, 129.0, 149.5, 150.0, 151.0, 708.4, 709.79, 710.4758, 744.5, 745.14,
+    1022.0, 1024.0, 1074.5, 1076.0, 2.0**-12, 2.0**-13, 2.0**-24, 2.0**-25, 2.0**-53, 2.0**-54, 2.0**24, 0.3465736,
+    0.7071068, 1.4142135, np.pi / 4, np.pi / 2, np.pi, 1.0000001, 0.99999994,
 )  # fmt: skip
 SPECIAL = (0.0, 1.0, 2.0, 3.0, 0.5, 1.5, np.inf, np.nan, 1e-45, 3.4028235e38, 16777215.0, 16777216.0, 2.5, 1e-20)
 
@@ -66,7 +66,7 @@ def stratified(dtype: type, count: int) -> np.ndarray:
     steps = np.arange(-8, 9).astype(whole)
     near = (around.view(whole)[:, None] + steps).ravel()
     positive = np.concatenate([bits, near]).view(dtype)
-    dense = rng.uniform(-8, 8, 50_000).astype(dtype)
+    dense = rng.uniform(-8, 8, 20_000).astype(dtype)
     return np.concatenate([positive, -positive, dense, dense * dtype(0.1), dense * dtype(100)])
 
 
@@ -111,7 +111,7 @@ def check(name: str, bound: float, reference: Callable, *operands: np.ndarray) -
 @pytest.mark.parametrize("name", UNARY)
 def test_float32_is_accurate_over_all_exponents(name: str) -> None:
     reference, bound, _ = UNARY[name]
-    check(name, bound, reference, stratified(np.float32, 250))
+    check(name, bound, reference, stratified(np.float32, 120))
 
 
 @pytest.mark.skipif(np.finfo(np.longdouble).nmant <= 52, reason="needs a long double wider than float64")
@@ -119,7 +119,7 @@ def test_float32_is_accurate_over_all_exponents(name: str) -> None:
 def test_float64_is_accurate_over_all_exponents(name: str) -> None:
     reference, _, bound = UNARY[name]
     assert bound is not None
-    check(name, bound, reference, stratified(np.float64, 20))
+    check(name, bound, reference, stratified(np.float64, 8))
 
 
 @pytest.mark.parametrize("name", BINARY)

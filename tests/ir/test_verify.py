@@ -10,7 +10,7 @@ import pytest
 import trueno as tn
 from trueno import dtypes as dt
 from trueno.ir import build, verify
-from trueno.ir.node import Kernel, Node
+from trueno.ir.node import Kernel, Node, topological
 from trueno.ir.op import Op, registry
 from trueno.ir.verify import IRError
 
@@ -27,14 +27,7 @@ def row(name: str, *src: Node, dtype: np.dtype = F32, shape: Any = (2, 3), arg: 
 
 def kernel(*outputs: Node, inputs: tuple[Node, ...] | None = None) -> Kernel:
     if inputs is None:
-        found = {}
-        stack = list(outputs)
-        while stack:
-            node = stack.pop()
-            if node.op in (build.INPUT, build.SCALAR):
-                found[id(node)] = node
-            stack.extend(node.src)
-        inputs = tuple(found.values())
+        inputs = tuple(node for node in topological(outputs) if node.op in (build.INPUT, build.SCALAR))
     return Kernel("broken", inputs, outputs, "model.py:7")
 
 

@@ -74,12 +74,12 @@ def test_clip_grad_norm(kind: float, limit: float) -> None:
 
 
 def test_clip_grad_norm_of_many_parameters() -> None:
-    parameters = [nn.Parameter(tn.zeros(2)) for _ in range(150)]
+    parameters = [nn.Parameter(tn.zeros(2)) for _ in range(70)]
     for one in parameters:
         one.grad = tn.full((2,), 3.0)
-    assert nn.utils.clip_grad_norm_(parameters, 1.0).item() == pytest.approx(math.sqrt(300 * 9), rel=1e-5)
+    assert nn.utils.clip_grad_norm_(parameters, 1.0).item() == pytest.approx(math.sqrt(140 * 9), rel=1e-5)
     assert parameters[-1].grad is not None
-    np.testing.assert_allclose(parameters[-1].grad.numpy(), 3 / math.sqrt(300 * 9), rtol=1e-5)
+    np.testing.assert_allclose(parameters[-1].grad.numpy(), 3 / math.sqrt(140 * 9), rtol=1e-5)
 
 
 def test_clip_grad_norm_reports_what_is_not_finite() -> None:

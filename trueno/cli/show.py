@@ -76,7 +76,7 @@ def _regenerate(entry: Stored) -> tuple[str, str]:
         if not source or features is None:
             raise RuntimeError("the entry holds no LLVM source or no feature list")
         try:
-            from trueno.codegen.llvm import stages
+            from trueno.codegen.compile import stages
 
             _regenerated[entry.digest] = stages(source, features)
         except ImportError as error:

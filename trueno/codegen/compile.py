@@ -4,14 +4,35 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import llvmlite.binding as llvm
 
-from trueno.codegen.target import Target, machine, parse
+from trueno.codegen.target import Target, parse
+
+#: LLVM's loop strength reduction takes half the time of code generation and makes loops over several arrays slower: it
+#: replaces one index and scaled addresses by a pointer for each array. There is no switch for one module.
+_OPTIONS = ("-disable-lsr",)
 
 _serial = itertools.count()
 _loaded: list[Any] = []
+
+
+@cache
+def machine(target: Target) -> Any:
+    """Return LLVM's target machine.
+
+    Its code and constants lie together: with the code model that LLVM takes for JIT code, each constant would be
+    reached through a 64-bit address of its own.
+    """
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    for option in _OPTIONS:
+        llvm.set_option("trueno", option)
+    return llvm.Target.from_default_triple().create_target_machine(
+        cpu=target.cpu, features=target.features, opt=2, jit=True, codemodel="small", reloc="pic"
+    )
 
 
 def optimise(source: str, target: Target) -> Any:

@@ -21,8 +21,6 @@ from trueno.ir.node import Node
 class Printer(Protocol):
     """A target language. Values are opaque; index values are 64-bit integers."""
 
-    #: Whether a value may be kept in a result's memory between two walks over a row.
-    spills: bool
     #: Whether sums keep a second, wider accumulator (a serial loop needs it; a tree of work-items does not).
     wide_sums: bool
     #: Which of a row's forms the printer takes: ``llvm`` or ``opencl``.
@@ -98,15 +96,19 @@ def is_flat(loops: Loops) -> bool:
 class StageEmitter:
     """Prints one stage."""
 
-    def __init__(self, loops: Loops, printer: Printer, end_task: Any = None) -> None:
-        """`end_task`: where given, tasks up to this one are walked as one; only for stages that `is_flat`."""
+    def __init__(self, loops: Loops, printer: Printer, end_task: Any = None, spills: bool = False) -> None:
+        """Take a stage to print.
+
+        `end_task`: where given, tasks up to this one are walked as one; only for stages that `is_flat`.
+        `spills`: whether a costly value may be kept in a result's memory between two walks over a row.
+        """
         self.loops, self.p, self.end_task = loops, printer, end_task
         self.places = meta_layout(loops)
         self.classes = vector_classes(loops)
         self.number = {id(expr): k for k, expr in enumerate(loops.order)}
         self.phase = self._phases()
         self.varies = self._varying()
-        self.spill = find_spill(loops, self.phase, self.varies, self._is_costly) if printer.spills else None
+        self.spill = find_spill(loops, self.phase, self.varies, self._is_costly) if spills else None
         self.now = 0
         self.constants: dict[int, Any] = {}
         self.pointers: list[Any] = []
@@ -525,6 +527,7 @@ class StageEmitter:
             p.set(self.arrays[id(expr)], value, c)
             if expr.kind == "scan":
                 memo[id(expr)] = value
+        self._keep_spilled(memo)
         self._write_all(stores, memo)
 
     # --- values -------------------------------------------------------------------------------------------------------

@@ -109,7 +109,6 @@ class Module:
 class LLVMPrinter:
     """Prints one stage as an LLVM function over a range of tasks."""
 
-    spills = True
     wide_sums = True
     backend = "llvm"
     chunk, columns = CHUNK, COLUMNS
@@ -242,12 +241,12 @@ class LLVMPrinter:
 
     # --- arithmetic ---------------------------------------------------------------------------------------------------
 
-    def _intrinsic(self, name: str, kind: str, operands: Sequence[str], extra: str = "") -> str:
+    def _intrinsic(self, name: str, kind: str, operands: Sequence[str], extra: str = "", flags: str = "") -> str:
         full = f"@llvm.{name}.{_SUFFIX[kind]}"
         listed = ", ".join(f"{kind} {one}" for one in operands)
         more = ", i1" if extra else ""
         self.module.declare(f"{kind} {full}({', '.join([kind] * len(operands))}{more})")
-        return self._let(f"call {kind} {full}({listed}{extra})")
+        return self._let(f"call {flags}{kind} {full}({listed}{extra})")
 
     def apply(self, expr: Expr | Node, operands: list[str]) -> str:
         assert expr.op is not None
@@ -305,6 +304,9 @@ class LLVMPrinter:
         table = row.llvm
         assert isinstance(table, dict)
         form = next(form for classes, form in table.items() if dt.kind_class(expr.dtype) in classes)
+        if form in ("@maximum", "@minimum"):
+            # Which of two zeros of a reduction is found may depend on the order, as in NumPy: half the instructions.
+            return self._intrinsic(form[1:], register_type(expr.dtype), [a, b], flags="nsz ")
         # Sums and products of a reduction may be taken in the vector's order; the plan fixes the rest.
         if form in ("fadd", "fmul") and expr.kind == "reduce":
             form += " reassoc"
@@ -422,10 +424,17 @@ class LLVMPrinter:
             # No iteration reads what another writes: the vectoriser needs no run-time checks for overlap.
             self.group = self.module.node("distinct !{}")
             parallel = self.module.node(f'!{{!"llvm.loop.parallel_accesses", {self.group}}}')
-            metadata = ", !llvm.loop " + self.module.node(f"distinct !{{!SELF, {parallel}}}")
+            loop = self.module.node(f"distinct !{{!SELF, {parallel}}}")
+            metadata = f", !llvm.loop {loop}"
+        begin = self.count
         with self._for(low, high, 1, metadata) as i:
             yield i
         self.group = before
+        if independent and self.count - begin > _LONG_BODY:
+            # The vectoriser would take four vectors at a time in any reduction. A long body keeps the CPU busy with one,
+            # short rows have less left over, and there is a quarter of the code to compile.
+            single = self.module.node('!{!"llvm.loop.interleave.count", i32 1}')
+            self.module.metadata[int(loop[1:])] = f"distinct !{{!SELF, {parallel}, {single}}}"
 
     def carry(self, expr: Expr, value: str) -> str:
         return value
@@ -437,6 +446,9 @@ class LLVMPrinter:
     def once(self) -> Iterator[None]:
         yield
 
+
+#: Values above which the body of a loop is not interleaved with itself.
+_LONG_BODY = 32
 
 _TASK_LOOP = """define internal void @{name}(ptr %buffers, ptr %meta, ptr %scalars, i64 %t0, i64 %t1) noinline #0 {{
 entry:
@@ -471,7 +483,7 @@ def stage_function(module: Module, name: str, loops: Loops, half_instructions: b
     """
     printer = LLVMPrinter(module, half_instructions)
     flat = is_flat(loops)
-    StageEmitter(loops, printer, "%t1" if flat else None).run()
+    StageEmitter(loops, printer, "%t1" if flat else None, spills=True).run()
     module.functions.append("\n".join([
         f"; {loops.stage.name}",
         f"define internal void @{name}{'' if flat else '.task'}(ptr %buffers, ptr %meta, ptr %scalars, i64 %t0"

@@ -525,7 +525,8 @@ class Planner:
                 )
         wide = [c for c, n in zip(coords, node.shape, strict=True) if n != 1]
         if [n for n in node.shape if n != 1] != [n for n in source.shape if n != 1]:
-            raise _NotFusable(source)
+            # Strided memory that no view reshapes is copied; anything else is computed densely, and then viewed.
+            raise _NotFusable(source if self.view(source) is None else node)
         rest = iter(wide)
         return tuple(ZERO if n == 1 else next(rest) for n in source.shape)
 

@@ -80,9 +80,8 @@ def build_max(a: float, b: float) -> float:
 
 def std(x: Any, axis: Any = None, *, ddof: float = 0, correction: Any = None, keepdims: bool = False) -> Node:
     """Standard deviation over axes: the square root of `var`."""
-    given = x.dtype if isinstance(x, Node) else None
     x, result = _floating(x, "std")
-    del given
+    axis = normalise_axes("std", axis, x.ndim, x.shape)
     return cast(sqrt(var(x, axis, ddof=ddof, correction=correction, keepdims=keepdims)), dtype=result)
 
 
@@ -90,6 +89,8 @@ def logsumexp(x: Any, axis: Any = None, *, keepdims: bool = False) -> Node:
     """log(sum(exp(x))) over axes, without overflow."""
     x, result = _floating(x, "logsumexp")
     axes = normalise_axes("logsumexp", axis, x.ndim, x.shape)
+    if _count(x, axes) == 0:
+        return _finish(log(sum(x, axis=axes, keepdims=True)), axes, keepdims, result)
     top = max(x, axis=axes, keepdims=True)
     # Rows whose maximum is infinite are shifted by 0, so that inf - inf does not make NaN.
     top = stop_gradient(where(eq(abs(top), math.inf), like(top, 0), top))

@@ -44,7 +44,7 @@ def _simplify(node: Node) -> Node | None:
 
 
 def _literal(node: Node) -> float | int | None:
-    while node.op.name == "expand":
+    while node.op.name in ("expand", "reshape"):
         node = node.src[0]
     return node.arg if node.op is build.CONST else None
 

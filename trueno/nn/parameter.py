@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from trueno.autograd import no_grad
+from trueno.creation import asarray, tensor
 from trueno.runtime import launcher
-from trueno.tensor import Tensor, asarray, tensor
+from trueno.tensor import Tensor
 
 
 class Parameter(Tensor):

@@ -9,6 +9,9 @@ from typing import Any
 import trueno as tn
 from trueno.optim import fused
 
+#: Arrays of one launch; more would take long to compile.
+_TOGETHER = 32
+
 
 @tn.kernel
 def _total_norm(*gradients: Any, kind: float) -> Any:
@@ -67,7 +70,7 @@ def clip_grad_norm_(
         norms = gradients
         while norms is gradients or len(norms) > 1:
             # The norm of norms is the norm of everything.
-            chunks = [norms[k : k + fused.OPERANDS] for k in range(0, len(norms), fused.OPERANDS)]
+            chunks = [norms[k : k + _TOGETHER] for k in range(0, len(norms), _TOGETHER)]
             norms = [_total_norm(*chunk, kind=float(norm_type)) for chunk in chunks]
         norm = norms[0]
         if error_if_nonfinite and not math.isfinite(norm.item()):

@@ -9,9 +9,8 @@ from typing import Any
 import trueno as tn
 from trueno.runtime.operation import bump_version, caller
 
-
-#: Operands of one launch: within what the launcher finds without Python. Larger kernels would take long to compile, too,
-#: while another launch of the same kernel, whose code does not depend on sizes, costs microseconds.
+#: Operands of one launch: within what the launcher finds without Python. Larger kernels would take long to compile,
+#: too, while another launch of the same kernel, whose code does not depend on sizes, costs microseconds.
 OPERANDS = 120
 
 

@@ -29,13 +29,10 @@ def bind(kernel: Kernel, layouts: Sequence[Layout | None], aliases: Sequence[int
     callable
         ``run(operands)`` enqueues the kernel and returns a Tensor, or a tuple of them, at once.
     """
-    from trueno.tensor import wrap  # noqa: PLC0415 - tensors are built on operations
+    from trueno.tensor import wrap
 
     entry = bind_kernel(kernel, layouts, aliases, opencl_device(device))
-    results = [
-        layout_of(node.dtype, node.shape, None, device) if alias < 0 else layouts[alias]
-        for node, alias in zip(kernel.outputs, aliases, strict=True)
-    ]
+    results = [layout_of(node.dtype, node.shape, None, device) for node in kernel.outputs]
     tensors = [k for k, layout in enumerate(layouts) if layout is not None]
     scalars = [k for k, layout in enumerate(layouts) if layout is None]
 

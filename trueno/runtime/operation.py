@@ -429,7 +429,7 @@ def _key(value: Any) -> Any:
 
 def _as_operands(args: Sequence[Any], name: str) -> Any:
     """Return arrays as tensors, Python numbers as they are; NotImplemented for what is neither."""
-    from trueno.tensor import from_numpy, tensor
+    from trueno.creation import from_numpy, tensor
 
     result: list[Any] = []
     for one in args:
@@ -454,7 +454,7 @@ def _wide_integers(entry: Any, operands: Sequence[Any]) -> list[Any] | None:
     OverflowError
         For an integer that the dtype it meets does not hold.
     """
-    from trueno.tensor import from_numpy  # noqa: PLC0415 - tensors are built on operations
+    from trueno.creation import from_numpy  # noqa: PLC0415 - tensors are built on operations
 
     result, changed = list(operands), False
     for slot in entry.scalars:

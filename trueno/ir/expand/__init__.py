@@ -33,7 +33,11 @@ Expansion = Callable[..., Node]
 
 def _libm(name: str) -> Expansion:
     """Return an expansion that calls the C library's function for each element."""
-    return lambda *operands: getattr(rows, f"libm_{name}")(*operands)
+
+    def call(*operands: Node) -> Node:
+        return getattr(rows, f"libm_{name}")(*operands)
+
+    return call
 
 
 def _single(expansion: Expansion, name: str) -> Expansion:

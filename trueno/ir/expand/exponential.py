@@ -12,7 +12,18 @@ import math
 from dataclasses import dataclass
 
 from trueno import dtypes as dt
-from trueno.ir.expand.notation import FORMATS, at_least, at_most, horner, narrow, number, power_of_two, reciprocal_of, rows, widen
+from trueno.ir.expand.notation import (
+    FORMATS,
+    at_least,
+    at_most,
+    horner,
+    narrow,
+    number,
+    power_of_two,
+    reciprocal_of,
+    rows,
+    widen,
+)
 from trueno.ir.node import Node
 
 _LOG2_E = 1 / math.log(2)

@@ -121,5 +121,3 @@ def nextafter(a: Node, b: Node) -> Node:
 def integer_power(a: Node, b: Node) -> Node:
     """a to the power b, wrapping on overflow; negative exponents give 0."""
     return rows.int_pow(a, b)
-
-

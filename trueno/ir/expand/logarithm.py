@@ -1,9 +1,9 @@
 """log, log2, log10, log1p and the inverse hyperbolic functions.
 
 Method: ``x = 2**k m`` with m in [sqrt(1/2), sqrt(2)), taken from the bits of x, then ``log x = k ln 2 + log m``. With
-``f = m - 1``, float32 uses a minimax polynomial, ``log m = f + f**2 P(f)`` (as Cephes' logf, S. L. Moshier); float64 uses
-the series in ``s = f / (2 + f)``, whose leading terms are summed so that they cancel exactly (as FDLIBM's e_log.c, Sun
-Microsystems). The polynomials were fitted by Remez' exchange.
+``f = m - 1``, float32 uses a minimax polynomial, ``log m = f + f**2 P(f)`` (as Cephes' logf, S. L. Moshier); float64
+uses the series in ``s = f / (2 + f)``, whose leading terms are summed so that they cancel exactly (as FDLIBM's e_log.c,
+Sun Microsystems). The polynomials were fitted by Remez' exchange.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from trueno.ir.node import Node
 
 #: (log(1 + f) - f) / f**2, and the same divided by ln 2 and ln 10, on [sqrt(1/2) - 1, sqrt(2) - 1].
 _P = (-0.49999988, 0.33333322, -0.25001612, 0.2000211, -0.16608475, 0.14179705, -0.13246095, 0.12916175, -0.076268345)
-_P2 = (-0.72134733, 0.48089805, -0.36069882, 0.28867924, -0.23966314, 0.20143221, -0.18695231, 0.20848802, -0.15037237)
+_P2 = (-0.7213475, 0.4808975, -0.3606858, 0.2885823, -0.23983645, 0.20457235, -0.1895278, 0.18550111, -0.112284265)
 _P10 = (
     -0.21714719, 0.1447647, -0.108580954, 0.0868834, -0.07213162, 0.06117334, -0.057060942, 0.058941606, -0.03806899,
 )  # fmt: skip
@@ -113,8 +113,9 @@ def _in_base(x: Node, factor: tuple[float, float], step: tuple[float, float], po
     return y + ((product - (y - whole)) + rest)
 
 
+#: 1 / ln 2 in two parts; in float32 the second was fitted together with the polynomial.
 _BASE_2 = {
-    dt.float32: (1.4426950216293335, 1.9259629911266175e-08), dt.float64: (1.4426950408889634, 2.0355273740931033e-17),
+    dt.float32: (1.4426950216293335, 2.7622594e-08), dt.float64: (1.4426950408889634, 2.0355273740931033e-17),
 }  # fmt: skip
 _BASE_10 = {
     dt.float32: ((0.4342944920063019, -1.0103050052231683e-08), (0.3010300099849701, -1.4320988897559699e-08)),
