@@ -18,8 +18,8 @@ from trueno.ir.node import Node
 from trueno.ir.op import registry, rows
 from trueno.kernel import _count_operands
 from trueno.runtime import launcher
-from trueno.runtime.operation import Bound, Operation
-from trueno.tensor import Tensor, view_of
+from trueno.runtime.operation import Bound, Operation, bump_version, caller
+from trueno.tensor import Tensor, view_of, window
 
 if TYPE_CHECKING:
     from trueno.declared import *  # noqa: F403 - what `_define` makes below
@@ -348,7 +348,7 @@ def setitem(x: Tensor, index: Any, value: Any) -> None:
 
 def _write(x: Tensor, index: Any, value: Any) -> None:
     shape, strides, offset = _getitem_layout(x, index)
-    target = view_of(x, shape, strides, offset)
+    target = window(x, shape, strides, offset)
     value = value.detach() if isinstance(value, Tensor) else value
     if not isinstance(value, (bool, int, float)):
         value = asarray(value)
@@ -357,6 +357,7 @@ def _write(x: Tensor, index: Any, value: Any) -> None:
         while value.ndim > target.ndim and value.shape[0] == 1:
             value = value[0]
     _assign.call(target, value)
+    bump_version(x, caller())
 
 
 def _recorded_setitem(x: Tensor, index: Any, value: Any) -> None:

@@ -27,19 +27,22 @@ _INPLACE = (
 )  # fmt: skip
 
 
-def _in_place(operation: Operation) -> Callable[..., Any]:
+def _in_place(operation: Operation) -> Operation:
     """Return the form of an operation that overwrites its first operand, in that operand's dtype."""
 
     def record(x: Node, *operands: Any, **static: Any) -> Node:
         result = operation.record(x, *operands, **static)
-        same_kind = result.dtype == x.dtype or functions.np.can_cast(result.dtype, x.dtype, "same_kind")
-        if not same_kind and functions.dt.bfloat16 not in (result.dtype, x.dtype):
+        if functions.dt.bfloat16 in (result.dtype, x.dtype):
+            same_kind = functions.dt.is_floating(x.dtype)
+        else:
+            same_kind = functions.np.can_cast(result.dtype, x.dtype, "same_kind")
+        if not same_kind:
             raise TypeError(
                 f"{operation.name}: cannot cast the result from {result.dtype} to the target's {x.dtype} in place"
             )
         return functions.build.cast(result, dtype=x.dtype)
 
-    return Operation(f"{operation.name}_", record, operation.operands, (0,), operation.guard).call
+    return Operation(f"{operation.name}_", record, operation.operands, (0,), operation.guard)
 
 
 def _install() -> None:
@@ -49,20 +52,18 @@ def _install() -> None:
                 setattr(Tensor, alias, operation.call)
             if not hasattr(Node, alias):
                 setattr(Node, alias, _recorder(operation))
-    in_place = {name: _in_place(operations[name]) for name in _INPLACE}
-    for name, call in in_place.items():
+    for name in _INPLACE:
+        changing = _in_place(operations[name])
         for alias in (name, *ALIASES.get(name, ())):
-            setattr(Tensor, f"{alias}_", call)
+            setattr(Tensor, f"{alias}_", changing.call)
     for special, name in _OPERATORS.items():
-        call = operations[name].call
+        call = operations[name].as_operator().call
         setattr(Tensor, f"__{special}__", call)
         setattr(Tensor, f"__r{special}__", launcher.method(call, reflected=True))
-        if name in in_place:
-            setattr(Tensor, f"__i{special}__", in_place[name])
-        elif name != "matmul":
-            setattr(Tensor, f"__i{special}__", _in_place(operations[name]))
+        if name != "matmul":
+            setattr(Tensor, f"__i{special}__", _in_place(operations[name]).as_operator().call)
     for special, name in (_COMPARISONS | _UNARY).items():
-        setattr(Tensor, f"__{special}__", operations[name].call)
+        setattr(Tensor, f"__{special}__", operations[name].as_operator().call)
     for special in ("pow", "matmul", "eq", "ne"):
         name = (_OPERATORS | _COMPARISONS)[special]
         if special in ("pow", "matmul"):

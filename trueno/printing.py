@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from trueno import dtypes as dt
+
 if TYPE_CHECKING:
     from trueno.tensor import Tensor
 
@@ -34,6 +36,8 @@ def text(value: Tensor) -> str:
         large = plain.size > options["threshold"]
         small = _edges(plain, options["edgeitems"]) if large and plain._layout.device != "cpu" else plain
         array = small.cpu()._view_array()
+        if array.dtype == dt.bfloat16:
+            array = array.astype(np.float32)  # NumPy formats it as an integer
     body = np.array2string(
         array,
         separator=", ",

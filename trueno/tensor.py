@@ -405,14 +405,19 @@ def _rebuild(array: np.ndarray, requires_grad: bool) -> Tensor:
 
 
 def view_of(base: Tensor, shape: Sequence[int], strides: Sequence[int], offset: int) -> Tensor:
-    """Return a tensor on the memory of another; `strides` and `offset` are in elements."""
+    """Return a tensor on the memory of another, with its version counter; `strides` and `offset` are in elements."""
+    result = window(base, shape, strides, offset)
+    result._version = version_of(base)
+    return result
+
+
+def window(base: Tensor, shape: Sequence[int], strides: Sequence[int], offset: int) -> Tensor:
+    """Return a tensor on part of the memory of another, without history; `strides` and `offset` are in elements."""
     storage = base._storage
     if offset:
         nbytes = offset * base._layout.dtype.itemsize
         storage = memory.view(storage, nbytes) if base._layout.device == "cpu" else storage.view(nbytes)
-    result = wrap(storage, layout_of(base._layout.dtype, tuple(shape), tuple(strides), base._layout.device))
-    result._version = version_of(base)
-    return result
+    return wrap(storage, layout_of(base._layout.dtype, tuple(shape), tuple(strides), base._layout.device))
 
 
 def _download(source: Tensor) -> np.ndarray:

@@ -305,6 +305,15 @@ def test_a_float_result_does_not_go_into_integers(target: str) -> None:
     np.testing.assert_array_equal(x.numpy(), array)
 
 
+def test_bfloat16_goes_into_floats_only() -> None:
+    x = tn.ones(2, dtype="int32")
+    with pytest.raises(TypeError, match="cannot cast the result from bfloat16 to the target's int32"):
+        x += tn.ones(2, dtype="bfloat16")
+    y = tn.ones(2)
+    y += tn.ones(2, dtype="bfloat16")
+    assert y.tolist() == [2, 2]
+
+
 def test_narrower_floats_take_wider_results() -> None:
     x, array = tn.ones(3, dtype="float16"), np.ones(3, "f2")
     x += np.full(3, 0.5, "f8")
@@ -340,7 +349,7 @@ def test_overlapping_operands_give_numpys_result(target: Any, source: Any, size:
     array[target] += array[source]
     np.testing.assert_array_equal(x.numpy(), array)
     x[target] = x[source]
-    array[target] = array[source]
+    array[target] = array[source].copy()
     np.testing.assert_array_equal(x.numpy(), array)
 
 

@@ -50,9 +50,9 @@ def optimise(source: str, target: Target) -> Any:
     return module
 
 
-def compile_object(source: str, target: Target) -> bytes:
-    """Return the object code of LLVM IR text."""
-    return machine(target).emit_object(optimise(source, target))
+def compile_object(source: str, target: Target, passes: bool = True) -> bytes:
+    """Return the object code of LLVM IR text, as it is or after LLVM's `passes`."""
+    return machine(target).emit_object(optimise(source, target) if passes else llvm.parse_assembly(source))
 
 
 def link(code: bytes, target: Target, symbol: str = "kernel", imports: Mapping[str, int] | None = None) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from trueno import dtypes as dt
 from trueno.codegen.expr import Expr
 from trueno.codegen.formula import formula, is_composite
-from trueno.codegen.spill import find_spill
+from trueno.codegen.phases import find_spill, phases, varying
 from trueno.codegen.stage import Loops, meta_layout, vector_classes
 from trueno.ir import build
 from trueno.ir.elementwise import add
@@ -96,48 +96,26 @@ def is_flat(loops: Loops) -> bool:
 class StageEmitter:
     """Prints one stage."""
 
-    def __init__(self, loops: Loops, printer: Printer, end_task: Any = None, spills: bool = False) -> None:
+    def __init__(self, loops: Loops, printer: Printer, end_task: Any = None, serial: bool = False) -> None:
         """Take a stage to print.
 
         `end_task`: where given, tasks up to this one are walked as one; only for stages that `is_flat`.
-        `spills`: whether a costly value may be kept in a result's memory between two walks over a row.
+        `serial`: whether one thread runs a whole task. Then a costly value is kept in a result's memory between two
+        walks over a row, and column-wise reductions take several rows for each access to their accumulators.
         """
         self.loops, self.p, self.end_task = loops, printer, end_task
         self.places = meta_layout(loops)
         self.classes = vector_classes(loops)
         self.number = {id(expr): k for k, expr in enumerate(loops.order)}
-        self.phase = self._phases()
-        self.varies = self._varying()
-        self.spill = find_spill(loops, self.phase, self.varies, self._is_costly) if spills else None
+        self.phase = phases(loops)
+        self.varies = varying(loops)
+        self.spill = find_spill(loops, self.phase, self.varies, self._is_costly) if serial else None
+        costly = any(self._is_costly(expr) for expr in loops.order)
+        self.rows = 4 if serial and not costly else 1
         self.now = 0
         self.constants: dict[int, Any] = {}
         self.pointers: list[Any] = []
         self.reduced: dict[int, Any] = {}
-
-    # --- analysis -----------------------------------------------------------------------------------------------------
-
-    def _phases(self) -> dict[int, int]:
-        """The number of walks over the inner dimensions that must end before an expression can be evaluated."""
-        phase: dict[int, int] = {}
-        for expr in self.loops.order:
-            below = max((phase[id(source)] for source in expr.src), default=0)
-            phase[id(expr)] = below + 1 if expr.kind == "reduce" else below
-        return phase
-
-    def _varying(self) -> dict[int, bool]:
-        """Whether an expression changes along the inner dimensions."""
-        varies: dict[int, bool] = {}
-        for expr in self.loops.order:
-            if expr.kind in ("load", "iota"):
-                varies[id(expr)] = any(self.loops.accesses[self.loops.numbers[expr.arg]][4])
-            elif expr.kind == "reduce":
-                varies[id(expr)] = False
-            elif expr.kind == "scan":
-                varies[id(expr)] = True
-            else:
-                moving = expr.kind == "gather" and any(self.loops.accesses[self.loops.numbers[expr.arg[0]]][4])
-                varies[id(expr)] = moving or any(varies[id(source)] for source in expr.src)
-        return varies
 
     def _is_costly(self, expr: Expr) -> bool:
         return expr.op is not None and is_composite(expr.op, self.p.backend)
@@ -457,19 +435,23 @@ class StageEmitter:
                 for k, store in final:
                     self._write(k, store, memo)
 
+    def _at_column(self, pointers: list[Any], c: Any) -> list[Any]:
+        """Return the pointers moved along the vector dimension."""
+        dim, moved = len(self.loops.outer) - 1, []
+        for k, pointer in enumerate(pointers):
+            cls = self.classes[k]
+            if cls == "0":
+                moved.append(pointer)
+            else:
+                step = c if cls == "1" else self.p.arith("mul", c, self._stride(k, dim))
+                moved.append(self._move(pointer, k, step))
+        return moved
+
     @contextmanager
     def _column_loop(self, pointers: list[Any], width: Any, independent: bool = True) -> Iterator[dict]:
-        p, loops = self.p, self.loops
-        dim = len(loops.outer) - 1
+        p = self.p
         with p.vector_loop(p.index(0), width, independent) as c:
-            moved = []
-            for k, pointer in enumerate(pointers):
-                cls = self.classes[k]
-                if cls == "0":
-                    moved.append(pointer)
-                else:
-                    moved.append(self._move(pointer, k, c if cls == "1" else p.arith("mul", c, self._stride(k, dim))))
-            self.pointers = moved
+            self.pointers = self._at_column(pointers, c)
             memo = dict(self.constants)
             for key in self.done_columns:
                 memo[key] = p.get(self.arrays[key], c)
@@ -504,6 +486,8 @@ class StageEmitter:
                 with p.vector_loop(p.index(0), width, True) as c:
                     for expr in wide:
                         p.set(self.arrays[id(expr)], p.const(start_value(expr), expr.dtype), c)
+            if self.rows > 1 and not scans and not stores:
+                low = self._several_rows(sums, moved, low, high, width)
             with p.loop(low, high) as i:
                 at = self._step(moved, len(loops.inner) - 1, i)
                 with self._column_loop(at, width) as memo:
@@ -519,6 +503,23 @@ class StageEmitter:
                     p.set(self.arrays[id(expr)], self._total(totals[id(expr)], expr, c), c)
         for expr in sums:
             self.reduced[id(expr)] = True
+
+    def _several_rows(self, sums: list[Expr], pointers: list[Any], low: Any, high: Any, width: Any) -> Any:
+        """Reduce `rows` rows at a time; return the first one that is left."""
+        p, dim = self.p, len(self.loops.inner) - 1
+        count = p.index(self.rows)
+        end = p.arith("add", low, p.arith("mul", p.arith("div", p.arith("sub", high, low), count), count))
+        with p.loop(low, end, self.rows) as i:
+            rows = [self._step(pointers, dim, p.arith("add", i, p.index(k))) for k in range(self.rows)]
+            with self._column_loop(rows[0], width) as memo:
+                memos = [(self.pointers, memo)]
+                memos += [(self._at_column(row, self.column), dict(memo)) for row in rows[1:]]
+                for expr in sums:
+                    value = p.get(self.arrays[id(expr)], self.column)
+                    for self.pointers, known in memos:
+                        value = p.combine(expr, value, self._value(expr.src[0], known))
+                    p.set(self.arrays[id(expr)], value, self.column)
+        return end
 
     def _column_body(self, sums: list[Expr], scans: list[Expr], stores: list, memo: dict) -> None:
         p, c = self.p, self.column

@@ -431,8 +431,8 @@ class LLVMPrinter:
             yield i
         self.group = before
         if independent and self.count - begin > _LONG_BODY:
-            # The vectoriser would take four vectors at a time in any reduction. A long body keeps the CPU busy with one,
-            # short rows have less left over, and there is a quarter of the code to compile.
+            # The vectoriser would take four vectors at a time in any reduction. A long body keeps the CPU busy with
+            # one, short rows have less left over, and there is a quarter of the code to compile.
             single = self.module.node('!{!"llvm.loop.interleave.count", i32 1}')
             self.module.metadata[int(loop[1:])] = f"distinct !{{!SELF, {parallel}, {single}}}"
 
@@ -483,7 +483,7 @@ def stage_function(module: Module, name: str, loops: Loops, half_instructions: b
     """
     printer = LLVMPrinter(module, half_instructions)
     flat = is_flat(loops)
-    StageEmitter(loops, printer, "%t1" if flat else None, spills=True).run()
+    StageEmitter(loops, printer, "%t1" if flat else None, serial=True).run()
     module.functions.append("\n".join([
         f"; {loops.stage.name}",
         f"define internal void @{name}{'' if flat else '.task'}(ptr %buffers, ptr %meta, ptr %scalars, i64 %t0"

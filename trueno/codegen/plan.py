@@ -89,6 +89,8 @@ class _Domain:
 
     sizes: tuple[int, ...]
     inner: tuple[int, ...]
+    # Whether a task walks the inner dimensions from end to end: a block's own maximum is not the row's.
+    whole: bool = True
     writer: int = -1
     known: dict[tuple, Expr] = field(default_factory=dict)
 
@@ -148,6 +150,8 @@ class Planner:
         self.joined: dict[tuple, Node | None] = {}
         # The last stage that writes each buffer.
         self.writers: dict[int, int] = {}
+        # The stage that sets a buffer to zeros which later stages write into.
+        self.cleared: dict[int, int] = {}
         tensors = [layout for layout in layouts if layout is not None]
         numbers = iter(range(len(tensors)))
         by_operand: dict[int, Buffer] = {}
@@ -257,7 +261,10 @@ class Planner:
             case "concatenate":
                 self._concatenate(node, target)
             case "place":
-                self._store(self._keep(build.expand(build.const(0, node.dtype), shape=node.shape)), target)
+                if node.src[0].shape != node.shape:
+                    self._store(self._keep(build.expand(build.const(0, node.dtype), shape=node.shape)), target)
+                    # What goes into the zeros may join no stage before them.
+                    self.cleared[target.number] = self.writers[target.number]
                 self._store(node.src[0], _window(target, node.arg))
             case "scatter_add":
                 self._store(self._keep(build.expand(build.const(0, node.dtype), shape=node.shape)), target)
@@ -306,7 +313,7 @@ class Planner:
     def _append(self, root: Node, domain: _Domain, store: Store, target: Buffer) -> None:
         """Add the store to an earlier stage over the same domain if what it reads is there by then, else to a new."""
         stages = self.plan.stages
-        for index in range(len(stages) - 1, domain.writer, -1):
+        for index in range(len(stages) - 1, max(domain.writer, self.cleared.get(target.number, -1)), -1):
             stage = stages[index]
             same = tuple(stage.sizes) == domain.sizes and stage.inner == domain.inner
             if same and not stage.block and not stage.serial and len(stage.stores) < 8:
@@ -356,13 +363,13 @@ class Planner:
                 return
         # Blocks run along the longest reduced axis; the others are left to the second step.
         axis = max(axes, key=lambda k: source.shape[k])
-        first = _Domain(domain.sizes, (axis,))
+        first = _Domain(domain.sizes, (axis,), whole=False)
         extent = source.shape[axis]
         count = -(-extent // block)
         kept = tuple(1 if k == axis else n for k, n in enumerate(source.shape))
-        partial = self.scratch(node.dtype, (*kept, count))
         identity = tuple((k, 1, 0) for k in range(source.ndim))
         body = self._expression(source, identity, first)
+        partial = self.scratch(node.dtype, (*kept, count))
         value = self.table.make("reduce", node.op, (body,), node.dtype)
         strides = tuple(0 if k == axis else s for k, s in enumerate(partial.strides[:-1]))
         store = Store(Access(partial.number, partial.dtype, 0, (*strides, partial.strides[-1])), value)
@@ -534,7 +541,7 @@ class Planner:
         source = node.src[0]
         axes = node.arg if node.op.kind == "reduction" else _scanned(node)
         kept = () if node.op.kind == "scan" else axes
-        aligned = source.shape == domain.sizes and axes == domain.inner and domain.inner != ()
+        aligned = domain.whole and source.shape == domain.sizes and axes == domain.inner and domain.inner != ()
         for k, (coordinate, n) in enumerate(zip(coords, source.shape, strict=True)):
             if k not in kept and n != 1 and coordinate != (k, 1, 0):
                 aligned = False

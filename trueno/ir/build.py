@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -63,7 +64,7 @@ def iota(shape: Shape, axis: int, dtype: np.dtype = dt.int64) -> Node:
 def given_type(value: Any) -> np.dtype | type:
     """Return the dtype of a node, or the Python type of a weak scalar."""
     if isinstance(value, Node):
-        return value.arg[1] if value.op is SCALAR and isinstance(value.arg, tuple) else value.dtype
+        return weak_type(value) or value.dtype
     if isinstance(value, (bool, np.bool_)):
         return bool
     if isinstance(value, np.generic):
@@ -122,7 +123,7 @@ def normalise_axes(op: str, axis: Any, ndim: int, shape: Shape) -> tuple[int, ..
     axes = (axis,) if isinstance(axis, numbers.Integral) else tuple(axis)
     result = []
     for one in axes:
-        index = one.__index__()
+        index = operator.index(one)
         if not -ndim <= index < ndim:
             raise np.exceptions.AxisError(
                 f"{op}: axis {index} is out of bounds for an array of {ndim} dimensions with shape {tuple(shape)}"
@@ -150,16 +151,19 @@ def _ref_cast(x: np.ndarray, *, dtype: np.dtype) -> np.ndarray:
 
 def _record_cast(op: Op, x: Node, *, dtype: Any) -> Node:
     dtype = dt.as_dtype(dtype)
-    if x.dtype == dtype and not (x.op is SCALAR and isinstance(x.arg, tuple)):
+    weak = weak_type(x)
+    if x.dtype == dtype and not (weak and node_is_weak(x)):
         return x
     if x.op is CONST:
         return const(_ref_cast(np.asarray(x.arg, x.dtype), dtype=dtype).item(), dtype) if x.dtype != dtype else x
     if x.op is PARAM:
         return param(x.arg, dtype)
-    if x.op is SCALAR and isinstance(x.arg, tuple):
-        if dtype == dt.bool_ and x.arg[1] is not bool:
-            # Any number is true or false, whatever a bool could hold.
-            return make(op, (Node(SCALAR, (), x.dtype, (), x.arg[0]),), dtype, (), dtype)
+    if weak is not None and dtype == dt.bool_ and weak is not bool:
+        # Any number is true or false, whatever a bool could hold.
+        return make(op, (_retyped(x, x.dtype),), dtype, (), dtype)
+    if weak is not None and not (weak is float and not dt.is_floating(dtype)) and dtype not in dt.HALF:
+        return _retyped(x, dtype)
+    if node_is_weak(x):
         # The launcher fills the slot in the wanted dtype: a scalar is weak until it meets an array.
         return Node(SCALAR, (), dtype, (), x.arg[0])
     return make(op, (x,), dtype, x.shape, dtype)
@@ -173,15 +177,15 @@ cast: Op = Op(
 
 
 def _record_expand(op: Op, x: Node, *, shape: Shape) -> Node:
-    shape = tuple(shape)
-    if x.shape == shape:
+    shape, given = tuple(shape), x.shape
+    if given == shape:
         return x
-    if len(x.shape) != len(shape):
+    if len(given) < len(shape):
         x = reshape(x, shape=(1,) * (len(shape) - len(x.shape)) + x.shape)
         if x.shape == shape:
             return x
-    if any(a not in (1, b) for a, b in zip(x.shape, shape, strict=True)):
-        raise ValueError(f"expand: shape {x.shape} cannot be broadcast to {shape}")
+    if len(given) > len(shape) or any(a not in (1, b) for a, b in zip(x.shape, shape, strict=True)):
+        raise ValueError(f"expand: shape {given} cannot be broadcast to {shape}")
     return make(op, (x,), x.dtype, shape, None)
 
 
@@ -241,6 +245,39 @@ def record_elementwise(op: Op, *operands: Any) -> Node:
         src.append(expand(cast(node, dtype=compute), shape=shape))
     node = make(op, tuple(src), compute if half and result == wanted else result, shape)
     return cast(node, dtype=result)
+
+
+def weak_type(node: Node) -> type | None:
+    """Return the Python type of a value that is computed from Python scalars alone, None for any other.
+
+    Such a value is weak as the scalars are: ``(1 - p) * x`` has x's dtype, as it has outside of kernels.
+    """
+    if node.shape != () or node.op.kind not in ("leaf", "elementwise") or node.op.name in ("cast", "bitcast", "const"):
+        return None
+    if node.op is SCALAR:
+        return node.arg[1] if isinstance(node.arg, tuple) else _PYTHON_TYPE.get(node.dtype)
+    if not node.src or node.dtype not in _PYTHON_TYPE:
+        return None
+    if all(source.op is CONST or weak_type(source) is not None for source in node.src) and any(
+        source.op is not CONST for source in node.src
+    ):
+        return _PYTHON_TYPE[node.dtype]
+    return None
+
+
+_PYTHON_TYPE = {dt.bool_: bool, dt.int64: int, dt.float64: float}
+
+
+def _retyped(node: Node, dtype: np.dtype) -> Node:
+    """Return a weak value computed in the dtype of the array that it meets."""
+    if node.op is CONST:
+        return const(node.arg, dtype)
+    if node.op is SCALAR:
+        return Node(SCALAR, (), dtype, (), node.arg[0] if isinstance(node.arg, tuple) else node.arg)
+    if node.dtype == dt.bool_ or node.op.name == "where":
+        # Comparisons stay as they are; only their result is cast.
+        return node if node.dtype == dtype else make(cast, (node,), dtype, node.shape, dtype)
+    return make(node.op, tuple(_retyped(source, dtype) for source in node.src), dtype, ())
 
 
 def node_is_weak(node: Node) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from trueno import dtypes as dt
 from trueno.ir import expand, promotion
-from trueno.ir.build import as_node, cast, const, given_type, record_elementwise, record_select
+from trueno.ir.build import as_node, cast, const, expand as broadcast, given_type, record_elementwise, record_select
 from trueno.ir.node import Node
 from trueno.ir.op import Op
 
@@ -26,6 +26,11 @@ def elementwise(name: str, arity: int, *, domain: Interval | tuple[Interval, ...
 def like(x: Node, value: float) -> Node:
     """Return a literal of x's dtype."""
     return const(value, x.dtype)
+
+
+def _no_slope(g: Node, y: Node, x: Node) -> list[Node]:
+    """Return the gradient of a step function: 0, which is not the same as none."""
+    return [broadcast(like(g, 0), shape=x.shape)]
 
 
 def quiet(function: Callable) -> Callable:
@@ -105,7 +110,7 @@ abs: Op = elementwise(
 )  # fmt: skip
 sign: Op = elementwise(
     "sign", 1, result=promotion.numeric, ref=quiet(np.sign), domain=(-4, 4),
-    llvm=expand.sign, opencl=expand.sign, grad=lambda g, y, x: [None], doc="-1, 0 or 1 by the sign; NaN for NaN.",
+    llvm=expand.sign, opencl=expand.sign, grad=_no_slope, doc="-1, 0 or 1 by the sign; NaN for NaN.",
 )  # fmt: skip
 square: Op = elementwise(
     "square", 1, result=promotion.widened, ref=np.square, domain=(-4, 4),
@@ -143,7 +148,7 @@ fma: Op = elementwise(
 
 # --- rounding ---------------------------------------------------------------------------------------------------------
 
-_ROUNDING: dict[str, Any] = {"result": promotion.promote, "domain": (-4, 4), "grad": lambda g, y, x: [None]}
+_ROUNDING: dict[str, Any] = {"result": promotion.promote, "domain": (-4, 4), "grad": _no_slope}
 floor: Op = elementwise(
     "floor", 1, ref=np.floor, llvm={"f": "@floor", "iub": ""}, opencl={"f": "floor({0})", "iub": "{0}"},
     doc="Largest integer not above.", **_ROUNDING,

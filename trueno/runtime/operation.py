@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import ctypes
 import operator
 import os
 import sys
@@ -67,6 +69,7 @@ class Bound:
     entry: Any
     device: str
     backward: dict[tuple[bool, ...], BackwardPlan | None] = field(default_factory=dict)
+    installed: bool = False
 
 
 @dataclass(slots=True)
@@ -118,7 +121,9 @@ class Taped:
 
     __slots__ = ("launch", "layouts", "name", "operands", "plan")
 
-    def __init__(self, name: str, launch: Callable[..., Any], plan: BackwardPlan | None, operands: int, result: Any) -> None:
+    def __init__(
+        self, name: str, launch: Callable[..., Any], plan: BackwardPlan | None, operands: int, result: Any
+    ) -> None:
         self.name, self.launch, self.plan, self.operands = name, launch, plan, operands
         self.layouts = [one._layout for one in (result if isinstance(result, tuple) else (result,))]
 
@@ -149,6 +154,9 @@ class Operation:
         self.taped: dict[tuple, Taped] = {}
         self.call = launcher.function(name, max(operands, 0), self.miss, variadic=operands < 0, doc=doc)
 
+    #: Whether what is no operand gives NotImplemented instead of an error.
+    is_operator = False
+
     def __repr__(self) -> str:
         return f"<operation {self.name}>"
 
@@ -166,8 +174,8 @@ class Operation:
             return self.call(*self._positional(args, kwargs), **kwargs)
         split = len(args) if self.operands < 0 else min(self.operands, len(args))
         operands = _as_operands(args[:split], self.name)
-        if operands is NotImplemented:
-            return NotImplemented
+        if operands is NotImplemented or (self.is_operator and any(one is None for one in args)):
+            return self._refuse(args[:split])
         static = _hashable(args[split:])
         named = {key: _hashable(value) for key, value in _spelled(kwargs).items()}
         looked = self.guard is not None and self.guard(*operands, *static, **named)
@@ -184,9 +192,24 @@ class Operation:
             if wide is None:
                 raise
             return self.miss(*wide, *args[split:], **kwargs)
-        if bound.device == "cpu" and not looked:
-            launcher.install(self.call, args, kwargs, bound.entry)
+        if bound.device == "cpu" and not looked and not (self.inplace and bound.installed):
+            # Once is enough in place: targets with a version counter come here at each call.
+            bound.installed = launcher.install(self.call, args, kwargs, bound.entry)
         return result
+
+    def _refuse(self, args: Sequence[Any]) -> Any:
+        """Return NotImplemented from an operator, so that Python asks the other side; raise TypeError from a function."""
+        if self.is_operator:
+            return NotImplemented
+        types = ", ".join(type(one).__name__ for one in args)
+        raise TypeError(f"{self.name}: operands of types {types}; it takes tensors, arrays, numbers and lists of numbers")
+
+    def as_operator(self) -> Operation:
+        """Return the operation in the form that stands behind one of Python's operators."""
+        twin = copy.copy(self)
+        twin.is_operator = True
+        twin.call = launcher.function(self.name, max(self.operands, 0), twin.miss, variadic=self.operands < 0)
+        return twin
 
     def _positional(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         """Return the arguments with operands that were given by keyword in their places, taken out of `kwargs`."""
@@ -240,7 +263,9 @@ class Operation:
             _tape()(taped.name, taped.plan, args, history, outputs, taped.layouts)
         return result
 
-    def _install_taped(self, args: tuple[Any, ...], kwargs: dict[str, Any], bound: Bound, count: int, result: Any) -> None:
+    def _install_taped(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], bound: Bound, count: int, result: Any
+    ) -> None:
         """Remember how a differentiable call on the CPU runs."""
         launch = self.launcher_of(bound, args[:count])
         if launch is None:
@@ -255,6 +280,8 @@ class Operation:
 
     def launcher_of(self, bound: Bound, operands: Sequence[Any]) -> Callable[..., Any] | None:
         """Return what runs a bound kernel on operands of the same layouts without further checks, if there is such."""
+        if bound.device == "view":
+            return lambda x: self.run(bound, (x,))
         return launcher.prepare(bound.entry, tuple(operands)) if bound.device == "cpu" else None
 
     def bind(self, operands: Sequence[Any], static: tuple, named: dict[str, Any]) -> Bound:
@@ -320,11 +347,13 @@ class Operation:
         if bound.device == "cpu":
             for k, one in enumerate(plain):
                 if _is_tensor(one) and k not in self.inplace and any(_partly_overlaps(one, t) for t in changed):
-                    plain[k] = one.clone()
-        self._launch(bound, plain)
+                    plain[k] = _copied(one)
+        made = self._launch(bound, plain)
         for target in changed:
             bump_version(target, where)
-        return changed[0] if len(changed) == len(bound.kernel.outputs) == 1 else tuple(changed)
+        if len(bound.kernel.outputs) == 1:
+            return changed[0]
+        return (*changed, *made[len(changed) :])
 
     def _launch(self, bound: Bound, operands: Sequence[Any]) -> Any:
         if bound.device == "cpu":
@@ -568,6 +597,18 @@ def _partly_overlaps(one: Any, target: Any) -> bool:
 
     same = one._layout is target._layout and memory.pointer(one._storage) == memory.pointer(target._storage)
     return not same and launcher.overlaps(one, target)
+
+
+def _copied(one: Any) -> Any:
+    """Return a copy with the same layout: the kernel is bound to the strides, so that a dense copy would not do."""
+    from trueno.runtime import memory
+
+    low, high = launcher.extent(one._layout)
+    storage = memory.allocate(high - low)
+    ctypes.memmove(memory.pointer(storage), memory.pointer(one._storage) + low, high - low)
+    copied = one._alias()
+    copied._storage = memory.view(storage, -low)
+    return copied
 
 
 def _check_inplace_leaf(target: Any, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Which value a stage keeps in its result's memory from one walk over a row to the next, instead of computing it twice."""
+"""When a stage's expressions can be evaluated, and which value is kept from one walk over a row to the next."""
 
 from __future__ import annotations
 
@@ -6,6 +6,31 @@ from collections.abc import Callable, Iterable
 
 from trueno.codegen.expr import Expr, topological
 from trueno.codegen.stage import Loops
+
+
+def phases(loops: Loops) -> dict[int, int]:
+    """Return the number of walks over the inner dimensions that must end before each expression can be evaluated."""
+    phase: dict[int, int] = {}
+    for expr in loops.order:
+        below = max((phase[id(source)] for source in expr.src), default=0)
+        phase[id(expr)] = below + 1 if expr.kind == "reduce" else below
+    return phase
+
+
+def varying(loops: Loops) -> dict[int, bool]:
+    """Return whether each expression changes along the inner dimensions."""
+    varies: dict[int, bool] = {}
+    for expr in loops.order:
+        if expr.kind in ("load", "iota"):
+            varies[id(expr)] = any(loops.accesses[loops.numbers[expr.arg]][4])
+        elif expr.kind == "reduce":
+            varies[id(expr)] = False
+        elif expr.kind == "scan":
+            varies[id(expr)] = True
+        else:
+            moving = expr.kind == "gather" and any(loops.accesses[loops.numbers[expr.arg[0]]][4])
+            varies[id(expr)] = moving or any(varies[id(source)] for source in expr.src)
+    return varies
 
 
 def _frontier(root: Expr, varies: dict[int, bool], stop: Callable[[Expr], bool]) -> list[Expr] | None:
@@ -61,9 +86,11 @@ def find_spill(
         if phase[id(reduce)] <= last:
             for expr in topological([reduce.src[0]]):
                 computed[id(expr)] = min(computed.get(id(expr), last), phase[id(reduce)] - 1)
-    kept = _frontier(
-        ending[0].value, varies, lambda e: e.kind == "op" and id(e) in computed and e.dtype == access[1] and computed[id(e)] < last
-    )
+
+    def may_be_kept(e: Expr) -> bool:
+        return e.kind == "op" and e.dtype == access[1] and computed.get(id(e), last) < last
+
+    kept = _frontier(ending[0].value, varies, may_be_kept)
     if not kept or len(kept) != 1 or not any(costly(expr) for expr in topological(kept) if varies[id(expr)]):
         return None
     (expr,) = kept
