@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import trueno
-from trueno import functions
+from trueno import functions, methods
 from trueno.functions import ALIASES, operations
 from trueno.ir.op import Op
 from trueno.runtime.operation import Operation
@@ -87,11 +87,15 @@ def _methods() -> Iterator[str]:
             yield f"@property\ndef {name}(self) -> Tensor: ..."
         elif _is_in_place(name):
             yield f"def {name}(self, *operands: Any, **static: Any) -> Tensor: ..."
-        elif name.startswith("__r") and _is_operator(name):
+        elif name.strip("_") in _UNARY:
+            yield f"def {name}(self) -> Tensor: ..."
+        elif name.strip("_") in _BINARY and name.startswith("__"):
             yield f"def {name}(self, other: Any, /) -> Tensor: ..."
 
 
 _MAKERS = ("trueno.functions", "trueno.methods")
+_UNARY = tuple(methods.UNARY)
+_BINARY = (*methods.OPERATORS, *(f"r{one}" for one in methods.OPERATORS), *methods.COMPARISONS)
 
 
 def _function_method(name: str, function: Any) -> str:
@@ -107,15 +111,11 @@ def _function_method(name: str, function: Any) -> str:
     return f"def {name}({', '.join(written)}) -> {returns}: ..."
 
 
-def _is_operator(name: str) -> bool:
-    return f"__{name[3:]}" in vars(Tensor)
-
-
 def _is_in_place(name: str) -> bool:
     plain = name[:-1]
     known = plain in operations or any(plain in aliases for aliases in ALIASES.values())
     return (name.endswith("_") and not name.startswith("_") and known) or (
-        name.startswith("__i") and name.endswith("__") and f"__{name[3:]}" in vars(Tensor)
+        name.startswith("__i") and name[3:-2] in methods.OPERATORS
     )
 
 

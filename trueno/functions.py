@@ -152,7 +152,7 @@ class ViewOperation(Operation):
 
 
 def _reshape_layout(x: Tensor, *, shape: tuple[int, ...]) -> tuple | None:
-    from trueno.codegen.plan import reshape_strides
+    from trueno.codegen.buffer import reshape_strides
 
     target = build.reshape(build.array(0, x.dtype, x.shape), shape=shape).shape
     strides = reshape_strides(x.shape, x._layout.strides, target)
@@ -383,6 +383,8 @@ def _recorded_setitem(x: Tensor, index: Any, value: Any) -> None:
 def _record_placed(x: Node, value: Node, *, index: Any) -> Node:
     bounds, axes = views.resolve_index(x.shape, index)
     shape = tuple(1 if axis is None else bounds[axis][2] for axis in axes)
+    while value.ndim > len(shape) and value.shape[0] == 1:
+        value = build.reshape(value, shape=value.shape[1:])
     piece = build.reshape(build.expand(value, shape=shape), shape=tuple(size for _, _, size in bounds))
     inside = views.place(build.expand(build.const(1, dt.int8), shape=piece.shape), shape=x.shape, bounds=tuple(bounds))
     put = views.place(piece, shape=x.shape, bounds=tuple(bounds))

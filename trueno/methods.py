@@ -13,13 +13,14 @@ from trueno.runtime import launcher
 from trueno.runtime.operation import Operation
 from trueno.tensor import Tensor
 
-_OPERATORS = {
+#: Python's operators by special name, and the functions that they call.
+OPERATORS = {
     "add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "floordiv": "floor_divide", "mod": "remainder",
     "pow": "pow", "matmul": "matmul", "and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor",
     "lshift": "left_shift", "rshift": "right_shift",
 }  # fmt: skip
-_COMPARISONS = {"eq": "eq", "ne": "ne", "lt": "lt", "le": "le", "gt": "gt", "ge": "ge"}
-_UNARY = {"neg": "neg", "pos": "positive", "abs": "abs", "invert": "bitwise_not"}
+COMPARISONS = {"eq": "eq", "ne": "ne", "lt": "lt", "le": "le", "gt": "gt", "ge": "ge"}
+UNARY = {"neg": "neg", "pos": "positive", "abs": "abs", "invert": "bitwise_not"}
 #: Elementwise functions with an in-place form ``name_``.
 _INPLACE = (
     "add", "sub", "mul", "div", "pow", "floor_divide", "remainder", "clip", "relu", "exp", "log", "sqrt", "neg", "abs",
@@ -56,16 +57,16 @@ def _install() -> None:
         changing = _in_place(operations[name])
         for alias in (name, *ALIASES.get(name, ())):
             setattr(Tensor, f"{alias}_", changing.call)
-    for special, name in _OPERATORS.items():
+    for special, name in OPERATORS.items():
         call = operations[name].as_operator().call
         setattr(Tensor, f"__{special}__", call)
         setattr(Tensor, f"__r{special}__", launcher.method(call, reflected=True))
         if name != "matmul":
             setattr(Tensor, f"__i{special}__", _in_place(operations[name]).as_operator().call)
-    for special, name in (_COMPARISONS | _UNARY).items():
+    for special, name in (COMPARISONS | UNARY).items():
         setattr(Tensor, f"__{special}__", operations[name].as_operator().call)
     for special in ("pow", "matmul", "eq", "ne"):
-        name = (_OPERATORS | _COMPARISONS)[special]
+        name = (OPERATORS | COMPARISONS)[special]
         if special in ("pow", "matmul"):
             setattr(Node, f"__{special}__", _recorder(operations[name]))
             setattr(Node, f"__r{special}__", lambda a, b, record=operations[name].record: record(b, a))

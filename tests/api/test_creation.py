@@ -44,7 +44,9 @@ def test_tensor_takes_tensors_in_lists() -> None:
     assert tn.tensor([tn.tensor(1.0), tn.tensor(2.0)]).tolist() == [1, 2]
 
 
-@pytest.mark.parametrize("dtype", ["float16", np.float64, float, int, bool, tn.bfloat16, np.dtype("u2"), "half", "double"])
+@pytest.mark.parametrize(
+    "dtype", ["float16", np.float64, float, int, bool, tn.bfloat16, np.dtype("u2"), "half", "double"]
+)
 def test_dtypes_have_many_spellings(dtype: Any) -> None:
     made = tn.tensor([0, 1], dtype=dtype)
     assert isinstance(made.dtype, np.dtype)
@@ -76,7 +78,9 @@ def test_shapes_are_given_as_one_tuple_or_as_numbers() -> None:
         tn.zeros(2.5)
 
 
-@pytest.mark.parametrize(("value", "dtype"), [(1, "int64"), (1.5, "float32"), (True, "bool"), (np.float64(1), "float64")])
+@pytest.mark.parametrize(
+    ("value", "dtype"), [(1, "int64"), (1.5, "float32"), (True, "bool"), (np.float64(1), "float64")]
+)
 def test_full_takes_the_dtype_of_the_value(value: Any, dtype: str) -> None:
     assert str(tn.full((2,), value).dtype) == dtype
     assert str(tn.full((2,), value, dtype="float16").dtype) == "float16"
@@ -148,7 +152,9 @@ def test_casts() -> None:
     assert x.astype("float32", copy=False) is x
     assert x.int().tolist() == [0, 1, -2]
     assert x.bool().tolist() == [False, True, True]
-    assert x.to("float64").dtype == x.to(dtype="float64").dtype == x.to(tn.zeros(1, dtype="float64")).dtype == np.float64
+    assert (
+        x.to("float64").dtype == x.to(dtype="float64").dtype == x.to(tn.zeros(1, dtype="float64")).dtype == np.float64
+    )
     assert x.to("cpu") is x
 
 

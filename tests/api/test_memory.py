@@ -269,7 +269,9 @@ OPERATORS = {
 
 
 @pytest.mark.parametrize("name", OPERATORS)
-@pytest.mark.parametrize("other", [2, 2.5, np.full(4, 1.5, "f4"), np.full((2, 3, 4), 3, "i4")], ids=["int", "float", "row", "int32"])
+@pytest.mark.parametrize(
+    "other", [2, 2.5, np.full(4, 1.5, "f4"), np.full((2, 3, 4), 3, "i4")], ids=["int", "float", "row", "int32"]
+)
 def test_operators_change_the_tensor_itself(name: str, other: Any) -> None:
     x, array = base() + 1, BASE + 1
     address = x.data_ptr()
@@ -283,7 +285,18 @@ def test_operators_change_the_tensor_itself(name: str, other: Any) -> None:
 
 def test_integer_operators_in_place() -> None:
     x, array = tn.arange(6), np.arange(6)
-    for change in ("x += 3", "x *= 2", "x <<= 1", "x |= 1", "x &= 29", "x ^= 5", "x >>= 1", "x //= 2", "x %= 4", "x -= 1"):
+    for change in (
+        "x += 3",
+        "x *= 2",
+        "x <<= 1",
+        "x |= 1",
+        "x &= 29",
+        "x ^= 5",
+        "x >>= 1",
+        "x //= 2",
+        "x %= 4",
+        "x -= 1",
+    ):
         names = {"x": x}
         exec(change, names)
         assert names["x"] is x

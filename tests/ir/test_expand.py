@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import ml_dtypes
 import numpy as np
 import pytest
-from scipy import special
 
 import trueno.ir.libm
 import trueno.ir.transcendental  # noqa: F401
@@ -15,6 +15,8 @@ from trueno.ir import build, expand
 from trueno.ir.interp import evaluate
 from trueno.ir.node import Kernel, Node, recording, topological
 
+#: The C library's, in float64.
+ERF, ERFC = np.vectorize(math.erf, otypes=[np.float64]), np.vectorize(math.erfc, otypes=[np.float64])
 #: The greatest error of each function in units in the last place: float32, and float64 where the expansion covers it.
 UNARY: dict[str, tuple[Callable, float, float | None]] = {
     "exp": (np.exp, 0.9, 1.0),
@@ -30,14 +32,14 @@ UNARY: dict[str, tuple[Callable, float, float | None]] = {
     "sinh": (np.sinh, 0.6, 2.0),
     "cosh": (np.cosh, 0.6, 1.5),
     "tanh": (np.tanh, 0.8, 1.1),
-    "asin": (np.arcsin, 0.6, None),
-    "acos": (np.arccos, 0.6, None),
-    "atan": (np.arctan, 0.6, None),
+    "asin": (np.arcsin, 0.6, 2.2),
+    "acos": (np.arccos, 0.6, 1.5),
+    "atan": (np.arctan, 0.6, 1.5),
     "asinh": (np.arcsinh, 0.6, None),
     "acosh": (np.arccosh, 0.6, None),
     "atanh": (np.arctanh, 0.6, None),
-    "erf": (special.erf, 1.0, None),
-    "erfc": (special.erfc, 0.6, None),
+    "erf": (ERF, 1.0, 2.0),
+    "erfc": (ERFC, 0.6, None),
     "cbrt": (np.cbrt, 0.6, None),
 }
 BINARY: dict[str, tuple[Callable, float]] = {
@@ -46,9 +48,9 @@ BINARY: dict[str, tuple[Callable, float]] = {
 #: Where the polynomials, clamps and selects of the functions change over.
 EDGES = (
     0.5, 0.92, 1.0, 3.95, 4.0, 9.0, 10.0, 10.2, 16.6, 17.0, 22.0, 26.6, 36.7, 40.0, 87.33, 88.0, 88.38, 88.72284, 89.0,
-    89.5, 103.28, 103.98, 104.0, 126.0, 127.0, 128.0, 129.0, 149.5, 150.0, 151.0, 708.4, 709.79, 710.4758, 744.5, 745.14,
-    1022.0, 1024.0, 1074.5, 1076.0, 2.0**-12, 2.0**-13, 2.0**-24, 2.0**-25, 2.0**-53, 2.0**-54, 2.0**24, 0.3465736,
-    0.7071068, 1.4142135, np.pi / 4, np.pi / 2, np.pi, 1.0000001, 0.99999994,
+    89.5, 103.28, 103.98, 104.0, 126.0, 127.0, 128.0, 129.0, 149.5, 150.0, 151.0, 708.4, 709.79, 710.4758, 744.5,
+    745.14, 1022.0, 1024.0, 1074.5, 1076.0, 2.0**-12, 2.0**-13, 2.0**-24, 2.0**-25, 2.0**-53, 2.0**-54, 2.0**24,
+    0.3465736, 0.7071068, 1.4142135, np.pi / 4, np.pi / 2, np.pi, 1.0000001, 0.99999994,
 )  # fmt: skip
 SPECIAL = (0.0, 1.0, 2.0, 3.0, 0.5, 1.5, np.inf, np.nan, 1e-45, 3.4028235e38, 16777215.0, 16777216.0, 2.5, 1e-20)
 
@@ -100,7 +102,7 @@ def call(expansion: Callable[..., Node], *operands: np.ndarray) -> np.ndarray:
 
 def check(name: str, bound: float, reference: Callable, *operands: np.ndarray) -> None:
     got = call(getattr(expand, name), *operands)
-    wide = np.float64 if reference in (special.erf, special.erfc) else np.longdouble
+    wide = np.float64 if reference in (ERF, ERFC) else np.longdouble
     with np.errstate(all="ignore"):
         error = errors_in_ulp(got, reference(*(x.astype(wide) for x in operands)))
     worst = int(np.argmax(error))
@@ -158,7 +160,7 @@ def test_half_types_convert_exactly_as_hardware_does(dtype: type) -> None:
     neighbours = np.sort(want[np.isfinite(want)])
     ties = ((neighbours[1:].astype(np.float64) + neighbours[:-1]) / 2).astype(np.float32)
     x = np.concatenate([stratified(np.float32, 40), want, ties, np.nextafter(ties, np.float32(0))])
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         rounded = x.astype(dtype)
     back = call(expand.float_to_half if is_half else expand.float_to_bfloat16, x)
     nan = np.isnan(x)
@@ -203,7 +205,9 @@ def test_integer_power_wraps_and_drops_negative_exponents() -> None:
 def test_nextafter_and_signs_are_numpys(dtype: type) -> None:
     values = np.array([*SPECIAL, *(-one for one in SPECIAL)], dtype)
     a, b = (grid.ravel() for grid in np.meshgrid(values, values))
-    np.testing.assert_array_equal(call(expand.nextafter, a, b), np.nextafter(a, b))
+    with np.errstate(all="ignore"):
+        want = np.nextafter(a, b)
+    np.testing.assert_array_equal(call(expand.nextafter, a, b), want)
     np.testing.assert_array_equal(call(expand.sign, values), np.sign(values))
     np.testing.assert_array_equal(call(expand.signbit, values), np.signbit(values))
     with np.errstate(all="ignore"):

@@ -16,9 +16,7 @@ from trueno.ir.op import registry
 from trueno.ir.transcendental import exp, sin
 
 
-def backward(
-    outputs: tuple[Node, ...], wrt: list[Node], inputs: tuple[Node, ...] = ()
-) -> tuple[Kernel, list[bool]]:
+def backward(outputs: tuple[Node, ...], wrt: list[Node], inputs: tuple[Node, ...] = ()) -> tuple[Kernel, list[bool]]:
     """Return the kernel of the gradients that exist; its operands are the inputs, then gradients of the outputs."""
     inputs = inputs or tuple(wrt)
     incoming = [build.array(len(inputs) + k, one.dtype, one.shape) for k, one in enumerate(outputs)]

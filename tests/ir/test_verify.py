@@ -94,7 +94,10 @@ BROKEN: dict[str, tuple[Any, str]] = {
     "scan dtype": (lambda: row("cumprod", x, dtype=F64, arg=0), "operands and result have one dtype"),
     # contraction
     "factors": (lambda: row("matmul", x, leaf(1, F64, (3, 2)), shape=(2, 2)), "the factors have one dtype"),
-    "product dtype": (lambda: row("matmul", leaf(0, F16), leaf(1, F16, (3, 2)), dtype=F16, shape=(2, 2)), "accumulator"),
+    "product dtype": (
+        lambda: row("matmul", leaf(0, F16), leaf(1, F16, (3, 2)), dtype=F16, shape=(2, 2)),
+        "accumulator",
+    ),
     "vector factor": (lambda: row("matmul", x, leaf(1, F32, (3,)), shape=(2,)), "matrices of one batch shape"),
     "inner extents": (lambda: row("matmul", x, y, shape=(2, 3)), "the inner extents are equal"),
     "product shape": (lambda: row("matmul", x, leaf(1, F32, (3, 2)), shape=(2, 3)), "the product's shape"),

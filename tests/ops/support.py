@@ -70,7 +70,7 @@ def _contiguous(make: Callable, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _transposed(make: Callable, shape: tuple[int, ...]) -> np.ndarray:
-    return np.ascontiguousarray(make(shape[::-1])).T
+    return make(shape[::-1]).T
 
 
 def _sliced(make: Callable, shape: tuple[int, ...]) -> np.ndarray:
@@ -106,7 +106,7 @@ def operand(
     dtype: np.dtype, interval: tuple[float, float], layout: str, shape: tuple[int, ...] = SHAPE, seed: Any = 0
 ) -> np.ndarray:
     """Return an operand of a layout with random values from an interval."""
-    return LAYOUTS[layout](lambda made: values(dtype, made, interval, seed), shape)
+    return np.asarray(LAYOUTS[layout](lambda made: values(dtype, made, interval, seed), shape))
 
 
 # --- running ----------------------------------------------------------------------------------------------------------

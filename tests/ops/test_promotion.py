@@ -33,7 +33,9 @@ def combinations(row: Op) -> list[tuple]:
         for dtype, kind, place in product(NUMPY_DTYPES, SCALARS, range(row.arity))
         if place or isinstance(numpy_function(row.name), np.ufunc)  # NumPy's other functions make an array of the first
     ]
-    return arrays + [tuple(dt.bool_ if row.name == "where" and k == 0 else d for k, d in enumerate(one)) for one in mixed]
+    return arrays + [
+        tuple(dt.bool_ if row.name == "where" and k == 0 else d for k, d in enumerate(one)) for one in mixed
+    ]
 
 
 def outcome(call: Callable, operands: Sequence[Any]) -> Any:
@@ -59,7 +61,9 @@ def test_result_dtypes_are_those_of_numpy(row: Op) -> None:
         if got is TypeError and row.result is promotion.wide_float and want == dt.float16:
             continue  # refused on purpose: halves are computed in float32, whose neighbours are others
         if got != want:
-            wrong.append(f"{row.name}({', '.join(getattr(one, '__name__', str(one)) for one in given)}): {got}, NumPy {want}")
+            wrong.append(
+                f"{row.name}({', '.join(getattr(one, '__name__', str(one)) for one in given)}): {got}, NumPy {want}"
+            )
     assert not wrong, "\n".join(wrong[:20]) + f"\n{len(wrong)} in all"
 
 

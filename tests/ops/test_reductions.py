@@ -296,7 +296,8 @@ def test_bits_do_not_depend_on_threads_or_run() -> None:
         for x in arrays:
             for few in batched(names, PACKED // 2):
                 kernel = trace(
-                    lambda a, few=few: tuple((REDUCTIONS | SCANS)[n](a, axis=k) for n in few for k in range(a.ndim)), [x]
+                    lambda a, few=few: tuple((REDUCTIONS | SCANS)[n](a, axis=k) for n in few for k in range(a.ndim)),
+                    [x],
                 )
                 seen = []
                 for threads in (1, 2, 1, 2):

@@ -30,7 +30,10 @@ CASES: dict[str, tuple[Callable, Callable]] = {
     "squeeze": (lambda x: x[:1].squeeze(0), lambda x: x[0]),
     "flatten": (lambda x: tn.flatten(x), np.ravel),
     "concatenate": (lambda x: tn.concatenate([x, x[1:], x]), lambda x: np.concatenate([x, x[1:], x])),
-    "concatenate axis": (lambda x: tn.concatenate([x, x[:, ::-1]], axis=1), lambda x: np.concatenate([x, x[:, ::-1]], 1)),
+    "concatenate axis": (
+        lambda x: tn.concatenate([x, x[:, ::-1]], axis=1),
+        lambda x: np.concatenate([x, x[:, ::-1]], 1),
+    ),
     "stack": (lambda x: tn.stack([x, tn.flip(x)], axis=1), lambda x: np.stack([x, np.flip(x)], 1)),
     "pad": (lambda x: tn.pad(x, ((1, 2), (0, 3)), 1), lambda x: np.pad(x, ((1, 2), (0, 3)), constant_values=1)),
     "reshape of a slice": (lambda x: x[:, 1:5].reshape(-1), lambda x: x[:, 1:5].reshape(-1)),

@@ -55,6 +55,8 @@ def formula_size(op: Op, backend: str, operands: tuple[np.dtype, ...], result: n
     for node in formula(op, backend, operands, result):
         if node.op.kind == "elementwise":
             types = tuple(source.dtype for source in node.src)
-            nested = is_composite(node.op, backend)
-            count += formula_size(node.op, backend, types, node.dtype) if nested else 20 if "libm" in node.op.name else 1
+            if is_composite(node.op, backend):
+                count += formula_size(node.op, backend, types, node.dtype)
+            else:
+                count += 20 if node.op.name.startswith("libm") else 1
     return count

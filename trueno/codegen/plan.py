@@ -8,19 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from trueno import dtypes as dt
+from trueno.codegen.buffer import ZERO, Buffer, Coordinate, access_of, reshape_strides, window
 from trueno.codegen.expr import Access, Expr, Store, Table, topological
+from trueno.codegen.products import as_sums
 from trueno.codegen.stage import COLUMNS, Stage
 from trueno.ir import build
-from trueno.ir.node import Kernel, Node, recording, rewrite
-from trueno.ir.reductions import any as any_rows
-from trueno.ir.reductions import sum as sum_rows
-from trueno.ir.views import matmul, permute
+from trueno.ir.node import Kernel, Node
 from trueno.runtime.layout import Layout, contiguous_strides
-
-# A coordinate of a node in terms of the stage's domain: (dimension or None, scale, offset).
-Coordinate = tuple[int | None, int, int]
-ZERO: Coordinate = (None, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +36,6 @@ class Limits:
     split_tasks: int = 16
     block: int = 16384
     columns: int = COLUMNS
-
-
-@dataclass(slots=True)
-class Buffer:
-    """Memory that a plan refers to: an operand, an output or scratch, as a strided array."""
-
-    number: int
-    dtype: np.dtype
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-    offset: int = 0
 
 
 @dataclass(slots=True)
@@ -95,49 +78,16 @@ class _Domain:
     known: dict[tuple, Expr] = field(default_factory=dict)
 
 
-def reshape_strides(shape: Sequence[int], strides: Sequence[int], target: Sequence[int]) -> tuple[int, ...] | None:
-    """Return strides that view a strided array under another shape, or None where that takes a copy."""
-    source = [(n, s) for n, s in zip(shape, strides, strict=True) if n != 1]
-    if any(n == 0 for n in shape):
-        return contiguous_strides(tuple(target))
-    result: list[int] = []
-    position = 0
-    pending = [n for n in target]
-    index = 0
-    while index < len(pending):
-        if pending[index] == 1:
-            result.append(0)
-            index += 1
-            continue
-        if position == len(source):
-            return None
-        need, have, first, begin = pending[index], source[position][0], position, index
-        while need != have:
-            if need < have:
-                index += 1
-                need *= pending[index]
-            else:
-                position += 1
-                have *= source[position][0]
-        for k in range(first, position):
-            if source[k][1] != source[k + 1][1] * source[k + 1][0]:
-                return None
-        step = source[position][1]
-        steps: list[int] = []
-        for n in reversed(pending[begin : index + 1]):
-            steps.append(step if n != 1 else 0)
-            step *= n
-        result.extend(reversed(steps))
-        position += 1
-        index += 1
-    return tuple(result)
-
-
 class Planner:
     """Builds the stages of one kernel."""
 
     def __init__(
-        self, kernel: Kernel, layouts: Sequence[Layout | None], aliases: Sequence[int], limits: Limits, staged: bool = False
+        self,
+        kernel: Kernel,
+        layouts: Sequence[Layout | None],
+        aliases: Sequence[int],
+        limits: Limits,
+        staged: bool = False,
     ) -> None:
         # Staged: results that replace operands are written when everything else has been read.
         self.aliases, self.staged = aliases, staged
@@ -195,7 +145,9 @@ class Planner:
             written, operand = self.outputs[k].number, self.operands[alias].number
             first: Access | None = None
             for stage in self.plan.stages:
-                reads = [a for e in topological([s.value for s in stage.stores]) for a in _read(e) if a.buffer == operand]
+                reads = [
+                    a for e in topological([s.value for s in stage.stores]) for a in _read(e) if a.buffer == operand
+                ]
                 writes = [store.access for store in stage.stores if store.access.buffer == written]
                 if reads and (first is not None or (writes and stage.inner)):
                     return True
@@ -265,7 +217,7 @@ class Planner:
                     self._store(self._keep(build.expand(build.const(0, node.dtype), shape=node.shape)), target)
                     # What goes into the zeros may join no stage before them.
                     self.cleared[target.number] = self.writers[target.number]
-                self._store(node.src[0], _window(target, node.arg))
+                self._store(node.src[0], window(target, node.arg))
             case "scatter_add":
                 self._store(self._keep(build.expand(build.const(0, node.dtype), shape=node.shape)), target)
                 self._scatter(node, target)
@@ -277,7 +229,7 @@ class Planner:
         for piece in node.src:
             extent = piece.shape[node.arg]
             bounds = tuple((offset, 1, extent) if k == node.arg else (0, 1, n) for k, n in enumerate(piece.shape))
-            self.compute(piece, _window(target, bounds))
+            self.compute(piece, window(target, bounds))
             offset += extent
 
     def _store(self, root: Node, target: Buffer) -> None:
@@ -295,7 +247,7 @@ class Planner:
             domain = _Domain(root.shape, ())
             coords: list[Coordinate] = [(k, 1, 0) for k in range(root.ndim)]
             value = self._expression(root, tuple(coords), domain)
-            self._append(root, domain, Store(_access(target, coords, root.ndim), value), target)
+            self._append(root, domain, Store(access_of(target, coords, root.ndim), value), target)
             return
         source = reduce_node.src[0]
         axes = reduce_node.arg if reduce_node.op.kind == "reduction" else _scanned(reduce_node)
@@ -308,7 +260,7 @@ class Planner:
             return
         coords = self._root_coordinates(root, domain, reduce_node)
         value = self._expression(root, tuple(coords), domain)
-        self._append(root, domain, Store(_access(target, coords, len(domain.sizes)), value), target)
+        self._append(root, domain, Store(access_of(target, coords, len(domain.sizes)), value), target)
 
     def _append(self, root: Node, domain: _Domain, store: Store, target: Buffer) -> None:
         """Add the store to an earlier stage over the same domain if what it reads is there by then, else to a new."""
@@ -426,7 +378,7 @@ class Planner:
             except _NotFusable as refusal:
                 self.materialise(refusal.node)
         coords = [ZERO if k == axis else c for k, c in enumerate(identity)]
-        access = _access(target, coords, source.ndim)
+        access = access_of(target, coords, source.ndim)
         store = Store(access, value, position, (node.shape[axis], target.strides[axis]))
         self.plan.stages.append(Stage(node.op.name, list(domain.sizes), domain.inner, [store], serial=True))
         self.writers[target.number] = len(self.plan.stages) - 1
@@ -473,7 +425,7 @@ class Planner:
         memory = self.view(node)
         if memory is not None:
             domain.writer = max(domain.writer, self.writers.get(memory.number, -1))
-            return self.table.make("load", None, (), node.dtype, _access(memory, coords, len(domain.sizes)))
+            return self.table.make("load", None, (), node.dtype, access_of(memory, coords, len(domain.sizes)))
         make = self.table.make
         op, kind = node.op, node.op.kind
         if op is build.CONST:
@@ -483,7 +435,7 @@ class Planner:
         if op is build.IOTA:
             strides = tuple(int(k == node.arg) for k in range(node.ndim))
             virtual = Buffer(-1, node.dtype, node.shape, strides)
-            return make("iota", None, (), node.dtype, _access(virtual, coords, len(domain.sizes)))
+            return make("iota", None, (), node.dtype, access_of(virtual, coords, len(domain.sizes)))
         if kind == "elementwise":
             for inner in self._chain(node, coords, domain):
                 src = tuple(self._expression(source, coords, domain) for source in inner.src)
@@ -559,7 +511,7 @@ class Planner:
         axis = node.arg
         index = self._expression(node.src[1], coords, domain)
         rest = tuple(ZERO if k == axis else c for k, c in enumerate(coords))
-        access = _access(memory, rest, len(domain.sizes))
+        access = access_of(memory, rest, len(domain.sizes))
         return self.table.make("gather", None, (index,), node.dtype, (access, memory.shape[axis], memory.strides[axis]))
 
     def _slot(self, node: Node) -> int:
@@ -581,44 +533,6 @@ def _scanned(node: Node) -> tuple[int, ...]:
     return (node.arg,)
 
 
-def _window(target: Buffer, bounds: Sequence[tuple[int, int, int]]) -> Buffer:
-    """Return the part of a buffer that a slice selects."""
-    offset = target.offset + sum(start * s for (start, _, _), s in zip(bounds, target.strides, strict=True))
-    strides = tuple(step * s for (_, step, _), s in zip(bounds, target.strides, strict=True))
-    return Buffer(target.number, target.dtype, tuple(n for _, _, n in bounds), strides, offset)
-
-
-def _access(buffer: Buffer, coords: Sequence[Coordinate], ndim: int) -> Access:
-    """Return the affine access of a strided buffer at these coordinates."""
-    offset, strides = buffer.offset, [0] * ndim
-    for (dim, scale, start), stride in zip(coords, buffer.strides, strict=True):
-        offset += start * stride
-        if dim is not None:
-            strides[dim] += scale * stride
-    return Access(buffer.number, buffer.dtype, offset, tuple(strides))
-
-
-def _contractions_as_sums(kernel: Kernel) -> Kernel:
-    """Return the kernel with matrix products written as a sum over the products of broadcast operands."""
-
-    def rule(node: Node) -> Node | None:
-        if node.op is not matmul:
-            return None
-        a, b = (build.cast(source, dtype=node.dtype) for source in node.src)
-        *batch, m, k = a.shape
-        n = b.shape[-1]
-        left = build.expand(build.reshape(a, shape=(*batch, m, 1, k)), shape=(*batch, m, n, k))
-        right = permute(b, axes=(*range(len(batch)), len(batch) + 1, len(batch)))
-        right = build.expand(build.reshape(right, shape=(*batch, 1, n, k)), shape=(*batch, m, n, k))
-        if node.dtype == dt.bool_:
-            return any_rows(left * right, axis=len(batch) + 2)
-        total = sum_rows(left * right, axis=len(batch) + 2, dtype=node.dtype)
-        return build.cast(total, dtype=node.dtype)
-
-    with recording():
-        return Kernel(kernel.name, kernel.inputs, rewrite(kernel.outputs, rule), kernel.origin)
-
-
 def plan(
     kernel: Kernel, layouts: Sequence[Layout | None], aliases: Sequence[int] | None = None, limits: Limits = Limits()
 ) -> Plan:
@@ -634,7 +548,7 @@ def plan(
     limits : Limits
     """
     aliases = [-1] * len(kernel.outputs) if aliases is None else aliases
-    lowered = _contractions_as_sums(kernel)
+    lowered = as_sums(kernel)
     planner = Planner(lowered, layouts, aliases, limits)
     planned = planner.run()
     if planner.overwrites_operands():

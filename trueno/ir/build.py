@@ -144,7 +144,7 @@ def _ref_cast(x: np.ndarray, *, dtype: np.dtype) -> np.ndarray:
         inside = (wide > float(info.min) - 1) & (wide < float(info.max) + 1)
         with np.errstate(invalid="ignore"):
             exact = np.where(inside, wide, 0.0).astype(dtype)
-        return np.where(inside, exact, np.where(wide < 0, info.min, info.max).astype(dtype))
+        return np.where(inside, exact, np.where(wide < 0, dtype.type(info.min), dtype.type(info.max)))
     with np.errstate(over="ignore", invalid="ignore"):
         return x.astype(dtype)
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from trueno import dtypes as dt
 from trueno.ir import expand, promotion
-from trueno.ir.build import as_node, cast, const, expand as broadcast, given_type, record_elementwise, record_select
+from trueno.ir.build import as_node, cast, const, given_type, record_elementwise, record_select
+from trueno.ir.build import expand as broadcast
 from trueno.ir.node import Node
 from trueno.ir.op import Op
 

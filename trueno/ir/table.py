@@ -13,17 +13,19 @@ _KINDS = {
 
 def markdown() -> str:
     """Return one table a kind: name, operands, whether it has a gradient, and its line of documentation."""
-    lines = ["# Functions", "", "Generated from the op table by `python -m trueno.ir.table`; a test keeps it current.", ""]
+    note = "Generated from the op table by `python -m trueno.ir.table`; a test keeps it current."
+    lines = ["# Functions", "", note, ""]
     for kind, title in _KINDS.items():
         listed = [op for op in rows(kind) if op.public]
         if listed:
             lines += [f"## {title}", "", "| function | operands | gradient | meaning |", "|---|---|---|---|"]
-            lines += [
-                f"| `{op.name}` | {'any' if op.arity < 0 else op.arity} | {'yes' if op.differentiable else 'no'} | {op.doc} |"
-                for op in listed
-            ]
+            for op in listed:
+                arity = "any" if op.arity < 0 else op.arity
+                gradient = "yes" if op.differentiable else "no"
+                lines.append(f"| `{op.name}` | {arity} | {gradient} | {op.doc} |")
             lines.append("")
-    lines += ["## Composites", "", "One kernel each, and one for the gradient.", "", "| function | meaning |", "|---|---|"]
+    lines += ["## Composites", "", "One kernel each, and one for the gradient.", ""]
+    lines += ["| function | meaning |", "|---|---|"]
     for function in composites.COMPOSITES:
         lines.append(f"| `{function.__name__}` | {(function.__doc__ or '').splitlines()[0]} |")
     return "\n".join([*lines, ""])

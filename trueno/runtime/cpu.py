@@ -47,7 +47,9 @@ def _versions(target: Target) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _load(parts: tuple[tuple[str, str], ...], source: Callable[[], str], target: Target, symbol: str, header: dict) -> int:
+def _load(
+    parts: tuple[tuple[str, str], ...], source: Callable[[], str], target: Target, symbol: str, header: dict
+) -> int:
     """Return the function's address: from the store, or compiled and stored."""
     from trueno.runtime.store import Key, default_store
 
@@ -95,7 +97,8 @@ def _function(kernel: Kernel, planned: Plan, loops: list[stage.Loops]) -> int:
                 stages = [(text, loops[texts.index(text)]) for text in distinct]
                 return printer.print_module(stages, sequence, about, target.has("f16c"))
 
-            parts = (("generator", generator.digest()), ("plan", plan_text), ("formulas", _formulas(loops)), *_versions(target))
+            code = (("generator", generator.digest()), ("plan", plan_text), ("formulas", _formulas(loops)))
+            parts = (*code, *_versions(target))
             header = {"name": kernel.name, "ir": to_text(kernel), "plan": plan_text, "origin": kernel.origin}
             _functions[known] = _load(parts, source, target, "kernel", header)
         return _functions[known]

@@ -49,7 +49,8 @@ def caller() -> tuple[str, int]:
 
 def call_site() -> tuple[CodeType, int]:
     """Return code and instruction of the nearest Python frame outside Trueno: `caller`, at a third of its cost."""
-    frame = sys._getframe(2)
+    # Beyond the recording of the node, of the operation, and its slow path: there the caller usually is.
+    frame = sys._getframe(4)
     while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
         frame = frame.f_back
     return frame.f_code, frame.f_lasti
@@ -119,12 +120,12 @@ class Taped:
         Of the results.
     """
 
-    __slots__ = ("launch", "layouts", "name", "operands", "plan")
+    __slots__ = ("launch", "layouts", "name", "operands", "plan", "record")
 
     def __init__(
         self, name: str, launch: Callable[..., Any], plan: BackwardPlan | None, operands: int, result: Any
     ) -> None:
-        self.name, self.launch, self.plan, self.operands = name, launch, plan, operands
+        self.name, self.launch, self.plan, self.operands, self.record = name, launch, plan, operands, _tape()
         self.layouts = [one._layout for one in (result if isinstance(result, tuple) else (result,))]
 
 
@@ -198,11 +199,13 @@ class Operation:
         return result
 
     def _refuse(self, args: Sequence[Any]) -> Any:
-        """Return NotImplemented from an operator, so that Python asks the other side; raise TypeError from a function."""
+        """Return NotImplemented from an operator, so that Python asks the other side; a function raises TypeError."""
         if self.is_operator:
             return NotImplemented
         types = ", ".join(type(one).__name__ for one in args)
-        raise TypeError(f"{self.name}: operands of types {types}; it takes tensors, arrays, numbers and lists of numbers")
+        raise TypeError(
+            f"{self.name}: operands of types {types}; it takes tensors, arrays, numbers and lists of numbers"
+        )
 
     def as_operator(self) -> Operation:
         """Return the operation in the form that stands behind one of Python's operators."""
@@ -247,20 +250,16 @@ class Operation:
         """Run a differentiable call that is known and put it on the tape; `_UNKNOWN` if it is not."""
         try:
             key, history = self._taped_key(args, kwargs)
-            taped = self.taped.get(key)
-        except TypeError:  # an argument that cannot be part of a key
-            return _UNKNOWN
-        if taped is None:
-            return _UNKNOWN
-        if len(args) > taped.operands:
-            args, history = args[: taped.operands], history[: taped.operands]
-        try:
+            taped = self.taped[key]
+            if len(args) > taped.operands:
+                args, history = args[: taped.operands], history[: taped.operands]
             result = taped.launch(*args)
-        except launcher.LaunchRefused:  # a scalar out of range, for instance: the slow path says what is wrong
+        except (KeyError, TypeError, launcher.LaunchRefused):
+            # Not known, an argument that cannot be part of a key, a scalar out of range: the slow path sees to it.
             return _UNKNOWN
         if taped.plan is not None:
             outputs = result if len(taped.layouts) > 1 else (result,)
-            _tape()(taped.name, taped.plan, args, history, outputs, taped.layouts)
+            taped.record(taped.name, taped.plan, args, history, outputs, taped.layouts)
         return result
 
     def _install_taped(
@@ -483,7 +482,7 @@ def _wide_integers(entry: Any, operands: Sequence[Any]) -> list[Any] | None:
     OverflowError
         For an integer that the dtype it meets does not hold.
     """
-    from trueno.creation import from_numpy  # noqa: PLC0415 - tensors are built on operations
+    from trueno.creation import from_numpy
 
     result, changed = list(operands), False
     for slot in entry.scalars:

@@ -23,9 +23,7 @@ from trueno.config import settings
 _cell = (ctypes.c_int64 * 2)()
 _found: dict[str, Any] = {"library": None, "reason": "no large kernel has run yet", "handle": None}
 _forked = False
-
-
-_SPIN = "10000"
+_SPIN = "10000"  # iterations, as GOMP_SPINCOUNT
 
 
 def cell_address() -> int:
@@ -110,8 +108,8 @@ def _find() -> int | None:
 def _short_spin() -> Iterator[None]:
     """Let the runtime's waiting threads spin for some 30 microseconds, not milliseconds, unless the user has chosen.
 
-    That is long enough for kernels that follow each other; spinning longer takes the core from other processes. Training
-    a small network beside one busy process took 80 s with libgomp's own default and 17 s without spinning.
+    That is long enough for kernels that follow each other; spinning longer takes the core from other processes.
+    Training a small network beside a busy process took 80 s with libgomp's own default and 17 s without spinning.
     """
     chosen = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & set(os.environ)
     if not chosen:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from trueno import dtypes as dt
 from trueno.ir.expand import error_function, inverse_trigonometry, logarithm, power, trigonometry
 from trueno.ir.expand.conversion import bfloat16_to_float, float_to_bfloat16, float_to_half, half_to_float
+from trueno.ir.expand.error_function import erf
 from trueno.ir.expand.exponential import cosh, exp, exp2, expm1, sinh, tanh
 from trueno.ir.expand.integer import (
     floor_divide,
@@ -24,6 +25,7 @@ from trueno.ir.expand.integer import (
     sign,
     signbit,
 )
+from trueno.ir.expand.inverse_trigonometry import acos, asin, atan
 from trueno.ir.expand.logarithm import log, log1p, log2, log10
 from trueno.ir.expand.notation import rows
 from trueno.ir.node import Node
@@ -58,11 +60,10 @@ def pow_opencl(a: Node, b: Node) -> Node:
 _float_pow = _single(power.pow, "pow")
 hypot, cbrt = _single(power.hypot, "hypot"), _single(power.cbrt, "cbrt")
 sin, cos, tan = _single(trigonometry.sin, "sin"), _single(trigonometry.cos, "cos"), _single(trigonometry.tan, "tan")
-asin, acos = _single(inverse_trigonometry.asin, "asin"), _single(inverse_trigonometry.acos, "acos")
-atan, atan2 = _single(inverse_trigonometry.atan, "atan"), _single(inverse_trigonometry.atan2, "atan2")
+atan2 = _single(inverse_trigonometry.atan2, "atan2")
 asinh, acosh = _single(logarithm.asinh, "asinh"), _single(logarithm.acosh, "acosh")
 atanh = _single(logarithm.atanh, "atanh")
-erf, erfc = _single(error_function.erf, "erf"), _single(error_function.erfc, "erfc")
+erfc = _single(error_function.erfc, "erfc")
 
 __all__ = [
     "acos",

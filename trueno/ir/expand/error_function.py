@@ -2,27 +2,66 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from trueno import dtypes as dt
 from trueno.ir.expand.exponential import exp_nonpositive, expm1_brief
 from trueno.ir.expand.notation import at_most, horner, narrow, number, reciprocal_of, rows, widen
 from trueno.ir.node import Node
 
-#: erf(x) / x - 1 as a polynomial in x**2, for |x| <= 0.92.
-_NEAR = (0.12837917, -0.37612632, 0.11283699, -0.026860364, 0.005204338, -0.00081849075, 8.5563945e-05)
-#: log(1 - erf(x)) / x, for 0.92 <= x <= 3.95.
-_FAR = (-1.1285143, -0.6357186, -0.105261445, 0.022889676, -0.0032148538, 0.00021397092)
+
+@dataclass(frozen=True, slots=True)
+class _Tables:
+    """Polynomials of erf in one float format.
+
+    Attributes
+    ----------
+    border : float
+        Where the second form takes over.
+    limit : float
+        From here on erf(x) rounds to 1.
+    near : tuple of float
+        ``erf(x) / x - 1`` in powers of ``x**2``, up to the border.
+    far : tuple of float
+        ``log(1 - erf(x)) / x`` in powers of x, beyond it.
+    """
+
+    border: float
+    limit: float
+    near: tuple[float, ...]
+    far: tuple[float, ...]
+
+
+_TABLES = {
+    dt.float32: _Tables(
+        0.92, 4.0,
+        (0.12837917, -0.37612632, 0.11283699, -0.026860364, 0.005204338, -0.00081849075, 8.5563945e-05),
+        (-1.1285143, -0.6357186, -0.105261445, 0.022889676, -0.0032148538, 0.00021397092),
+    ),
+    dt.float64: _Tables(
+        1.0, 5.95,
+        (0.1283791670955126, -0.376126389031841, 0.11283791670971091, -0.0268661706480286, 0.0052239776526566755,
+         -0.0008548328533137868, 0.00012055386075892312, -1.492687818074613e-05, 1.6480999292885289e-06,
+         -1.6556429542659522e-07, 1.6008090487216527e-08, -1.6443334930169259e-09, 1.4304902861084395e-10),
+        (-1.12837888588098, -0.636622386756166, -0.1027614312607493, 0.019099470243549264, 0.00025977432561508464,
+         -0.0017580576261222896, 0.0006426810231943429, -5.375627394835442e-05, -6.097619488502372e-05,
+         3.889007161966453e-05, -1.3636679490204088e-05, 3.325315313402421e-06, -5.890933449843731e-07,
+         7.506550808869246e-08, -6.555797440626883e-09, 3.5222332287900745e-10, -8.787929464212569e-12),
+    ),
+}  # fmt: skip
 
 
 def erf(x: Node) -> Node:
-    """The error function in float32: an odd polynomial near 0, elsewhere ``1 - exp(p(x))``.
+    """The error function: an odd polynomial near 0, elsewhere ``1 - exp(p(x))``.
 
     The second form is N. Juffa's: the logarithm of erfc is smooth, and what it misses is scaled down by erfc.
     """
+    table = _TABLES[x.dtype]
     size = rows.abs(x)
-    square = x * x
-    near = rows.fma(x, horner(square, _NEAR), x)
-    capped = at_most(size, 4.0)
-    far = rows.sub(number(x, 1.0), exp_nonpositive(capped * horner(capped, _FAR)))
-    return rows.where(rows.lt(size, number(x, 0.92)), near, rows.copysign(far, x))
+    near = rows.fma(x, horner(x * x, table.near), x)
+    capped = at_most(size, table.limit)
+    far = rows.sub(number(x, 1.0), exp_nonpositive(capped * horner(capped, table.far)))
+    return rows.where(rows.lt(size, number(x, table.border)), near, rows.copysign(far, x))
 
 
 #: exp(a**2) erfc(a) (1 + 2 a) as a polynomial in (a - 3) / (a + 3), for 0 <= a <= 10.2.

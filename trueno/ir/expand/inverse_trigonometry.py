@@ -1,4 +1,4 @@
-"""asin, acos, atan and atan2 in float32, computed in float64: one rounding, at the end.
+"""asin, acos, atan and atan2; float32 is computed in float64, with one rounding at the end.
 
 Method: the reductions of FDLIBM (Sun Microsystems) with minimax polynomials fitted by Remez' exchange.
 """
@@ -7,70 +7,95 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
+from trueno import dtypes as dt
 from trueno.ir.expand.notation import at_least, at_most, horner, narrow, number, rows, widen
 from trueno.ir.node import Node
 
-#: (asin(x) / x - 1) / x**2 as a polynomial in x**2, for |x| <= 1/2.
-_ASIN = (
-    0.16666659870795653, 0.0750051100350163, 0.04451570056509249, 0.03181779760324491, 0.014401834870829376,
-    0.03756636583246205,
-)  # fmt: skip
+#: (asin(x) / x - 1) / x**2 as a polynomial in x**2, for |x| <= 1/2, by the dtype of the result.
+_ASIN = {
+    dt.float32: (
+        0.16666659870795653, 0.0750051100350163, 0.04451570056509249, 0.03181779760324491, 0.014401834870829376,
+        0.03756636583246205,
+    ),
+    dt.float64: (
+        0.16666666666666763, 0.07499999999970128, 0.04464285717525625, 0.03038194267681559, 0.02237221585958604,
+        0.017351596385509947, 0.013981007308867923, 0.011397389653697776, 0.01078875453177442, 0.0036744153261276135,
+        0.021785012513506508, -0.021108463795307238, 0.0326968302556567,
+    ),
+}  # fmt: skip
 #: (atan(x) / x - 1) / x**2 as a polynomial in x**2, for |x| <= 1.
-_ATAN = (
-    -0.3333332690008199, 0.19999671126226098, -0.14279832980824894, 0.11058222807014903, -0.08811087212907492,
-    0.06741586423485899, -0.04468977884737581, 0.022539720419162215, -0.007317884054687436, 0.001113773565396472,
-)  # fmt: skip
+_ATAN = {
+    dt.float32: (
+        -0.3333332690008199, 0.19999671126226098, -0.14279832980824894, 0.11058222807014903, -0.08811087212907492,
+        0.06741586423485899, -0.04468977884737581, 0.022539720419162215, -0.007317884054687436, 0.001113773565396472,
+    ),
+    dt.float64: (
+        -0.33333333333333093, 0.19999999999955437, -0.14285714282801323, 0.11111111013605968, -0.09090907118199545,
+        0.07692281171101617, -0.06666414837121783, 0.05880591375124939, -0.05253799175839146, 0.047232675518286776,
+        -0.04221638598982666, 0.036691667107464375, -0.029982218756913724, 0.02208052921960418, -0.013990155849770945,
+        0.007259598473609086, -0.0029172332402495472, 0.0008426791867279488, -0.0001546096345441741,
+        1.3469238130296492e-05,
+    ),
+}  # fmt: skip
+#: What is missing from pi / 2 in float64.
+_HALF_PI_REST = 6.123233995736766e-17
 
 
-def _arc(size: Node) -> tuple[Node, Node]:
+def _arc(size: Node, dtype: np.dtype) -> tuple[Node, Node]:
     """Return whether |x| > 1/2, and asin(|x|) or, for the larger, ``asin(sqrt((1 - |x|) / 2))``; NaN beyond 1."""
     large = rows.gt(size, number(size, 0.5))
     square = rows.where(large, rows.fma(size, number(size, -0.5), number(size, 0.5)), size * size)
     root = rows.where(large, rows.sqrt(square), size)
-    return large, rows.fma(root * square, horner(square, _ASIN), root)
+    return large, rows.fma(root * square, horner(square, _ASIN[dtype]), root)
 
 
 def asin(x: Node) -> Node:
     """The inverse sine; ``pi/2 - 2 asin(sqrt((1 - x) / 2))`` above 1/2."""
-    large, arc = _arc(widen(rows.abs(x)))
-    y = rows.where(large, rows.fma(arc, number(arc, -2.0), number(arc, math.pi / 2)), arc)
-    return rows.copysign(narrow(y), x)
+    large, arc = _arc(widen(rows.abs(x)), x.dtype)
+    complement = rows.fma(arc, number(arc, -2.0), number(arc, _HALF_PI_REST)) + math.pi / 2
+    y = rows.where(large, complement, arc)
+    return rows.copysign(rows.cast(y, dtype=x.dtype), x)
 
 
 def acos(x: Node) -> Node:
     """The inverse cosine."""
     wide = widen(x)
-    large, arc = _arc(rows.abs(wide))
+    large, arc = _arc(rows.abs(wide), x.dtype)
     negative = rows.lt(wide, number(wide, 0))
     signed = rows.where(negative, rows.neg(arc), arc)
-    near = rows.sub(math.pi / 2, signed)
-    far = rows.fma(signed, number(arc, 2.0), rows.where(negative, number(arc, math.pi), number(arc, 0)))
-    return narrow(rows.where(large, far, near))
+    near = rows.sub(math.pi / 2, signed - _HALF_PI_REST)
+    zero = number(arc, 0)
+    rest = rows.fma(signed, number(arc, 2.0), rows.where(negative, number(arc, 2 * _HALF_PI_REST), zero))
+    far = rest + rows.where(negative, number(arc, math.pi), zero)
+    return rows.cast(rows.where(large, far, near), dtype=x.dtype)
 
 
-def _angle(y: Node, x: Node) -> tuple[Node, Node]:
-    """Return whether y > x, and the angle below 45 degrees of the triangle with these legs, both not negative."""
+def _angle(y: Node, x: Node, dtype: np.dtype) -> Node:
+    """Return the angle of the point (x, y) in the first quadrant."""
     steep = rows.gt(y, x)
     low, high = rows.where(steep, x, y), rows.where(steep, y, x)
     ratio = low / high
     square = ratio * ratio
-    return steep, rows.fma(ratio * square, horner(square, _ATAN), ratio)
+    bend = ratio * square * horner(square, _ATAN[dtype])
+    flat = ratio + bend
+    return rows.where(steep, rows.sub(math.pi / 2, ratio) - (bend - _HALF_PI_REST), flat)
 
 
 def atan(x: Node) -> Node:
     """The inverse tangent."""
     size = widen(rows.abs(x))
-    steep, angle = _angle(size, number(size, 1.0))
-    return rows.copysign(narrow(rows.where(steep, rows.sub(math.pi / 2, angle), angle)), x)
+    angle = _angle(size, number(size, 1.0), x.dtype)
+    return rows.copysign(rows.cast(angle, dtype=x.dtype), x)
 
 
 def atan2(y: Node, x: Node) -> Node:
-    """The angle of the point (x, y), signed zeros and infinities as C's atan2 has them."""
+    """The angle of the point (x, y) in float32, signed zeros and infinities as C's atan2 has them."""
     # Bounds that float32 values cannot reach make 0/0 zero and inf/inf one, and leave all other quotients alone.
     rise = at_most(widen(rows.abs(y)), 2.0**500)
     run = at_least(at_most(widen(rows.abs(x)), 2.0**500), 2.0**-500)
-    steep, angle = _angle(rise, run)
-    angle = rows.where(steep, rows.sub(math.pi / 2, angle), angle)
+    angle = _angle(rise, run, y.dtype)
     angle = rows.where(rows.signbit(x), rows.sub(math.pi, angle), angle)
     unordered = rows.logical_or(rows.isnan(x), rows.isnan(y))
     return rows.where(unordered, x + y, rows.copysign(narrow(angle), y))
