@@ -34,7 +34,9 @@ def text(value: Tensor) -> str:
     with no_grad():
         plain = value.detach()
         large = plain.size > options["threshold"]
-        small = _edges(plain, options["edgeitems"]) if large and plain._layout.device != "cpu" else plain
+        # NumPy reads little of a large array by itself, but not of what it first has to be converted to.
+        moved = plain._layout.device != "cpu" or plain.dtype == dt.bfloat16
+        small = _edges(plain, options["edgeitems"]) if large and moved else plain
         array = small.cpu()._view_array()
         if array.dtype == dt.bfloat16:
             array = array.astype(np.float32)  # NumPy formats it as an integer

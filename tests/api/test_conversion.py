@@ -12,8 +12,9 @@ import pytest
 import trueno as tn
 
 PRINTED = [
-    np.array([1.0, 2.5, -3.0], "f4"), np.arange(5), np.array(3.5, "f4"), np.array([[True, False]]), np.array([np.nan, np.inf, -np.inf], "f4"),
-    np.arange(12.0, dtype="f4").reshape(3, 4), np.array([1e-8, 1.0], "f4"), np.arange(24, dtype="i8").reshape(2, 3, 4), np.array(7),
+    np.array([1.0, 2.5, -3.0], "f4"), np.arange(5), np.array(3.5, "f4"), np.array([[True, False]]),
+    np.array([np.nan, np.inf, -np.inf], "f4"), np.arange(12.0, dtype="f4").reshape(3, 4), np.array([1e-8, 1.0], "f4"),
+    np.arange(24, dtype="i8").reshape(2, 3, 4), np.array(7),
 ]  # fmt: skip
 
 
@@ -67,7 +68,7 @@ def test_format() -> None:
     assert f"{tn.ones(2)}" == "tensor([1., 1.])"
 
 
-# --- numbers and lists --------------------------------------------------------------------------------------------------
+# --- numbers and lists ------------------------------------------------------------------------------------------------
 
 
 def test_numbers() -> None:

@@ -14,8 +14,9 @@ import trueno as tn
 @pytest.mark.parametrize(
     ("data", "dtype"),
     [
-        (1, "int64"), (1.5, "float32"), (True, "bool"), ([1, 2], "int64"), ([1.0, 2], "float32"), ([[True], [False]], "bool"),
-        ([], "float32"), (np.float64(2), "float64"), (np.int8(2), "int8"), (np.ones(2), "float64"),
+        (1, "int64"), (1.5, "float32"), (True, "bool"), ([1, 2], "int64"), ([1.0, 2], "float32"),
+        ([[True], [False]], "bool"), ([], "float32"), (np.float64(2), "float64"), (np.int8(2), "int8"),
+        (np.ones(2), "float64"),
         ([np.ones(2), np.zeros(2)], "float64"), (np.ones(2, ml_dtypes.bfloat16), "bfloat16"), ((1, 2), "int64"),
         (range(3), "int64"),
     ],
@@ -87,7 +88,7 @@ def test_full_takes_the_dtype_of_the_value(value: Any, dtype: str) -> None:
 
 
 def test_full_of_a_value_out_of_range_is_refused() -> None:
-    with pytest.raises(OverflowError, match="300.*uint8"):
+    with pytest.raises(OverflowError, match=r"300.*uint8"):
         tn.full((2,), 300, dtype="uint8")
 
 

@@ -32,7 +32,8 @@ def test_every_method_of_tensors_is_declared_or_written() -> None:
 
 def test_the_check_fails_where_the_file_is_not_current(tmp_path: Path) -> None:
     run = subprocess.run(
-        [sys.executable, str(ROOT / "tools" / "declare.py"), "--check"], cwd=ROOT, capture_output=True, text=True, timeout=60,
-        env={"PYTHONPATH": str(ROOT), "TRUENO_CACHE_DIR": str(tmp_path), "PATH": "/usr/bin:/bin"}, check=False,
+        [sys.executable, str(ROOT / "tools" / "declare.py"), "--check"], cwd=ROOT, capture_output=True, text=True,
+        timeout=60, env={"PYTHONPATH": str(ROOT), "TRUENO_CACHE_DIR": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr

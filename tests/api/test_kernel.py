@@ -51,8 +51,9 @@ def test_the_gradient_is_one_launch_too() -> None:
         value = squares(x, y)
         before = calls()
         dx, dy = tn.grad(value, [x, y])
-        # The seed of the backward pass is one launch, the backward kernel the other.
-        assert calls() - before <= 2
+        launches = calls() - before
+    # The seed of the backward pass is one launch, the backward kernel the other.
+    assert launches <= 2
     difference = (x - y).detach().numpy()
     np.testing.assert_allclose(dx.numpy(), difference + 1 - np.tanh(x.detach().numpy()) ** 2, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(dy.numpy(), -difference, rtol=1e-5, atol=1e-6)
@@ -188,7 +189,7 @@ def test_names() -> None:
     assert "halve" in repr(unnamed(x))
 
 
-# --- in place -----------------------------------------------------------------------------------------------------------
+# --- in place ---------------------------------------------------------------------------------------------------------
 
 
 def test_inplace_writes_into_operands() -> None:
@@ -239,7 +240,7 @@ def test_inplace_results_must_fit() -> None:
         wider(tn.ones(3), tn.ones(3, dtype="float64"))
 
 
-# --- what cannot be recorded --------------------------------------------------------------------------------------------
+# --- what cannot be recorded ------------------------------------------------------------------------------------------
 
 
 def _branch(x: Any) -> Any:

@@ -20,7 +20,7 @@ def base() -> tn.Tensor:
     return tn.tensor(BASE)
 
 
-# --- NumPy --------------------------------------------------------------------------------------------------------------
+# --- NumPy ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", ["bool", "i1", "u2", "i8", "f2", "f4", "f8", tn.bfloat16], ids=str)
@@ -116,7 +116,7 @@ def test_operators_with_arrays_give_tensors() -> None:
     np.testing.assert_array_equal((np.ones(4, "f4") - x).numpy(), np.ones(4, "f4") - BASE)
 
 
-# --- views --------------------------------------------------------------------------------------------------------------
+# --- views ------------------------------------------------------------------------------------------------------------
 
 VIEWS = {
     "reshape": (lambda x: x.reshape(6, 4), lambda a: a.reshape(6, 4)),
@@ -143,7 +143,8 @@ VIEWS = {
 def test_views_share_memory(name: str) -> None:
     view, expected = VIEWS[name]
     x, array = base(), BASE.copy()
-    for one in (view(x), view(x)):  # the second is made by the launcher
+    for _ in range(2):  # the second view is made by the launcher
+        one = view(x)
         np.testing.assert_array_equal(one.numpy(), expected(array))
         assert np.shares_memory(one.numpy(), x.numpy())
         one += 1
@@ -184,12 +185,12 @@ def test_clone_and_copy_are_dense_copies() -> None:
     np.testing.assert_array_equal(x.numpy(), BASE)
 
 
-# --- indexing -----------------------------------------------------------------------------------------------------------
+# --- indexing ---------------------------------------------------------------------------------------------------------
 
 KEYS = [
     0, -1, (0, 1), (1, -1, 2), slice(None), slice(1, None), (slice(None), slice(None, None, 2)), (..., 0), (0, ..., 1),
-    (None, 0), (slice(None), None), (slice(None), slice(None, None, -1)), (slice(None), slice(2, 0, -1)), (slice(5, 9),),
-    Ellipsis, None, (), (np.int64(1), 0), (slice(None), 1, slice(None, -1)),
+    (None, 0), (slice(None), None), (slice(None), slice(None, None, -1)), (slice(None), slice(2, 0, -1)),
+    (slice(5, 9),), Ellipsis, None, (), (np.int64(1), 0), (slice(None), 1, slice(None, -1)),
 ]  # fmt: skip
 
 
@@ -227,9 +228,9 @@ def test_assignment_broadcasts_and_casts() -> None:
 @pytest.mark.parametrize(
     ("key", "text"),
     [
-        (2, "index 2 is out of bounds for axis 0 with size 2"), ((0, -4), "index -4 is out of bounds for axis 1 with size 3"),
-        ((0, 0, 0, 0), "too many indices"), ((..., ...), "single ellipsis"), (1.0, "only integers"), ("a", "only integers"),
-        (True, "only integers"),
+        (2, "index 2 is out of bounds for axis 0 with size 2"),
+        ((0, -4), "index -4 is out of bounds for axis 1 with size 3"), ((0, 0, 0, 0), "too many indices"),
+        ((..., ...), "single ellipsis"), (1.0, "only integers"), ("a", "only integers"), (True, "only integers"),
     ],
 )  # fmt: skip
 def test_wrong_indices_are_refused(key: Any, text: str) -> None:
@@ -245,7 +246,7 @@ def test_wrong_assignments_are_refused() -> None:
     x = base()
     with pytest.raises(ValueError, match=r"\(5,\).*\(3, 4\)"):
         x[0] = np.zeros(5)
-    with pytest.raises(ValueError, match="zero step|step cannot be zero"):
+    with pytest.raises(ValueError, match=r"zero step|step cannot be zero"):
         x[::0]
     with pytest.raises(OverflowError, match="300"):
         tn.zeros(2, dtype="int8")[0] = 300
@@ -259,7 +260,7 @@ def test_tensors_are_indices() -> None:
         [1, 2][tn.tensor(1.0)]
 
 
-# --- changes in place ---------------------------------------------------------------------------------------------------
+# --- changes in place -------------------------------------------------------------------------------------------------
 
 OPERATORS = {
     "+=": lambda a, b: a.__iadd__(b), "-=": lambda a, b: a.__isub__(b), "*=": lambda a, b: a.__imul__(b),

@@ -51,8 +51,9 @@ def test_nan_reads_back() -> None:
 
 def test_leaves_read_back() -> None:
     nodes = (
-        build.array(1, dt.bfloat16, ()), build.array(0, dt.bool_, (0, 4)), build.scalar(2, float), build.scalar(3, bool),
-        build.cast(build.scalar(4, int), dtype=dt.float16), build.param(12, dt.float32), build.param(7, dt.int64),
+        build.array(1, dt.bfloat16, ()), build.array(0, dt.bool_, (0, 4)), build.scalar(2, float),
+        build.scalar(3, bool), build.cast(build.scalar(4, int), dtype=dt.float16), build.param(12, dt.float32),
+        build.param(7, dt.int64),
         build.iota((2, 5), 1),
     )  # fmt: skip
     again = from_text(to_text(Kernel("leaves", (), nodes)))

@@ -191,7 +191,7 @@ def test_a_kernel_recorded_wrong_does_not_run() -> None:
     def wrong(a: Any) -> Any:
         return Node(registry["add"], (a, a), F64, a.shape)
 
-    with pytest.raises(IRError, match="kernel wrong after recording, asked for at .*test_verify"):
+    with pytest.raises(IRError, match=r"kernel wrong after recording, asked for at .*test_verify"):
         wrong(tn.ones(3))
 
 

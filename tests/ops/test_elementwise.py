@@ -14,7 +14,6 @@ from trueno.ir.op import Op, rows
 
 ROWS = [row for row in rows("elementwise") if row.public and row.name != "cast"]
 ARITIES = sorted({row.arity for row in ROWS})
-PAIRS = list(zip(cycle(LEVELS), list(LAYOUTS) * len(LEVELS)))
 MATRIX = [(dtype, level, layout) for dtype in dt.ALL for level in LEVELS for layout in (*LAYOUTS, "mixed")]
 # Each row meets every dtype, every layout and every level, and float32 meets all of them together.
 SELECTION = [

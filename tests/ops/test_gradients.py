@@ -118,8 +118,8 @@ def test_ties_are_shared() -> None:
     assert slope(tn.relu, [-1.0, 0.0, 2.0]) == [[0.0, 0.0, 1.0]]
     assert slope(tn.abs, [-1.0, 0.0, 2.0]) == [[-1.0, 0.0, 1.0]]
     assert slope(lambda x: tn.clip(x, -1.0, 1.0), [-1.0, -0.5, 1.0, 2.0]) == [[0.0, 1.0, 0.0, 0.0]]
-    assert slope(lambda x: tn.prod(x), [0.0, 2.0, 3.0]) == [[6.0, 0.0, 0.0]]
-    assert slope(lambda x: tn.prod(x), [0.0, 2.0, 0.0]) == [[0.0, 0.0, 0.0]]
+    assert slope(tn.prod, [0.0, 2.0, 3.0]) == [[6.0, 0.0, 0.0]]
+    assert slope(tn.prod, [0.0, 2.0, 0.0]) == [[0.0, 0.0, 0.0]]
 
 
 def test_ties_of_a_half_type_are_counted_beyond_its_range() -> None:

@@ -1,8 +1,6 @@
-"""Rewrites that keep a kernel's meaning and make it smaller, and the expansion of composite rows for a back end."""
+"""Rewrites that keep a kernel's meaning and make it smaller."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 from trueno import dtypes as dt
 from trueno.ir import build
@@ -63,33 +61,3 @@ def simplify(kernel: Kernel) -> Kernel:
     with recording():
         outputs = rewrite(kernel.outputs, _simplify)
     return checked(Kernel(kernel.name, kernel.inputs, outputs, kernel.origin), "simplify")
-
-
-def _placed(body: Node, places: dict[int, Node], rule: Callable[[Node], Node | None]) -> Node:
-    """Return an expansion's body with its operands put in, and its own rows expanded."""
-
-    def place(inner: Node) -> Node | None:
-        source = places.get(id(inner))
-        return rule(inner) if source is None else source
-
-    return rewrite((body,), place)[0]
-
-
-def expand_rows(kernel: Kernel, backend: str) -> Kernel:
-    """Return the kernel with each composite row replaced by its expansion for ``"llvm"`` or ``"opencl"``."""
-
-    def lower(node: Node) -> Node | None:
-        if node.op.kind != "elementwise":
-            return None
-        rule = getattr(node.op, backend)
-        if not callable(rule):
-            return None
-        shapeless = [Node(build.INPUT, (), source.dtype, node.shape, k) for k, source in enumerate(node.src)]
-        body = rule(*shapeless)
-        body = build.expand(build.cast(body, dtype=node.dtype), shape=node.shape)
-        places = {id(leaf): source for leaf, source in zip(shapeless, node.src, strict=True)}
-        return _placed(body, places, lower)
-
-    with recording():
-        outputs = rewrite(kernel.outputs, lower)
-    return checked(Kernel(kernel.name, kernel.inputs, outputs, kernel.origin), "the expansion of rows")

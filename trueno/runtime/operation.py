@@ -621,4 +621,19 @@ def _check_inplace_leaf(target: Any, name: str) -> None:
 def _kept(operands: Sequence[Any], plan: BackwardPlan, inplace: tuple[int, ...]) -> list[Any]:
     """Return the operands with copies of those that are about to be overwritten and are needed for backward."""
     needed = {index for kind, index in plan.picks if kind == "in"}
-    return [one.detach().clone() if k in inplace and k in needed else one for k, one in enumerate(operands)]
+    targets = [operands[k] for k in inplace]
+    return [
+        one.detach().clone() if k in needed and _is_tensor(one) and _shares_memory(one, targets) else one
+        for k, one in enumerate(operands)
+    ]
+
+
+def _shares_memory(one: Any, targets: Sequence[Any]) -> bool:
+    """Whether a tensor is one of the targets, another name of it, or a view that overlaps it."""
+    for target in targets:
+        if one._layout.device == target._layout.device == "cpu":
+            if launcher.overlaps(one, target):
+                return True
+        elif one is target or version_of(one) is version_of(target):
+            return True
+    return False

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from trueno import dtypes as dt
-from trueno.ir.expand import error_function, inverse_trigonometry, logarithm, power, trigonometry
+from trueno.ir.expand import error_function, power, trigonometry
 from trueno.ir.expand.conversion import bfloat16_to_float, float_to_bfloat16, float_to_half, half_to_float
 from trueno.ir.expand.error_function import erf
 from trueno.ir.expand.exponential import cosh, exp, exp2, expm1, sinh, tanh
@@ -25,9 +25,10 @@ from trueno.ir.expand.integer import (
     sign,
     signbit,
 )
-from trueno.ir.expand.inverse_trigonometry import acos, asin, atan
-from trueno.ir.expand.logarithm import log, log1p, log2, log10
+from trueno.ir.expand.inverse_trigonometry import acos, asin, atan, atan2
+from trueno.ir.expand.logarithm import acosh, asinh, atanh, log, log1p, log2, log10
 from trueno.ir.expand.notation import rows
+from trueno.ir.expand.power import cbrt, hypot
 from trueno.ir.node import Node
 
 Expansion = Callable[..., Node]
@@ -58,11 +59,7 @@ def pow_opencl(a: Node, b: Node) -> Node:
 
 
 _float_pow = _single(power.pow, "pow")
-hypot, cbrt = _single(power.hypot, "hypot"), _single(power.cbrt, "cbrt")
 sin, cos, tan = _single(trigonometry.sin, "sin"), _single(trigonometry.cos, "cos"), _single(trigonometry.tan, "tan")
-atan2 = _single(inverse_trigonometry.atan2, "atan2")
-asinh, acosh = _single(logarithm.asinh, "asinh"), _single(logarithm.acosh, "acosh")
-atanh = _single(logarithm.atanh, "atanh")
 erfc = _single(error_function.erfc, "erfc")
 
 __all__ = [

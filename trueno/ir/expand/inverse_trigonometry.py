@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from trueno import dtypes as dt
-from trueno.ir.expand.notation import at_least, at_most, horner, narrow, number, rows, widen
+from trueno.ir.expand.notation import horner, number, rows, widen
 from trueno.ir.node import Node
 
 #: (asin(x) / x - 1) / x**2 as a polynomial in x**2, for |x| <= 1/2, by the dtype of the result.
@@ -91,11 +91,13 @@ def atan(x: Node) -> Node:
 
 
 def atan2(y: Node, x: Node) -> Node:
-    """The angle of the point (x, y) in float32, signed zeros and infinities as C's atan2 has them."""
-    # Bounds that float32 values cannot reach make 0/0 zero and inf/inf one, and leave all other quotients alone.
-    rise = at_most(widen(rows.abs(y)), 2.0**500)
-    run = at_least(at_most(widen(rows.abs(x)), 2.0**500), 2.0**-500)
-    angle = _angle(rise, run, y.dtype)
-    angle = rows.where(rows.signbit(x), rows.sub(math.pi, angle), angle)
+    """The angle of the point (x, y), signed zeros and infinities as C's atan2 has them."""
+    rise, run = widen(rows.abs(y)), widen(rows.abs(x))
+    infinite = rows.logical_and(rows.eq(rise, number(rise, math.inf)), rows.eq(run, number(run, math.inf)))
+    one = number(run, 1.0)
+    # Any run serves where the rise is 0, so that 0/0 cannot occur; inf/inf becomes 1/1.
+    run = rows.where(rows.logical_or(infinite, rows.eq(rise, number(rise, 0))), one, run)
+    angle = _angle(rows.where(infinite, one, rise), run, y.dtype)
+    angle = rows.where(rows.signbit(x), rows.sub(math.pi, angle - 2 * _HALF_PI_REST), angle)
     unordered = rows.logical_or(rows.isnan(x), rows.isnan(y))
-    return rows.where(unordered, x + y, rows.copysign(narrow(angle), y))
+    return rows.where(unordered, x + y, rows.copysign(rows.cast(angle, dtype=y.dtype), y))

@@ -12,7 +12,18 @@ import math
 
 from trueno import dtypes as dt
 from trueno.ir.build import const
-from trueno.ir.expand.notation import FORMATS, bits_of, float_of, horner, narrow, number, reciprocal_of, rows, widen
+from trueno.ir.expand.notation import (
+    FORMATS,
+    at_most,
+    bits_of,
+    float_of,
+    horner,
+    narrow,
+    number,
+    reciprocal_of,
+    rows,
+    widen,
+)
 from trueno.ir.node import Node
 
 #: (log(1 + f) - f) / f**2, and the same divided by ln 2 and ln 10, on [sqrt(1/2) - 1, sqrt(2) - 1].
@@ -149,8 +160,6 @@ def log1p(x: Node) -> Node:
     return rows.copysign(_finish(x, _join(f, _as_float(whole), correction), number(x, -1)), x)
 
 
-# Float32 results by way of float64, where a shorter polynomial will do.
-
 #: (log(1 + f) - f) / f**2 to 30 bits, and divided by ln 2 to 35.
 _BRIEF = (
     -0.4999999975270381, 0.3333331081085546, -0.25000025789117813, 0.20002220076965072, -0.16667686326971518,
@@ -179,9 +188,24 @@ def log2_brief(x: Node) -> Node:
     return rows.where(rows.eq(x, number(x, 0)), number(x, -math.inf), y)
 
 
+#: Beyond this, ``sqrt(x**2 + 1)`` and ``sqrt(x**2 - 1)`` round to x in float64.
+_HUGE = 2.0**60
+
+
+def _log1p_or_twice(above: Node, x: Node) -> Node:
+    """Return ``log(1 + above)``, or ``log(2 x)`` for huge x."""
+    huge = rows.gt(x, number(x, _HUGE))
+    return log1p(rows.where(huge, x, above)) + rows.where(huge, number(x, math.log(2)), number(x, 0))
+
+
 def asinh(x: Node) -> Node:
-    """asinh in float32 as ``log(|x| + sqrt(x**2 + 1))``; it rounds to x itself below 2**-12."""
+    """asinh as ``log(|x| + sqrt(x**2 + 1))``; in float32 it rounds to x itself below 2**-12."""
     size = rows.abs(x)
+    if x.dtype == dt.float64:
+        near = at_most(size, _HUGE)
+        square = near * near
+        above = near + square / (rows.sqrt(square + 1.0) + 1.0)
+        return rows.copysign(_log1p_or_twice(above, size), x)
     wide = widen(size)
     y = rows.copysign(narrow(_log_brief(wide + rows.sqrt(rows.fma(wide, wide, number(wide, 1.0))))), x)
     usual = rows.logical_and(rows.gt(size, number(x, 2.0**-12)), rows.lt(size, number(x, math.inf)))
@@ -189,7 +213,11 @@ def asinh(x: Node) -> Node:
 
 
 def acosh(x: Node) -> Node:
-    """acosh in float32 as ``log(x + sqrt(x**2 - 1))``."""
+    """acosh as ``log(x + sqrt(x**2 - 1))``."""
+    if x.dtype == dt.float64:
+        t = at_most(x, _HUGE) - 1.0
+        y = _log1p_or_twice(t + rows.sqrt(rows.fma(t, t, t * 2.0)), x)
+        return rows.where(rows.lt(x, number(x, 1.0)), number(x, math.nan), y)
     wide = widen(x)
     y = narrow(_log_brief(wide + rows.sqrt(rows.fma(wide, wide, number(wide, -1.0)))))
     y = rows.where(rows.lt(x, number(x, math.inf)), y, x)
@@ -197,8 +225,10 @@ def acosh(x: Node) -> Node:
 
 
 def atanh(x: Node) -> Node:
-    """atanh in float32 as ``log((1 + x) / (1 - x)) / 2``; it rounds to x itself below 2**-13."""
+    """atanh as ``log((1 + x) / (1 - x)) / 2``; in float32 it rounds to x itself below 2**-13."""
     size = rows.abs(x)
+    if x.dtype == dt.float64:
+        return rows.copysign(log1p(size * 2.0 / rows.sub(1.0, size)) * 0.5, x)
     wide = widen(size)
     y = _log_brief((wide + 1.0) * reciprocal_of(rows.sub(1.0, wide))) * 0.5
     y = rows.copysign(narrow(y), x)

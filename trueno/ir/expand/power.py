@@ -1,9 +1,10 @@
-"""pow, cbrt and hypot in float32, computed in float64: one rounding, at the end."""
+"""pow, cbrt and hypot; float32 is computed in float64, with one rounding at the end."""
 
 from __future__ import annotations
 
 import math
 
+from trueno import dtypes as dt
 from trueno.ir.expand.exponential import expm1_brief
 from trueno.ir.expand.logarithm import log2_brief
 from trueno.ir.expand.notation import at_least, at_most, bits_of, float_of, horner, narrow, number, rows, widen
@@ -31,10 +32,22 @@ def pow(a: Node, b: Node) -> Node:
 
 def hypot(a: Node, b: Node) -> Node:
     """``sqrt(a**2 + b**2)``; infinite if one operand is, even beside NaN."""
-    wide, other = widen(a), widen(b)
-    y = narrow(rows.sqrt(rows.fma(wide, wide, other * other)))
+    first, second = rows.abs(a), rows.abs(b)
     infinity = number(a, math.inf)
-    return rows.where(rows.logical_or(rows.eq(rows.abs(a), infinity), rows.eq(rows.abs(b), infinity)), infinity, y)
+    infinite = rows.logical_or(rows.eq(first, infinity), rows.eq(second, infinity))
+    if a.dtype == dt.float32:
+        wide, other = widen(a), widen(b)
+        y = narrow(rows.sqrt(rows.fma(wide, wide, other * other)))
+    else:
+        high = rows.where(rows.gt(first, second), first, second)
+        low = rows.where(rows.gt(first, second), second, first)
+        # The squares stay clear of overflow and of subnormals.
+        large, small = rows.gt(high, number(high, 2.0**500)), rows.lt(high, number(high, 2.0**-450))
+        one, up, down = number(high, 1.0), number(high, 2.0**600), number(high, 2.0**-600)
+        scale = rows.where(large, down, rows.where(small, up, one))
+        high, low = high * scale, low * scale
+        y = rows.sqrt(rows.fma(high, high, low * low)) * rows.where(large, up, rows.where(small, down, one))
+    return rows.where(infinite, infinity, y)
 
 
 #: Bits of the guess of ``x ** (-1/3)`` for upper halves of the bits of x: 4/3 of the bias, tuned for the least error.
@@ -42,11 +55,15 @@ _CBRT_GUESS = 0x553EF0FF
 
 
 def cbrt(x: Node) -> Node:
-    """The cube root as ``x y**2``, with ``y = x ** (-1/3)`` from a third of the exponent and two steps of high order.
+    """The cube root as ``x y**2``, with ``y = x ** (-1/3)`` from a third of the exponent and steps of high order.
 
     The steps take the first terms of ``(1 - e) ** (-1/3)``, where ``e = 1 - x y**3``.
     """
-    size = widen(rows.abs(x))
+    magnitude = rows.abs(x)
+    size = widen(magnitude)
+    tiny = rows.lt(size, number(size, 2.0**-1000))
+    if x.dtype == dt.float64:
+        size = rows.where(tiny, size * 2.0**60, size)
     bits = bits_of(size)
     high = rows.bitwise_and(rows.shr(bits, number(bits, 32)), number(bits, 0x7FFFFFFF))
     third = rows.shr(high * 0x55555556, number(bits, 32))
@@ -54,6 +71,13 @@ def cbrt(x: Node) -> Node:
     for terms in ((1 / 3, 2 / 9, 14 / 81), (1 / 3, 2 / 9)):
         error = rows.fma(rows.neg(size), y * y * y, number(size, 1.0))
         y = rows.fma(y * error, horner(error, terms), y)
-    result = narrow(size * y * y)
-    regular = rows.logical_and(rows.gt(size, number(size, 0)), rows.lt(size, number(size, math.inf)))
-    return rows.where(regular, rows.copysign(result, x), x)
+    slope = y * y
+    root = size * slope
+    if x.dtype == dt.float64:
+        square = root * root
+        lost = rows.fma(root, root, rows.neg(square))
+        excess = rows.fma(square, root, rows.neg(size)) + lost * root
+        root = rows.fma(excess * slope, number(root, -1 / 3), root)
+        root = rows.where(tiny, root * 2.0**-20, root)
+    regular = rows.logical_and(rows.gt(magnitude, number(x, 0)), rows.lt(magnitude, number(x, math.inf)))
+    return rows.where(regular, rows.copysign(rows.cast(root, dtype=x.dtype), x), x)
