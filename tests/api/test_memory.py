@@ -392,3 +392,14 @@ def test_functions_in_place() -> None:
     assert x.fill_(2).tolist() == [2, 2, 2]
     with pytest.raises(AttributeError):
         x.sum_()  # type: ignore[attr-defined]
+
+
+@pytest.mark.opencl
+@pytest.mark.parametrize("target, source", [(slice(1, None), slice(None, -1)), (slice(None), slice(None, None, -1))])
+def test_overlapping_operands_in_place_on_opencl(target, source):
+    expected = np.arange(1000, dtype=np.float32)
+    there = tn.from_numpy(expected.copy()).to("opencl:0")
+    expected[target] += expected[source].copy()
+    view = there[target]
+    view += there[source]
+    np.testing.assert_array_equal(there.cpu().numpy(), expected)

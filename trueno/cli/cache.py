@@ -150,6 +150,29 @@ def show_entry(
         show.print_all(entry)
 
 
+@app.command("graph")
+def graph_entry(
+    key: Annotated[str, typer.Argument(help="The first digits of a key, or a kernel's name: then the newest of it.")],
+    as_json: Json = False,
+) -> None:
+    """Draw what a kernel computes, results at the top: each value stands under what it is used for."""
+    from trueno.ir.graph import draw, to_graph
+    from trueno.ir.text import from_text
+
+    entry = find(open_store(), key)
+    text = entry.header.get("ir")
+    if not text:
+        output.fail(f"{entry.name} {entry.digest[:12]} holds no IR: it is a part of Trueno, not a recorded kernel")
+    kernel = from_text(text)
+    if as_json:
+        graph = to_graph(kernel)
+        nodes = [{"number": number, **values} for number, values in graph.nodes(data=True)]
+        edges = [{"from": a, "to": b, "position": k} for a, b, k in graph.edges(data="position")]
+        output.print_json({"key": entry.digest, "nodes": nodes, "edges": edges})
+    else:
+        print(draw(kernel))
+
+
 @app.command("explain")
 def explain_entry(
     key: Annotated[str, typer.Argument(help="The first digits of a key, or a kernel's name: then the newest of it.")],

@@ -20,7 +20,7 @@ from trueno.config import settings
 from trueno.ir import build, verify
 from trueno.ir.grad import gradients
 from trueno.ir.node import Kernel, Node, recording, substitute, topological
-from trueno.runtime import cpu, launcher
+from trueno.runtime import cpu, launcher, memory
 from trueno.runtime.layout import Layout
 
 if TYPE_CHECKING:
@@ -343,10 +343,9 @@ class Operation:
             return self._launch(bound, operands)
         where = caller()
         plain = [_without_history(one) if _is_tensor(one) else one for one in operands]
-        if bound.device == "cpu":
-            for k, one in enumerate(plain):
-                if _is_tensor(one) and k not in self.inplace and any(_partly_overlaps(one, t) for t in changed):
-                    plain[k] = _copied(one)
+        for k, one in enumerate(plain):
+            if _is_tensor(one) and k not in self.inplace and any(_partly_overlaps(one, t) for t in changed):
+                plain[k] = _copied(one)
         made = self._launch(bound, plain)
         for target in changed:
             bump_version(target, where)
@@ -590,23 +589,31 @@ def _without_history(tensor: Any) -> Any:
 
 
 def _partly_overlaps(one: Any, target: Any) -> bool:
-    if one._layout.device != target._layout.device:
-        return False
-    from trueno.runtime import memory
-
-    same = one._layout is target._layout and memory.pointer(one._storage) == memory.pointer(target._storage)
+    """Whether two tensors share memory in another way than element by element."""
+    first, second = one._storage, target._storage
+    if one._layout.device != "cpu":
+        if not first.shares(second):
+            return False
+        (low, high), (start, end) = launcher.extent(one._layout), launcher.extent(target._layout)
+        meet = first.offset + low < second.offset + end and second.offset + start < first.offset + high
+        return meet and not (one._layout is target._layout and first.offset == second.offset)
+    same = one._layout is target._layout and memory.pointer(first) == memory.pointer(second)
     return not same and launcher.overlaps(one, target)
 
 
 def _copied(one: Any) -> Any:
     """Return a copy with the same layout: the kernel is bound to the strides, so that a dense copy would not do."""
-    from trueno.runtime import memory
-
     low, high = launcher.extent(one._layout)
-    storage = memory.allocate(high - low)
-    ctypes.memmove(memory.pointer(storage), memory.pointer(one._storage) + low, high - low)
     copied = one._alias()
-    copied._storage = memory.view(storage, -low)
+    if one._layout.device == "cpu":
+        storage = memory.allocate(high - low)
+        ctypes.memmove(memory.pointer(storage), memory.pointer(one._storage) + low, high - low)
+        copied._storage = memory.view(storage, -low)
+    else:
+        device = one._storage.device
+        storage = device.allocate(high - low)
+        device.copy(storage, one._storage.view(low), high - low)
+        copied._storage = storage.view(-low)
     return copied
 
 
