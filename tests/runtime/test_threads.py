@@ -83,6 +83,7 @@ def test_bodies_run_on_that_many_threads() -> None:
 
 def test_without_a_runtime_the_bodies_run_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "_candidates", lambda: iter(["libnothing.so.0"]))
+    monkeypatch.setattr(threads, "_found", {"library": None, "reason": None, "handle": None})
     threads._cell[1] = 0
     seen = run_bodies(threads.parallel_address(), 5)
     assert seen == [threading.get_native_id()] * 5
