@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from trueno import dtypes as dt
 from trueno.runtime import launcher
-from trueno.runtime.operation import BackwardPlan, Operation, call_site, place, version_of
+from trueno.runtime.inplace import version_of
+from trueno.runtime.operation import BackwardPlan, Operation, call_site, place
 
 if TYPE_CHECKING:
     from trueno.runtime.layout import Layout

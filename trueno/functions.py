@@ -18,7 +18,8 @@ from trueno.ir.node import Node
 from trueno.ir.op import registry, rows
 from trueno.kernel import _count_operands
 from trueno.runtime import launcher
-from trueno.runtime.operation import Bound, Operation, bump_version, caller
+from trueno.runtime.inplace import bump_version, check_leaf
+from trueno.runtime.operation import Bound, Operation, caller
 from trueno.tensor import Tensor, view_of, window
 
 if TYPE_CHECKING:
@@ -362,10 +363,8 @@ def _write(x: Tensor, index: Any, value: Any) -> None:
 
 def _recorded_setitem(x: Tensor, index: Any, value: Any) -> None:
     """Assign under autograd: afterwards the tensor is the result of a new operation of its old self and the value."""
-    from trueno.runtime.operation import _check_inplace_leaf
-
     if hasattr(x, "_autograd"):
-        _check_inplace_leaf(x, "setitem")
+        check_leaf(x, "setitem")
     before = x._alias()
     if hasattr(x, "_autograd"):
         before._autograd = x._autograd

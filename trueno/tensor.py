@@ -12,8 +12,8 @@ from trueno import dtypes as dt
 from trueno.autograd import Autograd, Handle, backward, no_grad
 from trueno.runtime import device as devices
 from trueno.runtime import launcher, memory
+from trueno.runtime.inplace import Version, version_of
 from trueno.runtime.layout import Layout, layout_of
-from trueno.runtime.operation import Version, version_of
 
 if TYPE_CHECKING:
     from trueno.declared import Methods

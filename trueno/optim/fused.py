@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import trueno as tn
-from trueno.runtime.operation import bump_version, caller
+from trueno.runtime.inplace import bump_version
+from trueno.runtime.operation import caller
 
 #: Operands of one launch: within what the launcher finds without Python. Larger kernels would take long to compile,
 #: too, while another launch of the same kernel, whose code does not depend on sizes, costs microseconds.

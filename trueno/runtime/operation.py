@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import ctypes
 import operator
 import os
 import sys
@@ -20,11 +19,20 @@ from trueno.config import settings
 from trueno.ir import build, verify
 from trueno.ir.grad import gradients
 from trueno.ir.node import Kernel, Node, recording, substitute, topological
-from trueno.runtime import cpu, launcher, memory
+from trueno.runtime import cpu, launcher
+from trueno.runtime.inplace import (
+    bump_version,
+    check_leaf,
+    copied,
+    is_tensor,
+    kept_operands,
+    partly_overlaps,
+    requires_grad,
+)
 from trueno.runtime.layout import Layout
 
 if TYPE_CHECKING:
-    from trueno.tensor import Tensor
+    pass
 
 _UNKNOWN = object()
 if settings().debug:
@@ -180,7 +188,7 @@ class Operation:
         static = _hashable(args[split:])
         named = {key: _hashable(value) for key, value in _spelled(kwargs).items()}
         looked = self.guard is not None and self.guard(*operands, *static, **named)
-        if launcher.grad_enabled() and any(_requires_grad(one) for one in operands):
+        if launcher.grad_enabled() and any(requires_grad(one) for one in operands):
             result = self.differentiable(operands, static, named)
             if not looked and not self.inplace and all(map(operator.is_, operands, args)):
                 self._install_taped(args, kwargs, self.bind(operands, static, named), split, result)
@@ -342,10 +350,10 @@ class Operation:
         if not changed:
             return self._launch(bound, operands)
         where = caller()
-        plain = [_without_history(one) if _is_tensor(one) else one for one in operands]
+        plain = [one._alias() if is_tensor(one) else one for one in operands]
         for k, one in enumerate(plain):
-            if _is_tensor(one) and k not in self.inplace and any(_partly_overlaps(one, t) for t in changed):
-                plain[k] = _copied(one)
+            if is_tensor(one) and k not in self.inplace and any(partly_overlaps(one, t) for t in changed):
+                plain[k] = copied(one)
         made = self._launch(bound, plain)
         for target in changed:
             bump_version(target, where)
@@ -363,14 +371,14 @@ class Operation:
     def differentiable(self, operands: Sequence[Any], static: tuple, named: dict[str, Any]) -> Any:
         """Run forward and put a node on the tape."""
         bound = self.bind(operands, static, named)
-        needs = tuple(_requires_grad(one) for one in operands)
+        needs = tuple(requires_grad(one) for one in operands)
         if self.inplace:
             for alias in self.inplace:
-                _check_inplace_leaf(operands[alias], self.name)
+                check_leaf(operands[alias], self.name)
         if needs not in bound.backward:
             bound.backward[needs] = self._plan_backward(bound.kernel, needs)
         plan = bound.backward[needs]
-        saved_inputs = operands if not self.inplace or plan is None else _kept(operands, plan, self.inplace)
+        saved_inputs = operands if not self.inplace or plan is None else kept_operands(operands, plan, self.inplace)
         history = [getattr(one, "_autograd", None) if need else None for one, need in zip(operands, needs, strict=True)]
         result = self.run(bound, operands)
         if plan is not None:
@@ -438,20 +446,12 @@ def from_kernel(kernel: Kernel) -> Operation:
 # --- operands ---------------------------------------------------------------------------------------------------------
 
 
-def _is_tensor(value: Any) -> bool:
-    return hasattr(value, "_layout")
-
-
-def _requires_grad(value: Any) -> bool:
-    return _is_tensor(value) and hasattr(value, "_autograd") and dt.is_floating(value._layout.dtype)
-
-
 def _layout(value: Any) -> Layout | None:
-    return value._layout if _is_tensor(value) else None
+    return value._layout if is_tensor(value) else None
 
 
 def _key(value: Any) -> Any:
-    return value._layout if _is_tensor(value) else type(value)
+    return value._layout if is_tensor(value) else type(value)
 
 
 def _as_operands(args: Sequence[Any], name: str) -> Any:
@@ -460,7 +460,7 @@ def _as_operands(args: Sequence[Any], name: str) -> Any:
 
     result: list[Any] = []
     for one in args:
-        if _is_tensor(one) or type(one) in (bool, int, float) or one is None:
+        if is_tensor(one) or type(one) in (bool, int, float) or one is None:
             result.append(one)
         elif isinstance(one, (np.ndarray, np.generic)):
             result.append(from_numpy(np.asarray(one)))
@@ -547,100 +547,8 @@ def common_device(name: str, layouts: Sequence[Layout | None]) -> str | None:
     return devices.pop() if devices else None
 
 
-# --- versions ---------------------------------------------------------------------------------------------------------
-
-
 @cache
 def _tape() -> Callable[..., None]:
     from trueno.autograd import record_node
 
     return record_node
-
-
-class Version:
-    """Counts the changes of one memory; views of it share the counter."""
-
-    __slots__ = ("count", "where")
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.where: tuple[str, int] | None = None
-
-
-def version_of(tensor: Tensor) -> Version:
-    """Return the tensor's version counter, made on first use."""
-    try:
-        return tensor._version
-    except AttributeError:
-        tensor._version = version = Version()
-        return version
-
-
-def bump_version(tensor: Tensor, where: tuple[str, int]) -> None:
-    """Note that the tensor's memory has changed."""
-    version = getattr(tensor, "_version", None)
-    if version is not None:
-        version.count += 1
-        version.where = where
-
-
-def _without_history(tensor: Any) -> Any:
-    return tensor._alias()
-
-
-def _partly_overlaps(one: Any, target: Any) -> bool:
-    """Whether two tensors share memory in another way than element by element."""
-    first, second = one._storage, target._storage
-    if one._layout.device != "cpu":
-        if not first.shares(second):
-            return False
-        (low, high), (start, end) = launcher.extent(one._layout), launcher.extent(target._layout)
-        meet = first.offset + low < second.offset + end and second.offset + start < first.offset + high
-        return meet and not (one._layout is target._layout and first.offset == second.offset)
-    same = one._layout is target._layout and memory.pointer(first) == memory.pointer(second)
-    return not same and launcher.overlaps(one, target)
-
-
-def _copied(one: Any) -> Any:
-    """Return a copy with the same layout: the kernel is bound to the strides, so that a dense copy would not do."""
-    low, high = launcher.extent(one._layout)
-    copied = one._alias()
-    if one._layout.device == "cpu":
-        storage = memory.allocate(high - low)
-        ctypes.memmove(memory.pointer(storage), memory.pointer(one._storage) + low, high - low)
-        copied._storage = memory.view(storage, -low)
-    else:
-        device = one._storage.device
-        storage = device.allocate(high - low)
-        device.copy(storage, one._storage.view(low), high - low)
-        copied._storage = storage.view(-low)
-    return copied
-
-
-def _check_inplace_leaf(target: Any, name: str) -> None:
-    if _requires_grad(target) and target._autograd.node is None:
-        raise RuntimeError(
-            f"{name}: a leaf tensor of shape {target.shape} that requires a gradient is changed in place; "
-            "do it under no_grad(), or compute a new tensor"
-        )
-
-
-def _kept(operands: Sequence[Any], plan: BackwardPlan, inplace: tuple[int, ...]) -> list[Any]:
-    """Return the operands with copies of those that are about to be overwritten and are needed for backward."""
-    needed = {index for kind, index in plan.picks if kind == "in"}
-    targets = [operands[k] for k in inplace]
-    return [
-        one.detach().clone() if k in needed and _is_tensor(one) and _shares_memory(one, targets) else one
-        for k, one in enumerate(operands)
-    ]
-
-
-def _shares_memory(one: Any, targets: Sequence[Any]) -> bool:
-    """Whether a tensor is one of the targets, another name of it, or a view that overlaps it."""
-    for target in targets:
-        if one._layout.device == target._layout.device == "cpu":
-            if launcher.overlaps(one, target):
-                return True
-        elif one is target or version_of(one) is version_of(target):
-            return True
-    return False
