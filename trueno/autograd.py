@@ -38,13 +38,14 @@ class Autograd:
         Whether a non-leaf keeps its gradient.
     """
 
-    __slots__ = ("__weakref__", "grad", "hooks", "index", "node", "retains")
+    # Most results of operations never get these: they stay with the class until they are set.
+    grad: Tensor | None = None
+    hooks: dict[int, Callable] | None = None
+    retains = False
 
     def __init__(self, node: GradNode | None = None, index: int = 0) -> None:
-        self.node, self.index = node, index
-        self.grad: Tensor | None = None
-        self.hooks: dict[int, Callable] | None = None
-        self.retains = False
+        self.node = node
+        self.index = index
 
 
 class _Saved:
@@ -65,26 +66,28 @@ class _Saved:
 class GradNode:
     """One recorded operation of the tape."""
 
-    __slots__ = ("code", "edges", "instruction", "layouts", "name", "plan", "saved", "sequence")
+    __slots__ = ("code", "edges", "instruction", "plan", "saved", "sequence")
 
     def __init__(
-        self,
-        name: str,
-        plan: BackwardPlan,
-        edges: Sequence[Autograd | None],
-        layouts: list[Any],
-        saved: list[Any],
-        code: CodeType,
-        instruction: int,
+        self, plan: BackwardPlan, edges: Sequence[Autograd | None], saved: list[Any], code: CodeType, instruction: int
     ) -> None:
-        self.name = name
         self.plan = plan
         self.edges = edges
-        self.layouts = layouts
         self.saved: list[Any] | None = saved
         self.code = code
         self.instruction = instruction
         self.sequence = next(_sequence)
+
+    @property
+    def name(self) -> str:
+        """Name of the operation."""
+        return self.plan.name
+
+    @property
+    def layouts(self) -> list[Layout]:
+        """Layouts of the operation's results."""
+        assert self.plan.layouts is not None
+        return self.plan.layouts
 
     def __repr__(self) -> str:
         return f"<{self.name} backward, recorded at {place(self.code, self.instruction)}>"
@@ -127,19 +130,15 @@ class GradNode:
 
 
 def record_node(
-    name: str,
-    plan: BackwardPlan,
-    operands: Sequence[Any],
-    history: Sequence[Autograd | None],
-    outputs: Sequence[Tensor],
-    layouts: list[Layout] | None = None,
+    plan: BackwardPlan, operands: Sequence[Any], history: Sequence[Autograd | None], outputs: Sequence[Tensor]
 ) -> None:
     """Put an operation on the tape and mark its results as requiring a gradient."""
+    layouts = plan.layouts
     if layouts is None:
-        layouts = [one._layout for one in outputs]
+        layouts = plan.layouts = [one._layout for one in outputs]
     saved: list[Any] = [None] * len(plan.picks) if plan.kept else plan.nothing
     edges = history if plan.all_targets else [history[target] for target in plan.targets]
-    node = GradNode(name, plan, edges, layouts, saved, *call_site())
+    node = GradNode(plan, edges, saved, *call_site())
     if len(layouts) == 1:
         outputs[0]._autograd = Autograd(node)
     else:

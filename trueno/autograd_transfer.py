@@ -28,6 +28,6 @@ def transfer(source: Tensor, target: str, move: Callable[[Any, str], Tensor]) ->
     with no_grad():
         result = move(source.detach(), target)
     back: Any = _Back(source._layout.device)
-    plan = BackwardPlan(back, [("grad", 0)], [0])
-    record_node("to", plan, [source], [source._autograd], [result])
+    plan = BackwardPlan(back, [("grad", 0)], [0], "to")
+    record_node(plan, [source], [source._autograd], [result])
     return result

@@ -97,16 +97,22 @@ class BackwardPlan:
         The picks that are kept on the tape, each after its position.
     nothing : list of None
         What is saved when nothing is kept.
+    name : str
+        Of the forward operation.
     all_targets : bool
         Whether `targets` are all the operands, in order.
+    layouts : list of Layout or None
+        Of the forward results; None before the first of them.
     """
 
     operation: Operation
     picks: list[tuple[str, int]]
     targets: list[int]
+    name: str
     kept: list[tuple[int, str, int]] = field(init=False)
     nothing: list[None] = field(init=False)
     all_targets: bool = False
+    layouts: list[Layout] | None = None
 
     def __post_init__(self) -> None:
         self.kept = [(position, *pick) for position, pick in enumerate(self.picks) if pick[0] != "grad"]
@@ -118,23 +124,17 @@ class Taped:
 
     Attributes
     ----------
-    name : str
     launch : callable
     plan : BackwardPlan or None
         None where nothing is differentiable.
     operands : int
         How many of the positional arguments are operands.
-    layouts : list of Layout
-        Of the results.
     """
 
-    __slots__ = ("launch", "layouts", "name", "operands", "plan", "record")
+    __slots__ = ("launch", "operands", "plan", "record")
 
-    def __init__(
-        self, name: str, launch: Callable[..., Any], plan: BackwardPlan | None, operands: int, result: Any
-    ) -> None:
-        self.name, self.launch, self.plan, self.operands, self.record = name, launch, plan, operands, _tape()
-        self.layouts = [one._layout for one in (result if isinstance(result, tuple) else (result,))]
+    def __init__(self, launch: Callable[..., Any], plan: BackwardPlan | None, operands: int) -> None:
+        self.launch, self.plan, self.operands, self.record = launch, plan, operands, _tape()
 
 
 class Operation:
@@ -191,7 +191,7 @@ class Operation:
         if launcher.grad_enabled() and any(requires_grad(one) for one in operands):
             result = self.differentiable(operands, static, named)
             if not looked and not self.inplace and all(map(operator.is_, operands, args)):
-                self._install_taped(args, kwargs, self.bind(operands, static, named), split, result)
+                self._install_taped(args, kwargs, self.bind(operands, static, named), split)
             return result
         bound = self.bind(operands, static, named)
         try:
@@ -244,7 +244,8 @@ class Operation:
                 owner = getattr(one, "_autograd", None)
                 history.append(owner)
                 key.append(layout)
-                key.append(owner is None)
+                if owner is None:
+                    key.append(False)  # static arguments never are: False among them is a pair with its type
             else:
                 static = 0 <= self.operands <= len(history)
                 history.append(None)
@@ -266,13 +267,10 @@ class Operation:
             # Not known, an argument that cannot be part of a key, a scalar out of range: the slow path sees to it.
             return _UNKNOWN
         if taped.plan is not None:
-            outputs = result if len(taped.layouts) > 1 else (result,)
-            taped.record(taped.name, taped.plan, args, history, outputs, taped.layouts)
+            taped.record(taped.plan, args, history, result if type(result) is tuple else (result,))
         return result
 
-    def _install_taped(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], bound: Bound, count: int, result: Any
-    ) -> None:
+    def _install_taped(self, args: tuple[Any, ...], kwargs: dict[str, Any], bound: Bound, count: int) -> None:
         """Remember how a differentiable call on the CPU runs."""
         launch = self.launcher_of(bound, args[:count])
         if launch is None:
@@ -283,7 +281,7 @@ class Operation:
         except TypeError:
             return
         needs = tuple(one is not None for one in history[:count])
-        self.taped[key] = Taped(self.name, launch, bound.backward[needs], count, result)
+        self.taped[key] = Taped(launch, bound.backward[needs], count)
 
     def launcher_of(self, bound: Bound, operands: Sequence[Any]) -> Callable[..., Any] | None:
         """Return what runs a bound kernel on operands of the same layouts without further checks, if there is such."""
@@ -383,7 +381,7 @@ class Operation:
         result = self.run(bound, operands)
         if plan is not None:
             outputs = result if isinstance(result, tuple) else (result,)
-            _tape()(self.name, plan, saved_inputs, history, outputs)
+            _tape()(plan, saved_inputs, history, outputs)
         return result
 
     def _plan_backward(self, kernel: Kernel, needs: tuple[bool, ...]) -> BackwardPlan | None:
@@ -406,7 +404,7 @@ class Operation:
             outputs = substitute(tuple(g for g in found if g is not None), stored)
             outputs, picks, inputs = _renumbered(outputs, count, results)
         backward = Kernel(f"{kernel.name}_backward", inputs, outputs, kernel.origin)
-        return BackwardPlan(from_kernel(backward), picks, targets, targets == list(range(count)))
+        return BackwardPlan(from_kernel(backward), picks, targets, self.name, targets == list(range(count)))
 
 
 def _renumbered(outputs: tuple[Node, ...], count: int, results: int) -> tuple[tuple[Node, ...], list, tuple[Node, ...]]:
