@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import importlib
 import itertools
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ContextDecorator
 from functools import cache
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from trueno import dtypes as dt
 from trueno.runtime import launcher
 from trueno.runtime.inplace import version_of
-from trueno.runtime.operation import BackwardPlan, Operation, call_site, place
+from trueno.runtime.operation import PACKAGE, BackwardPlan, Operation, place
 
 if TYPE_CHECKING:
     from trueno.runtime.layout import Layout
@@ -138,7 +139,12 @@ def record_node(
         layouts = plan.layouts = [one._layout for one in outputs]
     saved: list[Any] = [None] * len(plan.picks) if plan.kept else plan.nothing
     edges = history if plan.all_targets else [history[target] for target in plan.targets]
-    node = GradNode(plan, edges, saved, *call_site())
+    # The line that asked is the nearest frame outside Trueno, usually the caller's caller. Its code and instruction say
+    # where that is, should anybody want to know, at a third of what a line number costs.
+    frame = sys._getframe(2)
+    while frame.f_code.co_filename.startswith(PACKAGE) and frame.f_back is not None:
+        frame = frame.f_back
+    node = GradNode(plan, edges, saved, frame.f_code, frame.f_lasti)
     if len(layouts) == 1:
         outputs[0]._autograd = Autograd(node)
     else:

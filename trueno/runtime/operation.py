@@ -34,11 +34,10 @@ from trueno.runtime.layout import Layout
 if TYPE_CHECKING:
     pass
 
-_UNKNOWN = object()
 if settings().debug:
     verify.enable()
 
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
 #: Signatures that one operation remembers.
@@ -48,20 +47,11 @@ MAX_SIGNATURES = 4096
 def caller() -> tuple[str, int]:
     """Return file and line of the nearest Python frame outside Trueno."""
     frame = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
         if frame.f_back is None:
             break
         frame = frame.f_back
     return frame.f_code.co_filename, frame.f_lineno
-
-
-def call_site() -> tuple[CodeType, int]:
-    """Return code and instruction of the nearest Python frame outside Trueno: `caller`, at a third of its cost."""
-    # Beyond the recording of the node, of the operation, and its slow path: there the caller usually is.
-    frame = sys._getframe(4)
-    while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
-        frame = frame.f_back
-    return frame.f_code, frame.f_lasti
 
 
 def place(code: CodeType, instruction: int) -> str:
@@ -174,8 +164,19 @@ class Operation:
     def miss(self, *args: Any, **kwargs: Any) -> Any:
         """Record, compile where needed, run, and install the call for next time."""
         if self.taped and launcher.grad_enabled():
-            result = self._replay(args, kwargs)
-            if result is not _UNKNOWN:
+            # A differentiable call that is known runs and goes on the tape; this is the hot path of training.
+            try:
+                key, history = self._taped_key(args, kwargs)
+                taped = self.taped[key]
+                known = args
+                if len(args) > taped.operands:
+                    known, history = args[: taped.operands], history[: taped.operands]
+                result = taped.launch(*known)
+            except (KeyError, TypeError, launcher.LaunchRefused):
+                pass  # unknown, an argument that no key can hold, a scalar out of range: the rest sees to it
+            else:
+                if taped.plan is not None:
+                    taped.record(taped.plan, known, history, result if type(result) is tuple else (result,))
                 return result
         if any(isinstance(one, Node) for one in args) or any(isinstance(one, Node) for one in kwargs.values()):
             return self.record(*args, **_spelled(kwargs))
@@ -254,21 +255,6 @@ class Operation:
             for name, value in kwargs.items():
                 key += (name, _frozen(_hashable(value)))
         return tuple(key), history
-
-    def _replay(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Run a differentiable call that is known and put it on the tape; `_UNKNOWN` if it is not."""
-        try:
-            key, history = self._taped_key(args, kwargs)
-            taped = self.taped[key]
-            if len(args) > taped.operands:
-                args, history = args[: taped.operands], history[: taped.operands]
-            result = taped.launch(*args)
-        except (KeyError, TypeError, launcher.LaunchRefused):
-            # Not known, an argument that cannot be part of a key, a scalar out of range: the slow path sees to it.
-            return _UNKNOWN
-        if taped.plan is not None:
-            taped.record(taped.plan, args, history, result if type(result) is tuple else (result,))
-        return result
 
     def _install_taped(self, args: tuple[Any, ...], kwargs: dict[str, Any], bound: Bound, count: int) -> None:
         """Remember how a differentiable call on the CPU runs."""
