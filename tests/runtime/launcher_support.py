@@ -14,7 +14,7 @@ from trueno.runtime.entry import Entry, ScalarSlot
 from trueno.runtime.layout import layout_of
 
 _HEAD = """
-define void @{name}(ptr %buffers, ptr %meta, ptr %scalars, i64 %threads, ptr %parallel) {{
+define void @{name}(ptr %buffers, ptr %meta, ptr %scalars, i64 %threads, ptr %team) {{
 entry:
   %n = load i64, ptr %meta
   {loads}
@@ -91,7 +91,7 @@ end:
   ret void
 }
 
-define void @double(ptr %buffers, ptr %meta, ptr %scalars, i64 %threads, ptr %parallel) {
+define void @double(ptr %buffers, ptr %meta, ptr %scalars, i64 %threads, ptr %team) {
   %data = alloca [5 x i64]
   %n = load i64, ptr %meta
   %x = load ptr, ptr %buffers
@@ -107,13 +107,14 @@ define void @double(ptr %buffers, ptr %meta, ptr %scalars, i64 %threads, ptr %pa
   %z_at = getelementptr i64, ptr %data, i64 4
   store ptr %z, ptr %z_at
   %count = trunc i64 %threads to i32
+  %parallel = load ptr, ptr %team
   call void %parallel(ptr @double_body, ptr %data, i32 %count, i32 0)
   ret void
 }
 """,
     # Waits, without touching Python, until another thread writes to its first buffer.
     """
-define void @wait(ptr %buffers, ptr %meta, ptr %scalars, i64 %threads, ptr %parallel) {
+define void @wait(ptr %buffers, ptr %meta, ptr %scalars, i64 %threads, ptr %team) {
 entry:
   %flag = load ptr, ptr %buffers
   %z_from = getelementptr ptr, ptr %buffers, i64 1

@@ -30,13 +30,21 @@ def restored() -> Iterator[None]:
     threads._found.update(found)
 
 
-def run_bodies(address: int, count: int) -> list[int]:
-    """Run a parallel region of `count` bodies that each note the thread they run on."""
+def run_bodies(team: int, count: int) -> tuple[list[int], list[int]]:
+    """Run a parallel region of `count` bodies that each note the thread they run on, and its number in the team."""
+    region, number = (ctypes.c_int64 * 2).from_address(team)
+    number_of_thread = ctypes.CFUNCTYPE(ctypes.c_int)(number)
     seen: list[int] = []
-    body = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda data: seen.append(threading.get_native_id()))
-    parallel = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)(address)
+    numbers: list[int] = []
+
+    def note(data: Any) -> None:
+        seen.append(threading.get_native_id())
+        numbers.append(number_of_thread())
+
+    body = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(note)
+    parallel = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)(region)
     parallel(ctypes.cast(body, ctypes.c_void_p), None, count, 0)
-    return seen
+    return seen, numbers
 
 
 def test_the_count_is_set_and_read() -> None:
@@ -75,18 +83,20 @@ def test_the_default_count(monkeypatch: pytest.MonkeyPatch, environment: dict[st
 
 def test_bodies_run_on_that_many_threads() -> None:
     for count in (1, 2, 4):
-        seen = run_bodies(threads.parallel_address(), count)
+        seen, numbers = run_bodies(threads.team_address(), count)
         assert len(seen) == count
         if threads.status()["library"] is not None:
             assert len(set(seen)) == count
+            assert sorted(numbers) == list(range(count))
 
 
 def test_without_a_runtime_the_bodies_run_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "_candidates", lambda: iter(["libnothing.so.0"]))
     monkeypatch.setattr(threads, "_found", {"library": None, "reason": None, "handle": None})
     threads._cell[1] = 0
-    seen = run_bodies(threads.parallel_address(), 5)
+    seen, numbers = run_bodies(threads.team_address(), 5)
     assert seen == [threading.get_native_id()] * 5
+    assert numbers == [0] * 5
     status = threads.status()
     assert status["library"] is None
     assert "libnothing" in status["reason"]
@@ -95,7 +105,7 @@ def test_without_a_runtime_the_bodies_run_in_turn(monkeypatch: pytest.MonkeyPatc
 def test_a_library_that_is_no_openmp_runtime_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "_candidates", lambda: iter(["libm.so.6", "libgomp.so.1"]))
     threads._cell[1] = 0
-    assert threads.parallel_address() != 0
+    assert threads.team_address() != 0
     assert threads.status()["library"] in ("libgomp.so.1", None)
 
 
@@ -176,7 +186,7 @@ def test_importing_loads_no_runtime() -> None:
         assert threads._cell[1] == 0
         with open("/proc/self/maps") as maps:
             assert "libgomp" not in maps.read()
-        threads.parallel_address()
+        threads.team_address()
         print(threads.status()["num_threads"])
     """
     run = subprocess.run(

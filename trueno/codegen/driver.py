@@ -10,6 +10,8 @@ SYMBOL = "trueno_run"
 SOURCE = """
 define internal void @share(ptr %context) #0 {
 entry:
+  %team.p = getelementptr i64, ptr %context, i64 0
+  %team = load ptr, ptr %team.p
   %stage.p = getelementptr i64, ptr %context, i64 1
   %stage = load ptr, ptr %stage.p
   %buffers.p = getelementptr i64, ptr %context, i64 2
@@ -20,26 +22,42 @@ entry:
   %scalars = load ptr, ptr %scalars.p
   %threads.p = getelementptr i64, ptr %context, i64 5
   %threads = load i64, ptr %threads.p
+  %taken.p = getelementptr i64, ptr %context, i64 6
+  %taken = load ptr, ptr %taken.p
   %tasks = load i64, ptr %meta
-  br label %take
-take: ; a runtime may start fewer bodies than asked for: each takes shares until none is left
-  %counter = atomicrmw add ptr %context, i64 1 monotonic
-  %left = icmp slt i64 %counter, %threads
-  br i1 %left, label %work, label %done
+  %number.p = getelementptr ptr, ptr %team, i64 1
+  %number.f = load ptr, ptr %number.p
+  %number.i = call i32 %number.f()
+  %number = zext i32 %number.i to i64
+  br label %next
+next: ; each thread begins with the share of its own number, whose memory its cache holds from the call before
+  %done = phi i64 [ 0, %entry ], [ %more, %after ]
+  %all = icmp uge i64 %done, %threads
+  br i1 %all, label %end, label %try
+try:
+  %candidate = add i64 %number, %done
+  %index = urem i64 %candidate, %threads
+  %flag = getelementptr i8, ptr %taken, i64 %index
+  %before = atomicrmw xchg ptr %flag, i8 1 monotonic
+  %free = icmp eq i8 %before, 0
+  br i1 %free, label %work, label %after
 work:
-  %low.n = mul i64 %counter, %tasks
+  %low.n = mul i64 %index, %tasks
   %low = udiv i64 %low.n, %threads
-  %next = add i64 %counter, 1
-  %high.n = mul i64 %next, %tasks
+  %following = add i64 %index, 1
+  %high.n = mul i64 %following, %tasks
   %high = udiv i64 %high.n, %threads
   call void %stage(ptr %buffers, ptr %meta, ptr %scalars, i64 %low, i64 %high)
-  br label %take
-done:
+  br label %after
+after: ; a runtime may start fewer bodies than asked for: shares that nobody has taken are done as well
+  %more = add i64 %done, 1
+  br label %next
+end:
   ret void
 }
-define void @trueno_run(ptr %stage, ptr %buffers, ptr %meta, ptr %scalars, i64 %threads, ptr %parallel) #0 {
+define void @trueno_run(ptr %stage, ptr %buffers, ptr %meta, ptr %scalars, i64 %threads, ptr %team) #0 {
 entry:
-  %context = alloca [6 x i64], align 16
+  %context = alloca [7 x i64], align 16
   %tasks = load i64, ptr %meta
   %flag.p = getelementptr i64, ptr %meta, i64 1
   %flag = load i64, ptr %flag.p
@@ -48,7 +66,11 @@ entry:
   %split = and i1 %large, %many
   br i1 %split, label %shared, label %alone
 shared:
-  store i64 0, ptr %context
+  %fewer = icmp slt i64 %threads, %tasks
+  %count = select i1 %fewer, i64 %threads, i64 %tasks
+  %taken = alloca i8, i64 %count
+  call void @llvm.memset.p0.i64(ptr %taken, i8 0, i64 %count, i1 false)
+  store ptr %team, ptr %context
   %c1 = getelementptr i64, ptr %context, i64 1
   store ptr %stage, ptr %c1
   %c2 = getelementptr i64, ptr %context, i64 2
@@ -58,13 +80,17 @@ shared:
   %c4 = getelementptr i64, ptr %context, i64 4
   store ptr %scalars, ptr %c4
   %c5 = getelementptr i64, ptr %context, i64 5
-  store i64 %threads, ptr %c5
-  %n = trunc i64 %threads to i32
+  store i64 %count, ptr %c5
+  %c6 = getelementptr i64, ptr %context, i64 6
+  store ptr %taken, ptr %c6
+  %parallel = load ptr, ptr %team
+  %n = trunc i64 %count to i32
   call void %parallel(ptr @share, ptr %context, i32 %n, i32 0)
   ret void
 alone:
   call void %stage(ptr %buffers, ptr %meta, ptr %scalars, i64 0, i64 %tasks)
   ret void
 }
+declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
 attributes #0 = { nounwind }
 """

@@ -1,7 +1,8 @@
 """How many threads kernels run on, and the OpenMP runtime that runs them.
 
-Kernels are given the address of a function with the meaning of GOMP_parallel. Neither the thread count nor that address
-is compiled into anything: both stand in a cell of two words that the launcher reads at each launch.
+Kernels are given the address of a team: two functions with the meanings of GOMP_parallel and omp_get_thread_num.
+Neither the thread count nor the team is compiled into anything: the count and the team's address stand in a cell of two
+words that the launcher reads at each launch.
 
 A child made by fork has none of its parent's threads, and OpenMP runtimes wait for them forever: there every kernel
 runs on one thread. Children that are spawned start afresh.
@@ -19,15 +20,17 @@ from typing import Any
 
 from trueno.config import settings
 
-# [thread count, address of the parallel function or 0 while none was asked for]
+# [thread count, address of the team or 0 while none was asked for]
 _cell = (ctypes.c_int64 * 2)()
+# [GOMP_parallel, omp_get_thread_num]
+_team = (ctypes.c_int64 * 2)()
 _found: dict[str, Any] = {"library": None, "reason": "no large kernel has run yet", "handle": None}
 _forked = False
 _SPIN = "10000"  # iterations, as GOMP_SPINCOUNT
 
 
 def cell_address() -> int:
-    """Return the address of two int64: the thread count and the address of the parallel function."""
+    """Return the address of two int64: the thread count and the address of the team."""
     return ctypes.addressof(_cell)
 
 
@@ -69,16 +72,17 @@ def set_num_threads(n: int) -> None:
     _cell[0] = 1 if _forked else n
 
 
-def parallel_address() -> int:
-    """Return the address of GOMP_parallel or, without an OpenMP runtime, of a function that runs the bodies in turn."""
+def team_address() -> int:
+    """Return the address of the team: the OpenMP runtime's or, without one, one that runs the bodies in turn."""
     if _cell[1] == 0:
-        _cell[1] = _find() or _serial_address()
+        _team[0], _team[1] = _find() or _serial()
+        _cell[1] = ctypes.addressof(_team)
     return _cell[1]
 
 
 def status() -> dict[str, Any]:
     """Return ``num_threads``, ``library`` (path of the OpenMP runtime or None) and ``reason`` (why there is none)."""
-    parallel_address()
+    team_address()
     return {
         "num_threads": get_num_threads(),
         "library": _found["library"],
@@ -87,21 +91,25 @@ def status() -> dict[str, Any]:
     }
 
 
-def _find() -> int | None:
+def _find() -> tuple[int, int] | None:
     tried = []
     for name in _candidates():
         try:
             # The handle is kept: the library must stay loaded.
             with _short_spin():
                 handle = ctypes.CDLL(name)
-            address = ctypes.cast(handle.GOMP_parallel, ctypes.c_void_p).value
+            team = (_address(handle.GOMP_parallel), _address(handle.omp_get_thread_num))
         except (OSError, AttributeError) as error:
             tried.append(f"{name}: {error}")
             continue
         _found.update(library=name, reason=None, handle=handle)
-        return address
+        return team
     _found.update(reason="; ".join(tried) or "no candidate was found")
     return None
+
+
+def _address(function: Any) -> int:
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
 
 
 @contextmanager
@@ -139,8 +147,8 @@ def _candidates() -> Iterator[str]:
                 yield from sorted(map(str, Path(root).glob(pattern)))
 
 
-def _serial_address() -> int:
-    """Make the function that calls the body once per thread, one after the other, on the caller's thread."""
+def _serial() -> tuple[int, int]:
+    """Make a team whose bodies run one after the other, on the caller's thread."""
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
@@ -159,12 +167,16 @@ run:
   br label %head
 end:
   ret void
+}
+define i32 @first() {
+entry:
+  ret i32 0
 }"""
     machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(text), machine)
     engine.finalize_object()
     _found["handle"] = engine
-    return engine.get_function_address("serial")
+    return engine.get_function_address("serial"), engine.get_function_address("first")
 
 
 def _after_fork_in_child() -> None:

@@ -51,7 +51,7 @@ def _offsets(*fields: str | tuple[str, int]) -> dict[str, int]:
 
 
 STATE: Final = _offsets(
-    "grad_enabled", "threads",  # threads: address of the cell of runtime/threads.py: thread count, parallel function
+    "grad_enabled", "threads",  # threads: address of the cell of runtime/threads.py: thread count, team
     "tensor_type", "float_type", "int_type", "bool_type", "none", "tuple_type", "slice_type", "capsule_type",
     "tuple_items",  # offset of a tuple's items
     "storage", "layout", "autograd", "version",  # offsets of the Tensor's slots

@@ -201,9 +201,9 @@ def _launch(module: Module) -> None:
         f.call("Py_IncRef", f.element(held, index))
     kernel, meta = f.load(record, RECORD["kernel"]), f.load(record, RECORD["meta"])
     cell = f.state(STATE["threads"])
-    threads, parallel = f.load(cell), f.load(cell, WORD)
+    threads, team = f.load(cell), f.load(cell, WORD)
     thread_state = f.call("PyEval_SaveThread")
-    f.call_address(kernel, buffers, meta, scalars, threads, parallel)
+    f.call_address(kernel, buffers, meta, scalars, threads, team)
     f.call("PyEval_RestoreThread", thread_state)
     with f.loop(count) as index:
         f.call("Py_DecRef", f.element(held, index))

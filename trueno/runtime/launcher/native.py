@@ -166,7 +166,7 @@ class NativeLauncher:
         layouts = [getattr(arg, "_layout", None) for arg in args[: shared.operands]]
         record = Record(entry, args, key, self._hash_words, (layouts, args[shared.operands :], kwargs))
         if isinstance(entry, Entry) and entry.parallel:
-            threads.parallel_address()
+            threads.team_address()
         with self._lock:
             if self._entries >= MAX_ENTRIES:
                 self.clear()
@@ -176,7 +176,7 @@ class NativeLauncher:
 
     def prepare(self, entry: Entry | View, args: tuple[Any, ...]) -> Callable[..., Any]:
         if isinstance(entry, Entry) and entry.parallel:
-            threads.parallel_address()
+            threads.team_address()
         record = Record(entry, args, b"", self._hash_words, None)
         return self._type.make("call_record", record.address, _refuse, record, "launch", None, __name__)
 

@@ -200,8 +200,8 @@ class PythonLauncher:
         storages += [self.pool.allocate(size) for size in entry.scratch]
         buffers = record.buffers(*[storage.address for storage in storages])
         if entry.parallel:
-            count, parallel = threads.get_num_threads(), threads.parallel_address()
-            record.call(buffers, entry.meta_address, scalars, count, parallel)
+            count, team = threads.get_num_threads(), threads.team_address()
+            record.call(buffers, entry.meta_address, scalars, count, team)
         else:
             record.call(buffers, entry.meta_address, scalars, 1, 0)
         return results[0] if entry.single else tuple(results)
