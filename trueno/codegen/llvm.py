@@ -521,11 +521,11 @@ def print_module(
         calls += [
             f"  %m{k} = getelementptr i64, ptr %meta, i64 {offset}",
             f"  call void @{driver.SYMBOL}(ptr @stage{stage}, ptr %buffers, ptr %m{k}, ptr %scalars, i64 %threads, "
-            "ptr %parallel)",
+            "ptr %team)",
         ]
     module.declare(f"void @{driver.SYMBOL}(ptr, ptr, ptr, ptr, i64, ptr)")
     module.functions.append("\n".join([
-        "define void @kernel(ptr %buffers, ptr %meta, ptr %scalars, i64 %threads, ptr %parallel) #0 {",
+        "define void @kernel(ptr %buffers, ptr %meta, ptr %scalars, i64 %threads, ptr %team) #0 {",
         *calls, "  ret void", "}",
         'attributes #0 = { nounwind "prefer-vector-width"="512" "no-builtins" }',
         "attributes #1 = { nounwind willreturn memory(none) }",
