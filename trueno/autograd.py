@@ -159,6 +159,24 @@ def record_node(
             saved[position] = _Saved(one, history[index]) if hasattr(one, "_layout") else one
 
 
+def recorder(plan: BackwardPlan, count: int) -> Callable[..., None]:
+    """Return the function that puts a call on the tape when it has run, given its result and its arguments.
+
+    Parameters
+    ----------
+    plan : BackwardPlan
+    count : int
+        How many of the arguments are operands.
+    """
+
+    def record(result: Any, *args: Any) -> None:
+        operands = args if len(args) == count else args[:count]
+        history = [getattr(one, "_autograd", None) for one in operands]
+        record_node(plan, operands, history, result if type(result) is tuple else (result,))
+
+    return record
+
+
 # --- running backward -------------------------------------------------------------------------------------------------
 
 

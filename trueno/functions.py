@@ -131,25 +131,20 @@ class ViewOperation(Operation):
         # The kernel is what is differentiated; running it is not needed.
         return Bound(self.trace(operands, static, named), found, "view")
 
-    def miss(self, *args: Any, **kwargs: Any) -> Any:
-        """Make the view; install it so that the launcher makes the next one."""
-        result = super().miss(*args, **kwargs)
-        if isinstance(result, Tensor) and isinstance(args[0], Tensor) and result._layout.device == "cpu":
-            self._install(args, kwargs, result)
-        return result
-
-    def _install(self, args: tuple, kwargs: dict, result: Tensor) -> None:
+    def make_known(
+        self, bound: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any,
+        after: Callable[..., None] | None = None,
+    ) -> bool:  # fmt: skip
+        """Let the launcher make views like this one."""
+        if not isinstance(bound.entry, tuple):
+            return super().make_known(bound, args, kwargs, result, after)
         from trueno.runtime import memory
 
         source = args[0]
-        if (
-            result is source
-            or not hasattr(result, "_version")
-            or getattr(source, "_version", None) is not result._version
-        ):
-            return
+        if not isinstance(source, Tensor) or source._layout.device != "cpu" or result is source:
+            return False
         offset = memory.pointer(result._storage) - memory.pointer(source._storage)
-        launcher.install(self.call, args, kwargs, launcher.View(result._layout, offset))
+        return launcher.install(self.call, args, kwargs, launcher.View(result._layout, offset), after)
 
 
 def _reshape_layout(x: Tensor, *, shape: tuple[int, ...]) -> tuple | None:

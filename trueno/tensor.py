@@ -394,7 +394,7 @@ def wrap(storage: Any, layout: Layout) -> Tensor:
     return result
 
 
-launcher.bind(Tensor)
+launcher.bind(Tensor, version_class=Version)
 
 
 def _rebuild(array: np.ndarray, requires_grad: bool) -> Tensor:

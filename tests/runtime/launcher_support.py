@@ -151,6 +151,10 @@ class Missed(Exception):
     """Raised by the default slow path."""
 
 
+class Version:
+    """A version counter."""
+
+
 class Bench:
     """A launcher of one kind with a Tensor class of its own."""
 
@@ -164,7 +168,7 @@ class Bench:
         self.kind, self.Tensor, self.Parameter = kind, Tensor, Parameter
         self.launcher = launcher.create(kind)
         self.pool = self.launcher.pool
-        self.launcher.bind(Tensor, (Parameter,))
+        self.launcher.bind(Tensor, (Parameter,), Version)
 
     def tensor(self, values: Any, dtype: str = "f4", cls: type | None = None) -> Any:
         """Return a dense tensor with these values."""

@@ -121,6 +121,18 @@ def test_the_error_names_both_lines():
             z.sum().backward()
 
 
+def test_a_change_through_a_view_made_before_saving_is_noticed():
+    for _ in range(3):
+        x = leaf(1.0, 2.0, 3.0)
+        y = x * 1.0
+        with tn.no_grad():
+            view = y[1:]
+        z = y * y
+        view += 100.0
+        with pytest.raises(RuntimeError, match="changed in place"):
+            z.sum().backward()
+
+
 def test_a_gradient_of_one_is_not_shared_between_passes():
     x = tn.tensor(2.0, requires_grad=True)
     x.backward()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import operator
 import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from types import CodeType
+from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -109,24 +110,6 @@ class BackwardPlan:
         self.nothing = [None] * len(self.picks)
 
 
-class Taped:
-    """A differentiable call with exactly known operands: how it runs, and what goes on the tape.
-
-    Attributes
-    ----------
-    launch : callable
-    plan : BackwardPlan or None
-        None where nothing is differentiable.
-    operands : int
-        How many of the positional arguments are operands.
-    """
-
-    __slots__ = ("launch", "operands", "plan", "record")
-
-    def __init__(self, launch: Callable[..., Any], plan: BackwardPlan | None, operands: int) -> None:
-        self.launch, self.plan, self.operands, self.record = launch, plan, operands, _tape()
-
-
 class Operation:
     """A function that can be recorded, run eagerly on any device, and differentiated.
 
@@ -150,7 +133,6 @@ class Operation:
         self.name, self.record, self.operands, self.inplace, self.guard = name, record, operands, inplace, guard
         self.names = names
         self.bound: dict[tuple, Bound] = {}
-        self.taped: dict[tuple, Taped] = {}
         self.call = launcher.function(name, max(operands, 0), self.miss, variadic=operands < 0, doc=doc)
 
     #: Whether what is no operand gives NotImplemented instead of an error.
@@ -163,21 +145,6 @@ class Operation:
 
     def miss(self, *args: Any, **kwargs: Any) -> Any:
         """Record, compile where needed, run, and install the call for next time."""
-        if self.taped and launcher.grad_enabled():
-            # A differentiable call that is known runs and goes on the tape; this is the hot path of training.
-            try:
-                key, history = self._taped_key(args, kwargs)
-                taped = self.taped[key]
-                known = args
-                if len(args) > taped.operands:
-                    known, history = args[: taped.operands], history[: taped.operands]
-                result = taped.launch(*known)
-            except (KeyError, TypeError, launcher.LaunchRefused):
-                pass  # unknown, an argument that no key can hold, a scalar out of range: the rest sees to it
-            else:
-                if taped.plan is not None:
-                    taped.record(taped.plan, known, history, result if type(result) is tuple else (result,))
-                return result
         if any(isinstance(one, Node) for one in args) or any(isinstance(one, Node) for one in kwargs.values()):
             return self.record(*args, **_spelled(kwargs))
         if kwargs and any(name in kwargs for name in self.names[len(args) :]):
@@ -192,7 +159,8 @@ class Operation:
         if launcher.grad_enabled() and any(requires_grad(one) for one in operands):
             result = self.differentiable(operands, static, named)
             if not looked and not self.inplace and all(map(operator.is_, operands, args)):
-                self._install_taped(args, kwargs, self.bind(operands, static, named), split)
+                bound = self.bind(operands, static, named)
+                self.make_known(bound, args, kwargs, result, self._after(bound, operands))
             return result
         bound = self.bind(operands, static, named)
         try:
@@ -202,10 +170,22 @@ class Operation:
             if wide is None:
                 raise
             return self.miss(*wide, *args[split:], **kwargs)
-        if bound.device == "cpu" and not looked and not (self.inplace and bound.installed):
+        if not looked and not (self.inplace and bound.installed):
             # Once is enough in place: targets with a version counter come here at each call.
-            bound.installed = launcher.install(self.call, args, kwargs, bound.entry)
+            bound.installed = self.make_known(bound, args, kwargs, result)
         return result
+
+    def make_known(
+        self, bound: Bound, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any,
+        after: Callable[..., None] | None = None,
+    ) -> bool:  # fmt: skip
+        """Let the launcher run calls like this one; return whether it does."""
+        return bound.device == "cpu" and launcher.install(self.call, args, kwargs, bound.entry, after)
+
+    def _after(self, bound: Bound, operands: Sequence[Any]) -> Callable[..., None] | None:
+        """Return what puts a call on the tape when the launcher has run it; None where nothing is differentiable."""
+        plan = bound.backward[tuple(map(requires_grad, operands))]
+        return None if plan is None else _tape().recorder(plan, len(operands))
 
     def _refuse(self, args: Sequence[Any]) -> Any:
         """Return NotImplemented from an operator, so that Python asks the other side; a function raises TypeError."""
@@ -235,46 +215,6 @@ class Operation:
             raise TypeError(f"{self.name}: operand {missing[0]!r} is given by keyword, but one before it is missing")
         return tuple(given)
 
-    def _taped_key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple, list[Any]]:
-        """Return what the kernel and the backward of a call depend on, and the history of its positional arguments."""
-        key: list[Any] = []
-        history: list[Any] = []
-        for one in args:
-            layout = getattr(one, "_layout", None)
-            if layout is not None:
-                owner = getattr(one, "_autograd", None)
-                history.append(owner)
-                key.append(layout)
-                if owner is None:
-                    key.append(False)  # static arguments never are: False among them is a pair with its type
-            else:
-                static = 0 <= self.operands <= len(history)
-                history.append(None)
-                key.append(_frozen(_hashable(one)) if static else type(one))
-        if kwargs:
-            for name, value in kwargs.items():
-                key += (name, _frozen(_hashable(value)))
-        return tuple(key), history
-
-    def _install_taped(self, args: tuple[Any, ...], kwargs: dict[str, Any], bound: Bound, count: int) -> None:
-        """Remember how a differentiable call on the CPU runs."""
-        launch = self.launcher_of(bound, args[:count])
-        if launch is None:
-            return
-        try:
-            key, history = self._taped_key(args, kwargs)
-            hash(key)
-        except TypeError:
-            return
-        needs = tuple(one is not None for one in history[:count])
-        self.taped[key] = Taped(launch, bound.backward[needs], count)
-
-    def launcher_of(self, bound: Bound, operands: Sequence[Any]) -> Callable[..., Any] | None:
-        """Return what runs a bound kernel on operands of the same layouts without further checks, if there is such."""
-        if bound.device == "view":
-            return lambda x: self.run(bound, (x,))
-        return launcher.prepare(bound.entry, tuple(operands)) if bound.device == "cpu" else None
-
     def bind(self, operands: Sequence[Any], static: tuple, named: dict[str, Any]) -> Bound:
         """Return the bound kernel of a signature."""
         signature = (tuple(map(_key, operands)), _frozen(static), tuple((k, _frozen(named[k])) for k in sorted(named)))
@@ -283,7 +223,6 @@ class Operation:
             if len(self.bound) >= MAX_SIGNATURES:
                 # Shapes that keep changing must not fill the memory; what is compiled stays loaded.
                 self.bound.clear()
-                self.taped.clear()
             found = self.bound[signature] = self._bind(operands, static, named)
         return found
 
@@ -367,7 +306,7 @@ class Operation:
         result = self.run(bound, operands)
         if plan is not None:
             outputs = result if isinstance(result, tuple) else (result,)
-            _tape()(plan, saved_inputs, history, outputs)
+            _tape().record_node(plan, saved_inputs, history, outputs)
         return result
 
     def _plan_backward(self, kernel: Kernel, needs: tuple[bool, ...]) -> BackwardPlan | None:
@@ -532,7 +471,6 @@ def common_device(name: str, layouts: Sequence[Layout | None]) -> str | None:
 
 
 @cache
-def _tape() -> Callable[..., None]:
-    from trueno.autograd import record_node
-
-    return record_node
+def _tape() -> ModuleType:
+    """Return the module of the tape, which is built on this one."""
+    return importlib.import_module("trueno.autograd")

@@ -7,8 +7,9 @@ path, the *miss*, which computes the result and installs an entry for next time.
 Two implementations behave alike: generated machine code (native.py), and its twin (python.py), which takes over where
 the native one does not fit the interpreter. TRUENO_LAUNCHER chooses; `status` tells which it is, and why.
 
-What makes a call known: the exact function; for each operand a Tensor's layout, or that it is a Python float, int or
-bool, or None; for each static argument its value, if it is an int, a float, or a tuple or slice of such, else identity.
+What makes a call known: the exact function; for each operand a Tensor's layout and, while gradients are enabled,
+whether it takes part in autograd, or that it is a Python float, int or bool, or None; for each static argument its
+value, if it is an int, a float, or a tuple or slice of such, else identity.
 Lists and other mutable things never are part of a known call.
 """
 
@@ -42,7 +43,6 @@ __all__ = [
     "overlaps",
     "pool",
     "prepare",
-    "raw",
     "set_grad_enabled",
     "statistics",
     "status",
@@ -120,7 +120,7 @@ def pool() -> Any:
     return _launcher.pool
 
 
-def bind(tensor_class: type, *subclasses: type) -> None:
+def bind(tensor_class: type, *subclasses: type, version_class: type = object) -> None:
     """Say which class tensors have; results are always of this class.
 
     Parameters
@@ -129,13 +129,15 @@ def bind(tensor_class: type, *subclasses: type) -> None:
         With the slots ``_storage``, ``_layout``, ``_autograd``, ``_version``; an unset one means "none".
     *subclasses : type
         Classes whose instances count as tensors too, when they are operands.
+    version_class : type
+        What is called, without arguments, for the version counter that a tensor and its views share.
 
     Raises
     ------
     AttributeError, TypeError
         The class lacks the slots.
     """
-    _launcher.bind(tensor_class, subclasses)
+    _launcher.bind(tensor_class, subclasses, version_class)
 
 
 def bind_subclass(cls: type) -> None:
@@ -185,24 +187,19 @@ def method(function: Any, reflected: bool = False, miss: Callable[..., Any] | No
     miss : callable, optional
         Another slow path; it is given the operands after the swap.
     """
-    return function if miss is None and not reflected else _launcher.variant(function, miss, False, reflected)
-
-
-def raw(function: Any, miss: Callable[..., Any] | None = None) -> Any:
-    """Return the same function without autograd: known calls run whether or not an operand requires a gradient.
-
-    Its slow path, by default the function's own, runs with gradients disabled.
-    """
-    return _launcher.variant(function, miss, True, False)
+    return function if miss is None and not reflected else _launcher.variant(function, miss, reflected)
 
 
 def is_function(value: Any) -> bool:
-    """Tell whether a value is a callable made by `function`, `method` or `raw`."""
+    """Tell whether a value is a callable made by `function` or `method`."""
     return _launcher.owns(value)
 
 
-def install(function: Any, key_args: tuple[Any, ...], key_kwargs: dict[str, Any], entry: Entry | View) -> bool:
-    """Make calls like this one known.
+def install(
+    function: Any, key_args: tuple[Any, ...], key_kwargs: dict[str, Any], entry: Entry | View,
+    after: Callable[..., None] | None = None,
+) -> bool:  # fmt: skip
+    """Make calls like this one known; while gradients are enabled, like it in which operands take part in autograd.
 
     Parameters
     ----------
@@ -212,6 +209,8 @@ def install(function: Any, key_args: tuple[Any, ...], key_kwargs: dict[str, Any]
         The arguments of the call that was missed.
     entry : Entry or View
         What runs it. The layouts of its tensors are those of `key_args`.
+    after : callable, optional
+        ``after(result, *args)`` is called when a call has run, with its positional arguments.
 
     Returns
     -------
@@ -223,7 +222,7 @@ def install(function: Any, key_args: tuple[Any, ...], key_kwargs: dict[str, Any]
     ValueError
         The entry does not fit the arguments.
     """
-    return _launcher.install(function, key_args, key_kwargs, entry)
+    return _launcher.install(function, key_args, key_kwargs, entry, after)
 
 
 def prepare(entry: Entry | View, args: tuple[Any, ...]) -> Callable[..., Any]:
@@ -268,7 +267,7 @@ def overlaps(a: Any, b: Any) -> bool:
 
 
 def set_grad_enabled(enabled: bool) -> bool:
-    """Set whether tensors that require a gradient take the slow path, which records; return the previous setting."""
+    """Set whether operations on tensors that require a gradient are recorded; return the previous setting."""
     return _launcher.set_grad_enabled(enabled)
 
 

@@ -52,7 +52,8 @@ def _offsets(*fields: str | tuple[str, int]) -> dict[str, int]:
 
 STATE: Final = _offsets(
     "grad_enabled", "threads",  # threads: address of the cell of runtime/threads.py: thread count, team
-    "tensor_type", "float_type", "int_type", "bool_type", "none", "tuple_type", "slice_type", "capsule_type",
+    "tensor_type", "version_type",
+    "float_type", "int_type", "bool_type", "none", "tuple_type", "slice_type", "capsule_type",
     "tuple_items",  # offset of a tuple's items
     "storage", "layout", "autograd", "version",  # offsets of the Tensor's slots
     "subclass_count", ("subclasses", MAX_SUBCLASSES),
@@ -63,11 +64,12 @@ STATE: Final = _offsets(
 FUNCTION: Final = _offsets("table", "operands", "hits", "misses")
 """What callables of one function share. The table is [mask, records...], open addressing, 0 for a free place."""
 
-CALLABLE: Final = _offsets(("head", 2), "vectorcall", "target", "raw", "miss", "owner", "dict")
+CALLABLE: Final = _offsets(("head", 2), "vectorcall", "target", "miss", "owner", "dict")
 """An object of the type trueno.Function; target is the address of a FUNCTION or, for a bound entry, of a RECORD."""
 
 RECORD: Final = _offsets(
     "owner", "hash", "key_words", "key", "kernel", "meta", "parallel", "single", "view", "in_place",
+    "after",  # callable that is given result and arguments, or 0
     "arity",  # number of arguments that are read
     "tensor_count",  # how many of the operands are input buffers of the kernel; targets that are none follow
     "operand_count", "operands", "output_count", "outputs", "scratch_count", "scratch", "scalar_count", "scalars",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trueno.runtime.launcher.abi import CALLABLE, FUNCTION, MAX_WORDS, OB_TYPE, REFUSED, STATE, WORD
+from trueno.runtime.launcher.abi import CALLABLE, FUNCTION, MAX_WORDS, OB_TYPE, RECORD, REFUSED, WORD
 from trueno.runtime.launcher.emit import Function, Module
 
 _COUNT_MASK = (1 << 63) - 1  # the top bit of a vectorcall's argument count is a flag
@@ -12,6 +12,7 @@ _OBJECT_FIELDS = ("miss", "owner", "dict")
 def emit(module: Module) -> None:
     """Add the vectorcalls, the functions of the type, and the kernel of the self-test."""
     _miss(module)
+    _run_and_tell(module)
     _call(module)
     _call_reflected(module)
     _call_record(module)
@@ -20,17 +21,34 @@ def emit(module: Module) -> None:
 
 
 def _miss(module: Module) -> None:
-    """``miss(callable, args, nargs, kwnames)``: the slow path; for a raw callable with gradients off."""
+    """``miss(callable, args, nargs, kwnames)``: the slow path."""
     f = module.function("miss", "callable", "args", "nargs", "kwnames", cold=True)
     function, args, nargs, kwnames = f.parameters
-    slow = f.load(function, CALLABLE["miss"])
-    with f.when(f.compare("eq", f.load(function, CALLABLE["raw"]), 0)):
-        f.ret(f.call("PyObject_Vectorcall", slow, args, nargs, kwnames))
-    previous = f.state(STATE["grad_enabled"])
-    f.set_state(STATE["grad_enabled"], 0)
-    result = f.call("PyObject_Vectorcall", slow, args, nargs, kwnames)
-    f.set_state(STATE["grad_enabled"], previous)
-    f.ret(result)
+    f.ret(f.call("PyObject_Vectorcall", f.load(function, CALLABLE["miss"]), args, nargs, kwnames))
+    f.end()
+
+
+def _run_and_tell(module: Module) -> None:
+    """``run_and_tell(record, args, nargs)``: run the record, then call its ``after(result, *args)``."""
+    f = module.function("run_and_tell", "record", "args", "nargs")
+    record, args, nargs = f.parameters
+    # Allocations and the callable may run anything, also what forgets the record.
+    after = f.load(record, RECORD["after"])
+    f.call("Py_IncRef", after)
+    result = f.variable(f.call("run", record, args))
+    with f.when(f.compare("ne", result.get(), REFUSED)), f.when(f.compare("ne", result.get(), 0)):
+        given = f.words(f.add(nargs, 1))
+        f.store(result.get(), given)
+        with f.loop(nargs) as index:
+            f.set_element(f.element(args, index), given, f.add(index, 1))
+        none = f.call("PyObject_Vectorcall", after, given, f.add(nargs, 1), 0)
+        with f.when(f.compare("eq", none, 0)):
+            f.call("Py_DecRef", result.get())
+            result.set(0)
+        with f.when(f.compare("ne", none, 0)):
+            f.call("Py_DecRef", none)
+    f.call("Py_DecRef", after)
+    f.ret(result.get())
     f.end()
 
 
@@ -39,21 +57,20 @@ def _call(module: Module) -> None:
     function, args, nargsf, kwnames = f.parameters
     nargs = f.both(nargsf, _COUNT_MASK)
     target = f.load(function, CALLABLE["target"])
-    words = f.words(MAX_WORDS + 1)
+    words = f.words(MAX_WORDS)
     n = f.call("build_key", f.load(target, FUNCTION["operands"]), args, nargs, kwnames, words)
     with f.when(f.compare("sgt", n, 0)):
-        tracked = f.all(
-            f.compare("ne", f.load(words, MAX_WORDS * WORD), 0),
-            f.compare("ne", f.state(STATE["grad_enabled"]), 0),
-            f.compare("eq", f.load(function, CALLABLE["raw"]), 0),
-        )
-        with f.when(f.compare("eq", f.select(tracked, 1, 0), 0)):
-            record = f.call("lookup", f.load(target, FUNCTION["table"]), words, n)
-            with f.when(f.compare("ne", record, 0)):
-                result = f.call("run", record, args)
-                with f.when(f.compare("ne", result, REFUSED)):
-                    f.store(f.add(f.load(target, FUNCTION["hits"]), 1), target, FUNCTION["hits"])
-                    f.ret(result)
+        record = f.call("lookup", f.load(target, FUNCTION["table"]), words, n)
+        with f.when(f.compare("ne", record, 0)):
+            result = f.variable(REFUSED)
+            recorded = f.compare("ne", f.load(record, RECORD["after"]), 0)
+            with f.when(recorded):
+                result.set(f.call("run_and_tell", record, args, nargs))
+            with f.when(f.value(f"xor i1 {recorded}, true")):
+                result.set(f.call("run", record, args))
+            with f.when(f.compare("ne", result.get(), REFUSED)):
+                f.store(f.add(f.load(target, FUNCTION["hits"]), 1), target, FUNCTION["hits"])
+                f.ret(result.get())
     f.store(f.add(f.load(target, FUNCTION["misses"]), 1), target, FUNCTION["misses"])
     f.ret(f.call("miss", function, args, nargs, kwnames))
     f.end()

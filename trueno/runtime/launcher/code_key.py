@@ -21,7 +21,7 @@ from trueno.runtime.launcher.abi import (
     STATIC_TUPLE,
     WORD,
 )
-from trueno.runtime.launcher.emit import Function, Module, Variable
+from trueno.runtime.launcher.emit import Function, Module
 
 _HASH_FACTOR = 0x9E3779B97F4A7C15 - (1 << 64)
 
@@ -91,13 +91,10 @@ def _subclass(module: Module) -> None:
 
 
 def _build_key(module: Module) -> None:
-    """``build_key(operands, args, nargs, kwnames, words)``: the key's length, or -1 where a call cannot have one.
-
-    ``words[MAX_WORDS]`` becomes nonzero if a tensor among the operands takes part in autograd.
-    """
+    """``build_key(operands, args, nargs, kwnames, words)``: the key's length, or -1 where a call cannot have one."""
     f = module.function("build_key", "operands", "args", "nargs", "kwnames", "words")
     operands, args, nargs, kwnames, words = f.parameters
-    tracked, keywords = f.variable(0), f.variable(0)
+    keywords = f.variable(0)
     with f.when(f.compare("ne", kwnames, 0)):
         keywords.set(f.load(kwnames, OB_SIZE))
     with f.when(f.compare("sge", f.add(nargs, keywords.get()), MAX_WORDS - 2)):
@@ -105,9 +102,8 @@ def _build_key(module: Module) -> None:
     f.store(f.either(nargs, f.shift_left(keywords.get(), 32)), words)
     bound = f.select(f.compare("slt", nargs, operands), nargs, operands)
     with f.loop(bound) as index:
-        word = _operand_word(f, f.element(args, index), tracked)
+        word = _operand_word(f, f.element(args, index))
         f.set_element(word, words, f.add(index, 1))
-    f.store(tracked.get(), words, MAX_WORDS * WORD)
     n = f.variable(f.add(bound, 1))
     with f.loop(nargs, bound) as index:
         n.set(f.call("static_words", f.element(args, index), words, n.get()))
@@ -125,8 +121,12 @@ def _build_key(module: Module) -> None:
     f.end()
 
 
-def _operand_word(f: Function, arg: str, tracked: Variable) -> str:
-    """Emit the word of an operand: a tensor's layout, or the tag of a scalar's type; otherwise the call has no key."""
+def _operand_word(f: Function, arg: str) -> str:
+    """Emit the word of an operand: a tensor's layout, or the tag of a scalar's type; otherwise the call has no key.
+
+    The lowest bit of a layout's address is free: while gradients are enabled, it marks tensors that take part in
+    autograd.
+    """
     kind = f.load(arg, OB_TYPE)
     tensor = f.variable(f.select(f.compare("eq", kind, f.state(STATE["tensor_type"])), 1, 0))
     word = f.variable(0)
@@ -139,7 +139,9 @@ def _operand_word(f: Function, arg: str, tracked: Variable) -> str:
             tensor.set(f.call("is_subclass", kind))
     with f.when(f.compare("ne", tensor.get(), 0)):
         word.set(f.load(arg, f.state(STATE["layout"])))
-        tracked.set(f.either(tracked.get(), f.load(arg, f.state(STATE["autograd"]))))
+        takes_part = f.compare("ne", f.load(arg, f.state(STATE["autograd"])), 0)
+        with f.when(f.compare("ne", word.get(), 0)):
+            word.set(f.either(word.get(), f.select(takes_part, f.state(STATE["grad_enabled"]), 0)))
     with f.when(f.compare("eq", word.get(), 0)):
         f.ret(-1)
     return word.get()
@@ -187,7 +189,7 @@ def _call_key(module: Module) -> None:
     """The vectorcall that returns a call's key as bytes, or None where it has none."""
     f = module.function("call_key", "callable", "args", "nargsf", "kwnames", cold=True, export=True)
     function, args, nargsf, kwnames = f.parameters
-    words = f.words(MAX_WORDS + 1)
+    words = f.words(MAX_WORDS)
     operands = f.load(f.load(function, CALLABLE["target"]), FUNCTION["operands"])
     n = f.call("build_key", operands, args, f.both(nargsf, (1 << 63) - 1), kwnames, words)
     with f.when(f.compare("slt", n, 0)):

@@ -172,7 +172,7 @@ def _new_tensor(module: Module) -> None:
 
 
 def _run_view(module: Module) -> None:
-    """``run_view(record, args)``: a Tensor on the memory of another; it shares the version counter."""
+    """``run_view(record, args)``: a Tensor on the memory of another; it shares the version counter, made if need be."""
     f = module.function("run_view", "record", "args", cold=True)
     record, args = f.parameters
     source = f.element(args, f.load(f.load(record, RECORD["operands"]), OPERAND["position"]))
@@ -182,10 +182,15 @@ def _run_view(module: Module) -> None:
     layout = f.load(f.load(record, RECORD["outputs"]), OUTPUT["layout"])
     tensor = f.call("new_tensor", f.call("new_view", storage, f.load(record, RECORD["meta"])), layout)
     with f.when(f.compare("ne", tensor, 0)):
+        with f.when(f.compare("eq", f.load(source, f.state(STATE["version"])), 0)):
+            made = f.call("PyObject_CallNoArgs", f.state(STATE["version_type"]))
+            with f.when(f.compare("eq", made, 0)):
+                f.call("Py_DecRef", tensor)
+                f.ret(0)
+            f.store(made, source, f.state(STATE["version"]))
         version = f.load(source, f.state(STATE["version"]))
-        with f.when(f.compare("ne", version, 0)):
-            f.call("Py_IncRef", version)
-            f.store(version, tensor, f.state(STATE["version"]))
+        f.call("Py_IncRef", version)
+        f.store(version, tensor, f.state(STATE["version"]))
     f.ret(tensor)
     f.end()
 

@@ -100,13 +100,11 @@ class FunctionType:
         name: str,
         doc: str | None,
         module: str,
-        raw: bool = False,
     ) -> Any:
         """Return a callable; `owner` keeps the memory at `target` alive."""
         function = _new_object(self._cls, 0)
         words = (ctypes.c_int64 * (CALLABLE["size"] // 8)).from_address(id(function))
         words[CALLABLE["target"] // 8] = target
-        words[CALLABLE["raw"] // 8] = raw
         for field, obj in (("miss", miss), ("owner", owner)):
             _increase(obj)
             words[CALLABLE[field] // 8] = id(obj)

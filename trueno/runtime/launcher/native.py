@@ -113,12 +113,13 @@ class NativeLauncher:
     def _set(self, name: str, value: int) -> None:
         ctypes.c_int64.from_address(self._state + STATE[name]).value = value
 
-    def bind(self, tensor_class: type, subclasses: Iterable[type] = ()) -> None:
+    def bind(self, tensor_class: type, subclasses: Iterable[type], version_class: type) -> None:
         for slot in _SLOTS:
             self._set(slot, slot_offset(tensor_class, f"_{slot}"))
         self._set("subclass_count", 0)
         self._set("tensor_type", id(tensor_class))
-        self._classes = [tensor_class]
+        self._set("version_type", id(version_class))
+        self._classes, self._version_class = [tensor_class], version_class
         self.clear()
         for cls in subclasses:
             self.bind_subclass(cls)
@@ -140,7 +141,7 @@ class NativeLauncher:
         shared.probe = self._type.make("call_key", target, miss, shared.words, name, doc, module)
         return self._type.make("call", target, miss, shared, name, doc, module)
 
-    def variant(self, function: Any, miss: Callable[..., Any] | None, raw: bool, reflected: bool) -> Any:
+    def variant(self, function: Any, miss: Callable[..., Any] | None, reflected: bool) -> Any:
         shared = self._type.owner(function)
         return self._type.make(
             "call_reflected" if reflected else "call",
@@ -150,13 +151,15 @@ class NativeLauncher:
             function.__name__,
             function.__doc__,
             function.__module__,
-            raw,
         )
 
     def owns(self, function: Any) -> bool:
         return self._type.holds(function) and isinstance(self._type.owner(function), Shared)
 
-    def install(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], entry: Entry | View) -> bool:
+    def install(
+        self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], entry: Entry | View,
+        after: Callable[..., None] | None = None,
+    ) -> bool:  # fmt: skip
         shared: Shared = self._type.owner(function)
         if not may_be_key(shared.operands, args, kwargs):
             return False
@@ -164,7 +167,7 @@ class NativeLauncher:
         if key is None:
             return False
         layouts = [getattr(arg, "_layout", None) for arg in args[: shared.operands]]
-        record = Record(entry, args, key, self._hash_words, (layouts, args[shared.operands :], kwargs))
+        record = Record(entry, args, key, self._hash_words, (layouts, args[shared.operands :], kwargs), after)
         if isinstance(entry, Entry) and entry.parallel:
             threads.team_address()
         with self._lock:

@@ -17,10 +17,16 @@ class Record:
     __slots__ = ("_keep", "address", "hash", "key")
 
     def __init__(
-        self, entry: Entry | View, args: tuple[Any, ...], key: bytes, hash_words: Callable[..., int], keep: Any
-    ) -> None:
+        self, entry: Entry | View, args: tuple[Any, ...], key: bytes, hash_words: Callable[..., int], keep: Any,
+        after: Callable[..., None] | None = None,
+    ) -> None:  # fmt: skip
         description = describe(entry, args)
-        fields = {"owner": id(self), "arity": description.arity, "operand_count": len(description.operands)}
+        fields = {
+            "owner": id(self),
+            "after": 0 if after is None else id(after),
+            "arity": description.arity,
+            "operand_count": len(description.operands),
+        }
         arrays = {"operands": [word for o in description.operands for word in (o[0], id(o[1]), *o[2:])]}
         if isinstance(entry, View):
             fields |= {"view": 1, "meta": entry.byte_offset}
@@ -41,7 +47,7 @@ class Record:
         for name, value in fields.items():
             memory[RECORD[name] // WORD] = value
         self.key = key
-        self._keep = (memory, entry, description, keep)
+        self._keep = (memory, entry, description, keep, after)
 
 
 def _add_entry(entry: Entry, fields: dict[str, int], arrays: dict[str, list[int]]) -> None:

@@ -38,10 +38,12 @@ class _Refused(Exception):
 class _Record:
     """An entry with what a call of it needs. `keep` holds what the key names by identity."""
 
-    __slots__ = ("buffers", "call", "description", "entry", "in_place", "keep", "positions")
+    __slots__ = ("after", "buffers", "call", "description", "entry", "in_place", "keep", "positions")
 
-    def __init__(self, entry: Entry | View, description: Description, keep: Any = None) -> None:
-        self.entry, self.description, self.keep = entry, description, keep
+    def __init__(
+        self, entry: Entry | View, description: Description, keep: Any = None, after: Callable[..., None] | None = None
+    ) -> None:
+        self.entry, self.description, self.keep, self.after = entry, description, keep, after
         self.positions = [operand.position for operand in description.operands]
         self.in_place = any(operand.target for operand in description.operands)
         self.call: Any = None
@@ -69,10 +71,9 @@ class PythonFunction:
         launcher: PythonLauncher,
         shared: _Shared,
         miss: Callable[..., Any],
-        raw: bool = False,
         reflected: bool = False,
     ) -> None:
-        self._launcher, self._shared, self._miss, self._raw, self._reflected = launcher, shared, miss, raw, reflected
+        self._launcher, self._shared, self._miss, self._reflected = launcher, shared, miss, reflected
 
     def __repr__(self) -> str:
         return f"<function trueno.{self._shared.name}>"
@@ -87,24 +88,20 @@ class PythonFunction:
         if self._reflected and len(args) == 2 and not kwargs:
             args = (args[1], args[0])
         launcher, shared = self._launcher, self._shared
-        key, tracked = python_key(shared.operands, args, kwargs, launcher.classes)
+        key = python_key(shared.operands, args, kwargs, launcher.classes, launcher.gradients)
         record = shared.records.get(key) if key is not None else None
-        if record is not None and not (tracked and launcher.gradients and not self._raw):
+        if record is not None:
             try:
                 result = launcher.run(record, args)
             except _Refused:
                 pass
             else:
+                if record.after is not None:
+                    record.after(result, *args)
                 shared.hits += 1
                 return result
         shared.misses += 1
-        if not self._raw:
-            return self._miss(*args, **kwargs)
-        previous = launcher.set_grad_enabled(False)
-        try:
-            return self._miss(*args, **kwargs)
-        finally:
-            launcher.set_grad_enabled(previous)
+        return self._miss(*args, **kwargs)
 
 
 class PythonLauncher:
@@ -117,12 +114,13 @@ class PythonLauncher:
         self.classes: set[type] = set()
         self.gradients = True
         self._tensor_class: type[Any] = object
+        self._version_class: type[Any] = object
         self._functions: weakref.WeakSet[_Shared] = weakref.WeakSet()
         self._entries = 0
         self._lock = fork_safe_lock()
 
-    def bind(self, tensor_class: type, subclasses: Iterable[type] = ()) -> None:
-        self._tensor_class = tensor_class
+    def bind(self, tensor_class: type, subclasses: Iterable[type], version_class: type) -> None:
+        self._tensor_class, self._version_class = tensor_class, version_class
         self.classes = {tensor_class, *subclasses}
         self.clear()
 
@@ -136,10 +134,8 @@ class PythonLauncher:
         self._functions.add(shared)
         return self._named(PythonFunction(self, shared, miss), name, doc, module)
 
-    def variant(
-        self, function: PythonFunction, miss: Callable[..., Any] | None, raw: bool, reflected: bool
-    ) -> PythonFunction:
-        made = PythonFunction(self, function._shared, miss or function._miss, raw, reflected)
+    def variant(self, function: PythonFunction, miss: Callable[..., Any] | None, reflected: bool) -> PythonFunction:
+        made = PythonFunction(self, function._shared, miss or function._miss, reflected)
         return self._named(made, function._shared.name, function.__doc__, function.__module__)
 
     @staticmethod
@@ -151,14 +147,15 @@ class PythonLauncher:
         return type(function) is PythonFunction and function._launcher is self
 
     def install(
-        self, function: PythonFunction, args: tuple[Any, ...], kwargs: dict[str, Any], entry: Entry | View
-    ) -> bool:
+        self, function: PythonFunction, args: tuple[Any, ...], kwargs: dict[str, Any], entry: Entry | View,
+        after: Callable[..., None] | None = None,
+    ) -> bool:  # fmt: skip
         shared = function._shared
-        key, _ = python_key(shared.operands, args, kwargs, self.classes)
+        key = python_key(shared.operands, args, kwargs, self.classes, self.gradients)
         if key is None or not may_be_key(shared.operands, args, kwargs):
             return False
         layouts = [getattr(arg, "_layout", None) for arg in args[: shared.operands]]
-        record = _Record(entry, describe(entry, args), (layouts, args[shared.operands :], kwargs))
+        record = _Record(entry, describe(entry, args), (layouts, args[shared.operands :], kwargs), after)
         with self._lock:
             if self._entries >= MAX_ENTRIES:
                 self.clear()
@@ -209,8 +206,9 @@ class PythonLauncher:
     def _run_view(self, entry: View, args: tuple[Any, ...]) -> Any:
         source = args[entry.operand]
         result = self._new(self.pool.view(_storage_of(source), entry.byte_offset), entry.layout)
-        if hasattr(source, "_version"):
-            result._version = source._version
+        if not hasattr(source, "_version"):
+            source._version = self._version_class()
+        result._version = source._version
         return result
 
     def _new(self, storage: Storage, layout: Any) -> Any:

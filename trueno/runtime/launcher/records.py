@@ -142,27 +142,28 @@ def may_be_key(operands: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
 
 
 def python_key(
-    operands: int, args: tuple[Any, ...], kwargs: dict[str, Any], classes: set[type]
-) -> tuple[tuple[Any, ...] | None, bool]:
-    """Return the key of a call, or None if it cannot have one, and whether an operand takes part in autograd."""
+    operands: int, args: tuple[Any, ...], kwargs: dict[str, Any], classes: set[type], marks: bool
+) -> tuple[Any, ...] | None:
+    """Return the key of a call, or None if it cannot have one.
+
+    With `marks` it tells tensors that take part in autograd from those that do not.
+    """
     if len(args) + len(kwargs) >= MAX_WORDS - 2:
-        return None, False
+        return None
     words: list[Any] = [len(args)]
-    tracked = False
     for arg in args[:operands]:
         kind = type(arg)
         if kind in classes:
-            words.append(id(getattr(arg, "_layout", None)))
-            tracked = tracked or hasattr(arg, "_autograd")
+            words.append(id(getattr(arg, "_layout", None)) | (marks and hasattr(arg, "_autograd")))
         elif kind in _SCALARS:
             words.append(_SCALARS[kind])
         else:
-            return None, tracked
+            return None
     if len(args) > operands:
         words.extend([_static_word(arg) for arg in args[operands:]])
     if kwargs:
         words.extend([(name, _static_word(value)) for name, value in kwargs.items()])
-    return tuple(words), tracked
+    return tuple(words)
 
 
 def _static_word(value: Any, depth: int = 0) -> Any:

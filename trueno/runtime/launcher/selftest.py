@@ -38,7 +38,7 @@ def _miss(*args: Any, **kwargs: Any) -> Any:
 
 def run(launcher: NativeLauncher) -> str | None:
     """Return what failed, or None. The launcher is to be bound to its Tensor class afterwards."""
-    launcher.bind(_Tensor, (_Subclass,))
+    launcher.bind(_Tensor, (_Subclass,), object)
     layout = layout_of(np.dtype(np.int64), (_WORDS,))
     meta = (ctypes.c_int64 * 1)(_WORDS)
     slot = ScalarSlot(1, "i", -100, 100)
@@ -103,6 +103,15 @@ def _check(launcher: NativeLauncher, add: Any, entry: Entry, x: Any) -> str | No
     x._autograd = None
     if not _raises(add, x, 5):
         return "a tensor with gradient is taken"
+    told: list[Any] = []
+    if not launcher.install(add, (x, 5), {}, entry, lambda *given: told.append(given)):
+        return "an entry that tells of its calls cannot be installed"
+    result = add(x, 7)
+    if _values(launcher, result) != [8, 9, 10, 11] or [len(one) for one in told] != [3]:
+        return "a call of a tensor with gradient is not told of"
+    if told[0][0] is not result or told[0][1] is not x or told[0][2] != 7:
+        return "a call of a tensor with gradient is told of wrongly"
+    told.clear()
     del x._autograd
     launcher.clear()
     if not _raises(add, x, 5):
