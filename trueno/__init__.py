@@ -2,57 +2,64 @@
 
 from __future__ import annotations
 
+import gc as _gc
 from typing import TYPE_CHECKING, Any
 
-from trueno import functions as _functions
-from trueno import methods as _methods  # noqa: F401 - puts the functions on the classes
-from trueno.autograd import (  # noqa: F401
-    backward,
-    enable_grad,
-    grad,
-    gradcheck,
-    gradgradcheck,
-    is_grad_enabled,
-    no_grad,
-    set_grad_enabled,
-)
-from trueno.creation import (  # noqa: F401
-    arange,
-    asarray,
-    empty,
-    empty_like,
-    eye,
-    from_numpy,
-    full,
-    full_like,
-    linspace,
-    ones,
-    ones_like,
-    tensor,
-    zeros,
-    zeros_like,
-)
-from trueno.dtypes import (  # noqa: F401
-    bfloat16,
-    bool_,
-    float16,
-    float32,
-    float64,
-    int8,
-    int16,
-    int32,
-    int64,
-    uint8,
-    uint16,
-    uint32,
-    uint64,
-)
-from trueno.functions import *  # noqa: F403
-from trueno.kernel import KernelError, kernel  # noqa: F401
-from trueno.random import manual_seed, rand, randint, randn  # noqa: F401
-from trueno.runtime.device import device, devices, synchronize  # noqa: F401
-from trueno.runtime.threads import get_num_threads, set_num_threads  # noqa: F401
-from trueno.tensor import Tensor  # noqa: F401
+_collecting = _gc.isenabled()
+_gc.disable()  # what is made here lives as long as the process: looking for garbage meanwhile is a tenth of the import
+try:
+    from trueno import functions as _functions
+    from trueno import methods as _methods  # noqa: F401 - puts the functions on the classes
+    from trueno.autograd import (  # noqa: F401
+        backward,
+        enable_grad,
+        grad,
+        gradcheck,
+        gradgradcheck,
+        is_grad_enabled,
+        no_grad,
+        set_grad_enabled,
+    )
+    from trueno.creation import (  # noqa: F401
+        arange,
+        asarray,
+        empty,
+        empty_like,
+        eye,
+        from_numpy,
+        full,
+        full_like,
+        linspace,
+        ones,
+        ones_like,
+        tensor,
+        zeros,
+        zeros_like,
+    )
+    from trueno.dtypes import (  # noqa: F401
+        bfloat16,
+        bool_,
+        float16,
+        float32,
+        float64,
+        int8,
+        int16,
+        int32,
+        int64,
+        uint8,
+        uint16,
+        uint32,
+        uint64,
+    )
+    from trueno.functions import *  # noqa: F403
+    from trueno.kernel import KernelError, kernel  # noqa: F401
+    from trueno.random import manual_seed, rand, randint, randn  # noqa: F401
+    from trueno.runtime.device import device, devices, synchronize  # noqa: F401
+    from trueno.runtime.threads import get_num_threads, set_num_threads  # noqa: F401
+    from trueno.tensor import Tensor  # noqa: F401
+finally:
+    if _collecting:
+        _gc.enable()
 
 if TYPE_CHECKING:
     from trueno.declared import *  # noqa: F403 - put here from the op table below
