@@ -68,6 +68,8 @@ def _signature(operation: Operation, method: bool) -> str:
 
 def _functions() -> Iterator[str]:
     for name, operation in operations.items():
+        if inspect.isfunction(getattr(functions, name)):
+            continue  # type checkers read it there
         yield f"def {name}({_signature(operation, method=False)}) -> Tensor: ..."
         for alias in ALIASES.get(name, ()):
             if not inspect.isfunction(getattr(functions, alias)):
@@ -81,7 +83,7 @@ def _methods() -> Iterator[str]:
         operation = of.get(id(value))
         if operation is not None:
             yield f"def {name}({_signature(operation, method=True)}) -> Tensor: ..."
-        elif inspect.isfunction(value) and value.__module__ == functions.__name__:
+        elif inspect.isfunction(value) and value.__module__ in _MAKERS:
             yield _function_method(name, value)
         elif isinstance(value, property) and value.fget is not None and value.fget.__module__ in _MAKERS:
             yield f"@property\ndef {name}(self) -> Tensor: ..."

@@ -66,9 +66,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.3.0"
 
-for _name, _operation in _functions.operations.items():
+for _name in _functions.operations:
     for _alias in (_name, *_functions.ALIASES.get(_name, ())):
-        globals()[_alias] = _operation.call
+        globals()[_alias] = getattr(_functions, _alias)
 
 inf, nan, pi, e = float("inf"), float("nan"), 3.141592653589793, 2.718281828459045
 half, float, double, long = float16, float32, float64, int64

@@ -51,7 +51,8 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
         result = result if dtype is None else result.astype(dtype, copy=False)
     else:
         typed = hasattr(data, "dtype") or hasattr(data, "__array_interface__")
-        array = np.array(data)
+        # Lists are read in the dtype asked for: NumPy's guess for integers beyond int64 would be float64.
+        array = np.array(data) if typed or dtype is None else np.array(data, dt.as_dtype(dtype))
         if array.dtype == object:
             array = np.array([np.asarray(one) for one in data])
         if dtype is None and not typed and array.dtype == np.float64 and not _holds_arrays(data):
@@ -81,6 +82,7 @@ def asarray(data: Any, dtype: Any = None, device: Any = None, copy: bool | None 
 
 
 def shape_of(shape: tuple) -> tuple[int, ...]:
+    """Return a shape that was given as one sequence or as separate extents; a negative one is a ValueError."""
     items = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
     result = tuple(one.__index__() for one in items)
     if any(one < 0 for one in result):
@@ -89,6 +91,7 @@ def shape_of(shape: tuple) -> tuple[int, ...]:
 
 
 def finished(result: Tensor, requires_grad: bool) -> Tensor:
+    """Return a new tensor as its maker's caller asked for it."""
     return result.requires_grad_() if requires_grad else result
 
 

@@ -105,6 +105,41 @@ _assign = Operation(
 _pad = Operation("pad", lambda x, value, widths: views.pad(x, widths, value), 2)
 
 
+# --- bounds -----------------------------------------------------------------------------------------------------------
+
+
+def clip(x: Any, min: Any = None, max: Any = None) -> Tensor:
+    """Limit the values to [min, max].
+
+    Parameters
+    ----------
+    x : array of any dtype
+    min, max : array or number, optional
+        Bounds that broadcast with `x`; without one, the values have no limit on that side.
+
+    Returns
+    -------
+    Tensor
+        Of the dtype that `x` and the bounds promote to; `max` where `min` is greater.
+    """
+    return operations["clip"].call(x, *bounds(x, min, max))
+
+
+def bounds(x: Any, low: Any, high: Any) -> tuple[Any, Any]:
+    """Return the bounds of a clip, the limits of x's dtype where there are none."""
+    if low is None or high is None:
+        dtype = (x if isinstance(x, (Tensor, Node)) else asarray(x)).dtype
+        if dt.is_floating(dtype):
+            limits = -math.inf, math.inf
+        else:
+            limits = (False, True) if dtype == dt.bool_ else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
+        low, high = limits[0] if low is None else low, limits[1] if high is None else high
+    return low, high
+
+
+clamp = clip
+
+
 # --- views ------------------------------------------------------------------------------------------------------------
 
 
@@ -399,7 +434,7 @@ def contiguous(x: Tensor) -> Tensor:
 
 
 __all__ = [
-    "broadcast_to", "cat", "concat", "concatenate", "contiguous", "copy", "expand", "flatten", "flip", "getitem",
-    "moveaxis", "operations", "pad", "permute", "ravel", "reshape", "setitem", "split", "squeeze", "stack", "swapaxes",
-    "transpose", "unsqueeze",
+    "broadcast_to", "cat", "clamp", "clip", "concat", "concatenate", "contiguous", "copy", "expand", "flatten", "flip",
+    "getitem", "moveaxis", "operations", "pad", "permute", "ravel", "reshape", "setitem", "split", "squeeze", "stack",
+    "swapaxes", "transpose", "unsqueeze",
 ]  # fmt: skip

@@ -23,7 +23,7 @@ COMPARISONS = {"eq": "eq", "ne": "ne", "lt": "lt", "le": "le", "gt": "gt", "ge":
 UNARY = {"neg": "neg", "pos": "positive", "abs": "abs", "invert": "bitwise_not"}
 #: Elementwise functions with an in-place form ``name_``.
 _INPLACE = (
-    "add", "sub", "mul", "div", "pow", "floor_divide", "remainder", "clip", "relu", "exp", "log", "sqrt", "neg", "abs",
+    "add", "sub", "mul", "div", "pow", "floor_divide", "remainder", "relu", "exp", "log", "sqrt", "neg", "abs",
     "sigmoid", "tanh", "reciprocal", "floor", "ceil", "round", "trunc", "square", "maximum", "minimum",
 )  # fmt: skip
 
@@ -44,6 +44,19 @@ def _in_place(operation: Operation) -> Operation:
         return functions.build.cast(result, dtype=x.dtype)
 
     return Operation(f"{operation.name}_", record, operation.operands, (0,), operation.guard)
+
+
+_clip_ = _in_place(operations["clip"])
+
+
+def clip_(x: Any, min: Any = None, max: Any = None) -> Any:
+    """Limit the values to [min, max] in place."""
+    return _clip_.call(x, *functions.bounds(x, min, max))
+
+
+def where(x: Any, condition: Any, other: Any) -> Any:
+    """Return x where the condition holds, else `other`: as PyTorch's method, which takes the array first."""
+    return operations["where"].call(condition, x, other)
 
 
 def _install() -> None:
@@ -96,6 +109,9 @@ def _install_views() -> None:
             mT=property(lambda self: functions.swapaxes(self, -1, -2)),
         )
     _put(Tensor, __getitem__=functions.getitem, __setitem__=functions.setitem, contiguous=functions.contiguous)
+    for owner in (Tensor, Node):
+        _put(owner, where=where, clip=functions.clip, clamp=functions.clip)
+    _put(Tensor, clip_=clip_, clamp_=clip_)
     _put(Tensor, clone=functions.copy, copy=functions.copy, __copy__=functions.copy)
     _put(Node, __getitem__=views.getitem, astype=lambda self, dtype: functions.build.cast(self, dtype=dtype))
 

@@ -30,6 +30,15 @@ def test_tensor_infers_the_dtype(data: Any, dtype: str) -> None:
     assert str(made.device) == "cpu"
 
 
+def test_lists_are_read_in_the_dtype_asked_for() -> None:
+    assert tn.tensor([0, 2**64 - 1], dtype="uint64").tolist() == [0, 2**64 - 1]
+    assert tn.tensor([1.7, -1.7], dtype="int32").tolist() == [1, -1]
+    assert tn.tensor([1, 2], dtype="bfloat16").tolist() == [1, 2]
+    assert tn.tensor([tn.tensor(3), tn.tensor(4)], dtype="float16").tolist() == [3, 4]
+    with pytest.raises(OverflowError, match="int8"):
+        tn.tensor([300], dtype="int8")
+
+
 def test_tensor_copies() -> None:
     array = np.zeros(3, "f4")
     made = tn.tensor(array)

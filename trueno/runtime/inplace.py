@@ -81,6 +81,7 @@ def copied(one: Any) -> Any:
 
 
 def check_leaf(target: Any, name: str) -> None:
+    """Raise a RuntimeError where an operation is about to change a leaf that requires a gradient."""
     if requires_grad(target) and target._autograd.node is None:
         raise RuntimeError(
             f"{name}: a leaf tensor of shape {target.shape} that requires a gradient is changed in place; "

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+import functools
 import importlib
+import inspect
 import operator
 import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from trueno.config import settings
 from trueno.ir import build, verify
 from trueno.ir.grad import gradients
 from trueno.ir.node import Kernel, Node, recording, substitute, topological
+from trueno.ir.op import Op
 from trueno.runtime import cpu, launcher
 from trueno.runtime.inplace import (
     bump_version,
@@ -238,12 +240,29 @@ class Operation:
                 leaves.append(build.array(position, one.dtype, one.shape))
         with recording():
             # Where there is no array among the operands, `device` says where to run; it is nothing to record.
-            result = self.record(*leaves, *static, **{k: v for k, v in named.items() if k != "device"})
+            keywords = {k: v for k, v in named.items() if k != "device"}
+            try:
+                result = self.record(*leaves, *static, **keywords)
+            except TypeError:
+                self._check_arguments(leaves, static, keywords)
+                raise
             outputs = tuple(result) if isinstance(result, (tuple, list)) else (result,)
             outputs = tuple(_settled(one, self.name) for one in outputs)
         where = "{}:{}".format(*caller())
         inputs = tuple(leaf for leaf in leaves if leaf is not None)
         return verify.checked(Kernel(self.name, inputs, outputs, where), "recording")
+
+    def _check_arguments(self, leaves: Sequence[Any], static: tuple, keywords: dict[str, Any]) -> None:
+        """Raise a TypeError that shows what the operation takes, where the arguments do not fit it."""
+        record: Any = self.record
+        if isinstance(record, Op):
+            record = functools.partial(record.record or record, record)
+        signature = inspect.signature(record)
+        try:
+            signature.bind(*leaves, *static, **keywords)
+        except TypeError as error:
+            bare = [one.replace(annotation=one.empty) for one in signature.parameters.values()]
+            raise TypeError(f"{self.name}{inspect.Signature(bare)}: {error}") from None
 
     def _bind(self, operands: Sequence[Any], static: tuple, named: dict[str, Any]) -> Bound:
         kernel = self.trace(operands, static, named)
@@ -470,7 +489,7 @@ def common_device(name: str, layouts: Sequence[Layout | None]) -> str | None:
     return devices.pop() if devices else None
 
 
-@cache
+@functools.cache
 def _tape() -> ModuleType:
     """Return the module of the tape, which is built on this one."""
     return importlib.import_module("trueno.autograd")
