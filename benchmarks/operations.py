@@ -16,12 +16,14 @@ from benchmarks.harness import SUBJECT, Case, Contender, Experiment
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation in three notations over the names x, y and axis.
+    """One operation in the notations of several libraries over the names x, y and axis.
 
     Attributes
     ----------
     trueno, numpy, torch : str
         Expressions. Libraries without the operation use the expression that their users use.
+    numexpr : str
+        The expression that numexpr evaluates; empty where it cannot, and for reductions of single axes.
     operands : int
         1 (x) or 2 (x and y).
     domain : tuple[float, float]
@@ -33,6 +35,7 @@ class Operation:
     torch: str
     operands: int = 1
     domain: tuple[float, float] = (-2.0, 2.0)
+    numexpr: str = ""
 
     def __post_init__(self) -> None:
         if self.operands not in (1, 2):
@@ -40,11 +43,11 @@ class Operation:
 
 
 ELEMENTWISE: dict[str, Operation] = {
-    "add": Operation("x + y", "x + y", "x + y", operands=2),
-    "mul": Operation("x * y", "x * y", "x * y", operands=2),
-    "exp": Operation("tn.exp(x)", "np.exp(x)", "torch.exp(x)"),
-    "tanh": Operation("tn.tanh(x)", "np.tanh(x)", "torch.tanh(x)"),
-    "relu": Operation("tn.relu(x)", "np.maximum(x, 0)", "torch.relu(x)"),
+    "add": Operation("x + y", "x + y", "x + y", operands=2, numexpr="x + y"),
+    "mul": Operation("x * y", "x * y", "x * y", operands=2, numexpr="x * y"),
+    "exp": Operation("tn.exp(x)", "np.exp(x)", "torch.exp(x)", numexpr="exp(x)"),
+    "tanh": Operation("tn.tanh(x)", "np.tanh(x)", "torch.tanh(x)", numexpr="tanh(x)"),
+    "relu": Operation("tn.relu(x)", "np.maximum(x, 0)", "torch.relu(x)", numexpr="where(x > 0, x, 0)"),
     # NumPy has no erf; scipy.special's is the one that goes with it.
     "gelu": Operation("tn.gelu(x)", "0.5 * x * (1 + erf(x * 0.7071067811865476))", "torch.nn.functional.gelu(x)"),
 }
@@ -77,8 +80,10 @@ def operands(operation: Operation, shape: tuple[int, ...]) -> list[np.ndarray]:
     return [generator.random(shape, np.float32) * (high - low) + low for _ in range(operation.operands)]
 
 
-def experiment(operation: Operation, shape: tuple[int, ...], axis: int | None = None) -> Experiment:
-    """The operation in all three libraries over the same memory; the right result is NumPy's in float64."""
+def experiment(
+    operation: Operation, shape: tuple[int, ...], axis: int | None = None, numexpr: bool = False
+) -> Experiment:
+    """The operation in all libraries over the same memory; the right result is NumPy's in float64."""
     arrays = operands(operation, shape)
     common: dict[str, Any] = {"np": np, "torch": torch, "tn": tn, "erf": scipy.special.erf, "axis": axis}
 
@@ -93,9 +98,26 @@ def experiment(operation: Operation, shape: tuple[int, ...], axis: int | None = 
             SUBJECT: Contender(operation.trueno, names([tn.from_numpy(a) for a in arrays])),
             "numpy": Contender(operation.numpy, names(arrays)),
             "torch": Contender(operation.torch, names([torch.from_numpy(a) for a in arrays])),
-        },
+        }
+        | (
+            {
+                "numexpr": Contender(
+                    "evaluate(text)", names(arrays) | {"evaluate": _numexpr(), "text": operation.numexpr}
+                )
+            }
+            if numexpr and operation.numexpr
+            else {}
+        ),
         expected,
     )
+
+
+def _numexpr() -> Any:
+    """Return numexpr's function, on as many threads as PyTorch has."""
+    import numexpr
+
+    numexpr.set_num_threads(torch.get_num_threads())
+    return numexpr.evaluate
 
 
 def case(
@@ -106,6 +128,7 @@ def case(
     targets: Mapping[str, float],
     axis: int | None = None,
     detail: str = "",
+    numexpr: bool = False,
 ) -> Case:
     """A row over float32 operands of one shape.
 
@@ -121,12 +144,14 @@ def case(
         Value of the name `axis` in the expressions.
     detail : str
         Shown after the name.
+    numexpr : bool
+        Whether numexpr is a peer too.
     """
     size = int(np.prod(shape))
     return Case(
         name,
         size,
-        lambda: experiment(operation, shape, axis),
+        lambda: experiment(operation, shape, axis, numexpr),
         targets,
         traffic=4 * (size * operation.operands + outputs),
         flops=size,

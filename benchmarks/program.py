@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -20,7 +21,7 @@ from benchmarks.roofline import Roofline, cache_sizes
 
 _MULTIPLES = {"K": 1_000, "M": 1_000_000}
 _QUICK_ROUNDS = 7
-_CONSOLE_WIDTH = 160
+_CONSOLE_WIDTH = 190
 _OWN_CACHE = 1 << 26  # a larger cache is shared with other machines' work: its bandwidth is no constant
 
 
@@ -213,11 +214,15 @@ def _share(outcome: Outcome, limits: Roofline) -> float | None:
 
 
 def summarise(console: Console, outcomes: Sequence[Outcome]) -> None:
-    """Print the problems in full, and how many targets were met."""
+    """Print the problems in full, the mean of the ratios, and how many targets were met."""
     for outcome in outcomes:
         if outcome.problem:
             message = f"{outcome.case.label} {show_size(outcome.case.size)}: {outcome.problem}"
             console.print(message, style="red", markup=False)
+    for peer in dict.fromkeys(peer for outcome in outcomes for peer in outcome.ratios):
+        medians = [outcome.ratios[peer].median for outcome in outcomes if peer in outcome.ratios]
+        mean = statistics.geometric_mean(medians)
+        console.print(f"geometric mean of {len(medians)} ratios to {peer}: {mean:.2f}, {1 / mean:.2f} times as fast")
     verdicts = [ratio.met for outcome in outcomes for ratio in outcome.ratios.values() if ratio.met is not None]
     console.print(
         f"{sum(verdicts)} of {len(verdicts)} targets met, {sum(bool(o.problem) for o in outcomes)} rows invalid"
