@@ -9,6 +9,7 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
+from trueno.codegen.streaming import MARK, past_caches
 from trueno.codegen.target import Target, parse
 
 #: LLVM's loop strength reduction takes half the time of code generation and makes loops over several arrays slower: it
@@ -47,7 +48,7 @@ def optimise(source: str, target: Target) -> Any:
     options.loop_interleaving = target.vectorise
     builder = llvm.create_pass_builder(tm, options)
     builder.getModulePassManager().run(module, builder)
-    return module
+    return llvm.parse_assembly(past_caches(str(module))) if MARK in source else module
 
 
 def compile_object(source: str, target: Target, passes: bool = True) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from trueno import dtypes as dt
-from trueno.codegen import driver
+from trueno.codegen import driver, streaming
 from trueno.codegen.emit import StageEmitter, is_flat
 from trueno.codegen.expr import Expr
 from trueno.codegen.stage import CHUNK, COLUMNS, Loops
@@ -93,6 +93,7 @@ class Module:
         self.declarations: dict[str, None] = {}
         self.metadata: list[str] = []
         self.helpers: dict[str, str] = {}
+        self._stream_scope = ""
 
     def declare(self, text: str) -> None:
         self.declarations[f"declare {text}"] = None
@@ -100,6 +101,15 @@ class Module:
     def node(self, text: str) -> str:
         self.metadata.append(text)
         return f"!{len(self.metadata) - 1}"
+
+    def stream_scope(self) -> str:
+        """Return the metadata that marks stores which go past the caches."""
+        if not self._stream_scope:
+            domain, scope, scopes = streaming.SCOPE
+            domain = self.node(domain)
+            scope = self.node(scope.replace("!DOMAIN", domain))
+            self._stream_scope = self.node(scopes.replace("!SCOPE", scope))
+        return self._stream_scope
 
     def text(self, header: str) -> str:
         lines = [f"!{k} = {node.replace('!SELF', f'!{k}')}" for k, node in enumerate(self.metadata)]
@@ -115,13 +125,14 @@ class LLVMPrinter:
     run, run_columns = 2048, 128
     wide = dt.float64
 
-    def __init__(self, module: Module, half_instructions: bool = True) -> None:
+    def __init__(self, module: Module, half_instructions: bool = True, streams: bool = False) -> None:
         self.module = module
         self.half_instructions = half_instructions
         self.entry: list[str] = []
         self.body: list[str] = []
         self.count = 0
         self.group: str | None = None
+        self.streams = streams
         self.metas: dict[int, str] = {}
         self.in_entry = True
 
@@ -222,7 +233,8 @@ class LLVMPrinter:
     def store(self, pointer: str, value: str, dtype: np.dtype) -> None:
         if dtype == dt.bool_:
             value = self._let(f"zext i1 {value} to i8")
-        self._line(f"store {memory_type(dtype)} {value}, ptr {pointer}, align {dtype.itemsize}{self._access_group()}")
+        marks = self._access_group() + (f", !alias.scope {self.module.stream_scope()}" if self.streams else "")
+        self._line(f"store {memory_type(dtype)} {value}, ptr {pointer}, align {dtype.itemsize}{marks}")
 
     def variable(self, dtype: np.dtype, count: int = 1) -> tuple[str, np.dtype]:
         name = self._name("acc")
@@ -481,7 +493,7 @@ def stage_function(module: Module, name: str, loops: Loops, half_instructions: b
 
     One task is a function of its own: LLVM's loop passes take far longer over a nest that includes the tasks.
     """
-    printer = LLVMPrinter(module, half_instructions)
+    printer = LLVMPrinter(module, half_instructions, loops.streams)
     flat = is_flat(loops)
     StageEmitter(loops, printer, "%t1" if flat else None, serial=True).run()
     module.functions.append("\n".join([

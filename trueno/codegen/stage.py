@@ -57,6 +57,8 @@ class Loops:
         From the identity of an access to its position.
     columns : bool
         Whether the vector dimension is the last outer one (a reduction over rows of a matrix).
+    streams : bool
+        Whether the results of an elementwise stage are written past the caches; see codegen/streaming.py.
     """
 
     stage: Stage
@@ -67,6 +69,7 @@ class Loops:
     columns: bool
     elementwise: bool
     order: list[Expr]
+    streams: bool = False
 
     @property
     def tasks(self) -> int:
@@ -209,6 +212,7 @@ def text(loops: Loops) -> str:
     """Return the stage's canonical text: all that its code depends on, and nothing else."""
     kind = "columns" if loops.columns else "elementwise" if loops.elementwise else "rows"
     flags = f"{' block' if loops.stage.block else ''}{' serial' if loops.stage.serial else ''}"
+    flags += " streams" if loops.streams else ""
     lines = [f"stage {kind} outer={len(loops.outer)} inner={len(loops.inner)}{flags}"]
     for k, (access, cls) in enumerate(zip(loops.accesses, vector_classes(loops), strict=True)):
         moves = "".join("0" if s == 0 else "s" for s in access[4][:-1])

@@ -18,6 +18,7 @@ from trueno.codegen import llvm as printer
 from trueno.codegen.expr import Expr
 from trueno.codegen.formula import formula_size, formula_text, is_composite
 from trueno.codegen.plan import Plan, plan
+from trueno.codegen.streaming import streams
 from trueno.codegen.target import Target, resolve
 from trueno.ir import build
 from trueno.ir.node import Kernel, topological
@@ -167,6 +168,9 @@ def bind(kernel: Kernel, layouts: Sequence[Layout | None], aliases: Sequence[int
     lowered = simplify(kernel)
     planned = plan(lowered, layouts, aliases)
     loops = [stage.normalise(one) for one in planned.stages]
+    inputs = sum(layout is not None for layout in layouts)
+    for one in loops:
+        one.streams = streams(one, inputs, aliases, resolve())
     parallel = [one.tasks > 1 and _cost(one) > PARALLEL_NANOSECONDS for one in loops]
     meta = np.array(
         [value for one, flag in zip(loops, parallel, strict=True) for value in stage.meta_values(one, flag)] or [0],
