@@ -68,7 +68,9 @@ class Printer(Protocol):
 
     def tasks(self, count: Any) -> AbstractContextManager[Any]: ...
     def loop(self, low: Any, high: Any, step: int = 1) -> AbstractContextManager[Any]: ...
-    def vector_loop(self, low: Any, high: Any, independent: bool) -> AbstractContextManager[Any]:
+    def vector_loop(
+        self, low: Any, high: Any, independent: bool, elementwise: bool = False
+    ) -> AbstractContextManager[Any]:
         """The innermost loop: iterations are spread over vector lanes or work-items."""
 
     def carry(self, expr: Expr, value: Any) -> Any:
@@ -355,7 +357,7 @@ class StageEmitter:
         stores = list(enumerate(self.loops.stage.stores))
         self.pointers = pointers
         self._hoist([store.value for _, store in stores])
-        with self.p.vector_loop(low, high, not self.loops.stage.serial) as i:
+        with self.p.vector_loop(low, high, not self.loops.stage.serial, elementwise=True) as i:
             self.pointers = self._step(pointers, 0, i, vector=True)
             self._body([], scans, stores, {}, dict(self.memo))
 

@@ -429,7 +429,7 @@ class LLVMPrinter:
         return self._for(low, high, step)
 
     @contextmanager
-    def vector_loop(self, low: str, high: str, independent: bool) -> Iterator[str]:
+    def vector_loop(self, low: str, high: str, independent: bool, elementwise: bool = False) -> Iterator[str]:
         before = self.group
         metadata = ""
         if independent:
@@ -442,11 +442,10 @@ class LLVMPrinter:
         with self._for(low, high, 1, metadata) as i:
             yield i
         self.group = before
-        if independent and self.count - begin > _LONG_BODY:
-            # The vectoriser would take four vectors at a time in any reduction. A long body keeps the CPU busy with
-            # one, short rows have less left over, and there is a quarter of the code to compile.
-            single = self.module.node('!{!"llvm.loop.interleave.count", i32 1}')
-            self.module.metadata[int(loop[1:])] = f"distinct !{{!SELF, {parallel}, {single}}}"
+        interleaved = _interleaving(self.count - begin, elementwise) if independent else 0
+        if interleaved:
+            count = self.module.node(f'!{{!"llvm.loop.interleave.count", i32 {interleaved}}}')
+            self.module.metadata[int(loop[1:])] = f"distinct !{{!SELF, {parallel}, {count}}}"
 
     def carry(self, expr: Expr, value: str) -> str:
         return value
@@ -459,8 +458,21 @@ class LLVMPrinter:
         yield
 
 
-#: Values above which the body of a loop is not interleaved with itself.
-_LONG_BODY = 32
+
+def _interleaving(values: int, elementwise: bool) -> int:
+    """Return how many vectors a loop with so many values in its body takes at a time; 0 leaves it to LLVM.
+
+    LLVM would take four in any reduction and one where no value is carried on. But a reduction with a long body keeps
+    the CPU busy with one, has less left over in short rows, and there is a quarter of the code to compile. A polynomial
+    without a reduction is a single chain, of which four side by side hide more of the latency; the longest, which take
+    long to compile, are chains beside each other already.
+    """
+    if not elementwise:
+        return 1 if values > 32 else 0
+    if values <= 12:
+        return 0
+    return 4 if values <= 48 else 2 if values <= 96 else 1
+
 
 _TASK_LOOP = """define internal void @{name}(ptr %buffers, ptr %meta, ptr %scalars, i64 %t0, i64 %t1) noinline #0 {{
 entry:

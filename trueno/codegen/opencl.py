@@ -497,7 +497,7 @@ class OpenCLPrinter:
         return self._for(low, high, str(step))
 
     @contextmanager
-    def vector_loop(self, low: str, high: str, independent: bool) -> Iterator[str]:
+    def vector_loop(self, low: str, high: str, independent: bool, elementwise: bool = False) -> Iterator[str]:
         match self.mode.task:
             case "element" | "column":
                 # One element or column per work-item.

@@ -28,7 +28,7 @@ from trueno.ir.elementwise import (
 from trueno.ir.elementwise import relu as relu_row
 from trueno.ir.node import Node
 from trueno.ir.reductions import drop_axes, max, min, sum
-from trueno.ir.transcendental import erf, exp, expm1, log, log1p, pow, tanh
+from trueno.ir.transcendental import exp, expm1, log, log1p, normal_cdf, pow, tanh
 
 # --- statistics -------------------------------------------------------------------------------------------------------
 
@@ -199,13 +199,13 @@ def silu(x: Any) -> Node:
 
 
 def gelu(x: Any, *, approximate: str = "none") -> Node:
-    """x * Phi(x) with the error function, or with ``approximate="tanh"`` (Hendrycks & Gimpel 2016)."""
+    """x * Phi(x) with the normal distribution, or with ``approximate="tanh"`` (Hendrycks & Gimpel 2016)."""
     x, result = _activation(x)
     if approximate == "tanh":
         inner = (x + x * x * x * 0.044715) * math.sqrt(2 / math.pi)
         value = x * 0.5 * (tanh(inner) + 1.0)
     elif approximate == "none":
-        value = x * 0.5 * (erf(x * math.sqrt(0.5)) + 1.0)
+        value = x * normal_cdf(x)
     else:
         raise ValueError(f"gelu: approximate must be 'none' or 'tanh', not {approximate!r}")
     return cast(value, dtype=result)

@@ -131,6 +131,12 @@ erfc: Op = elementwise(
     "erfc", ref=_scalar_ref(math.erfc), domain=(-2, 2), llvm=expand.erfc, opencl="erfc({0})",
     grad=lambda g, y, x: [g * -TWO_OVER_SQRT_PI * exp(neg(x * x))], doc="1 - erf(x), accurate for large x.", **_UNARY,
 )  # fmt: skip
+normal_cdf: Op = elementwise(
+    "normal_cdf", ref=_scalar_ref(lambda x: math.erfc(-x * math.sqrt(0.5)) / 2), domain=(-3, 3), public=False,
+    llvm=expand.normal_cdf, opencl=expand.normal_cdf,
+    grad=lambda g, y, x: [g * (1 / math.sqrt(2 * math.pi)) * exp(x * x * -0.5)],
+    doc="The share of the normal distribution below x.", **_UNARY,
+)  # fmt: skip
 
 _BINARY: dict[str, Any] = {"arity": 2, "result": promotion.floating}
 

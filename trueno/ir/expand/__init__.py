@@ -12,7 +12,7 @@ from collections.abc import Callable
 from trueno import dtypes as dt
 from trueno.ir.expand import error_function, power, trigonometry
 from trueno.ir.expand.conversion import bfloat16_to_float, float_to_bfloat16, float_to_half, half_to_float
-from trueno.ir.expand.error_function import erf
+from trueno.ir.expand.error_function import erf, normal_cdf
 from trueno.ir.expand.exponential import cosh, exp, exp2, expm1, sinh, tanh
 from trueno.ir.expand.integer import (
     floor_divide,
@@ -91,6 +91,7 @@ __all__ = [
     "log2",
     "log10",
     "nextafter",
+    "normal_cdf",
     "pow",
     "pow_opencl",
     "reciprocal",

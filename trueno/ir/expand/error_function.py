@@ -1,11 +1,12 @@
-"""erf and erfc."""
+"""erf, erfc and the normal distribution."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from trueno import dtypes as dt
-from trueno.ir.expand.exponential import exp_nonpositive, expm1_brief
+from trueno.ir.expand.exponential import exp2_nonpositive, exp_nonpositive, expm1_brief
 from trueno.ir.expand.notation import at_most, horner, narrow, number, reciprocal_of, rows, widen
 from trueno.ir.node import Node
 
@@ -85,3 +86,25 @@ def erfc(x: Node) -> Node:
     _, half = expm1_brief(rows.neg(a * a))
     y = scaled * half * 2.0
     return narrow(rows.where(rows.lt(x, number(x, 0)), rows.sub(2.0, y), y))
+
+
+#: (log2(Phi(-a)) + 1) / a in powers of a, for 0 <= a <= 13: the weights ask for the last place of Phi near 0, for three
+#: digits where Phi is below 1e-4.
+_TAIL = (
+    -1.1511067, -0.4591917, -0.052551772, 0.007141887, -0.00018349457, -0.00018193232, 4.657991e-05, -5.8699256e-06,
+    4.203452e-07, -1.6236816e-08, 2.626297e-10,
+)  # fmt: skip
+#: At this bound the exponent of Phi(-a) rounds to -127, whose field is that of 0.
+_TAIL_END = 13.0
+
+
+def normal_cdf(x: Node) -> Node:
+    """Phi(x), the normal distribution's share below x; in float32 as ``2**p(|x|)``, or 1 minus it above 0.
+
+    The logarithm of the tail is so smooth that one polynomial serves for all x, in half of the instructions of erf.
+    """
+    if x.dtype == dt.float64:
+        return erfc(x * -math.sqrt(0.5)) * 0.5
+    size = at_most(rows.abs(x), _TAIL_END)
+    tail = exp2_nonpositive(horner(size, (-1.0, *_TAIL)))
+    return rows.where(rows.lt(x, number(x, 0)), tail, rows.sub(1.0, tail))

@@ -9,13 +9,17 @@ the format one by one.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trueno import dtypes as dt
+from trueno.ir.build import const
 from trueno.ir.expand.notation import (
     FORMATS,
     at_least,
     at_most,
+    bits_of,
+    float_of,
     horner,
     narrow,
     number,
@@ -89,36 +93,46 @@ def _reduce(x: Node, shift: Node) -> tuple[Node, Node]:
     return shifted, rows.fma(n, number(x, -low), r)
 
 
-def _two_steps(x: Node) -> tuple[Node, Node]:
-    """Return the shift constant and the factor of a scaling by ``2**n`` in two steps.
+#: Where the results turn large; any border serves that keeps both factors of `_scaled` finite and normal.
+_LARGE = 64.0
 
-    The exponents of all results, from the least subnormal to infinity, exceed what one factor can hold. So the first
-    factor stays 64 exponents nearer to 1 and the second makes up for it, which rounds a subnormal result just once.
+
+def _lift(x: Node) -> int:
+    """Return by how many exponents the factor ``2**n`` is raised, so that it stays normal for subnormal results."""
+    return FORMATS[x.dtype].mantissa + 2
+
+
+def _scaled(x: Node, shifted: Node, r: Node, coefficients: Sequence[float]) -> Node:
+    """Return ``2**n`` times a polynomial of r, rounded once; `shifted` holds ``n + _lift``.
+
+    The exponents of all results, from the least subnormal to infinity, exceed what one factor can hold. So the
+    polynomial is lowered by as much as the factor is raised, and where the result is large both go the other way: two
+    masked instructions.
     """
-    form = FORMATS[x.dtype]
-    negative = rows.lt(x, number(x, 0))
-    unit = form.shift + form.bias
-    shift = rows.where(negative, number(x, unit + 64), number(x, unit - 64))
-    return shift, rows.where(negative, number(x, 2.0**-64), number(x, 2.0**64))
+    form, lift = FORMATS[x.dtype], _lift(x)
+    large = rows.gt(x, number(x, _LARGE))
+    y = horner(r, [one * 2.0**-lift for one in coefficients])
+    y = rows.where(large, y * 2.0 ** (2 * lift), y)
+    bits = rows.shl(bits_of(shifted), const(form.mantissa, dt.int_of_same_width(x.dtype)))
+    bits = rows.where(large, bits - number(bits, 2 * lift << form.mantissa), bits)
+    return y * float_of(bits)
 
 
 def exp(x: Node) -> Node:
     """e to the power x."""
     table = _TABLES[x.dtype]
     x = at_most(at_least(x, table.low), table.high)
-    shift, factor = _two_steps(x)
-    shifted, r = _reduce(x, shift)
-    return horner(r, table.exp) * power_of_two(shifted) * factor
+    shifted, r = _reduce(x, _shift(x, _lift(x)))
+    return _scaled(x, shifted, r, table.exp)
 
 
 def exp2(x: Node) -> Node:
     """2 to the power x; the reduction is exact."""
     table = _TABLES[x.dtype]
     x = at_most(at_least(x, table.low2), table.high2)
-    shift, factor = _two_steps(x)
+    shift = _shift(x, _lift(x))
     shifted = x + shift
-    r = x - rows.sub(shifted, shift)
-    return horner(r, table.exp2) * power_of_two(shifted) * factor
+    return _scaled(x, shifted, x - rows.sub(shifted, shift), table.exp2)
 
 
 def _shift(x: Node, extra: int = 0) -> Node:
@@ -127,13 +141,23 @@ def _shift(x: Node, extra: int = 0) -> Node:
     return number(x, form.shift + form.bias + extra)
 
 
-def exp_nonpositive(x: Node) -> Node:
-    """exp(x) for x from -87 to 0, where an absolute error of some units in the last place of 1/4 is no harm."""
+def exp_nonpositive(x: Node, factor: float = 1.0) -> Node:
+    """exp(factor * x) from -87 to 0, where an absolute error of some units in the last place of 1/4 is no harm.
+
+    The factor, a power of two with any sign, costs nothing: it is part of the constants.
+    """
     table = _TABLES[x.dtype]
     shift = _shift(x)
-    shifted = rows.fma(x, number(x, _LOG2_E), shift)
-    r = rows.fma(rows.sub(shifted, shift), number(x, -math.log(2)), x)
-    return horner(r, table.exp) * power_of_two(shifted)
+    shifted = rows.fma(x, number(x, factor * _LOG2_E), shift)
+    r = rows.fma(rows.sub(shifted, shift), number(x, -math.log(2) / factor), x)
+    return horner(r, [one * factor**k for k, one in enumerate(table.exp)]) * power_of_two(shifted)
+
+
+def exp2_nonpositive(x: Node) -> Node:
+    """2 to the power x for x from -127, where it is 0, to 0."""
+    shift = _shift(x)
+    shifted = x + shift
+    return horner(x - rows.sub(shifted, shift), _TABLES[x.dtype].exp2) * power_of_two(shifted)
 
 
 def _expm1_reduced(r: Node) -> tuple[Node, Node]:
@@ -158,10 +182,10 @@ def expm1(x: Node) -> Node:
     return rows.where(rows.lt(rows.abs(x), number(x, table.tiny)), x, y)
 
 
-#: (tanh(x) / x - 1) / x**2 as a polynomial in x**2, for |x| <= 0.8.
-_TANH_NEAR = (-0.333333, 0.13332242, -0.053853597, 0.021306526, -0.0074141724, 0.0015870408)
-#: 2 / (1 + e) for e up to exp(-1.6).
-_TANH_FAR = (1.9999994, -1.9999417, 1.998098, -1.971071, 1.7708336, -1.0408866)
+#: (tanh(x) / x - 1) / x**2 as a polynomial in x**2, for |x| <= 0.7.
+_TANH_NEAR = (-0.33333215, 0.13329546, -0.053584877, 0.020154472, -0.0051905694)
+#: -2 / (1 + e) for e up to exp(-1.4).
+_TANH_FAR = (-1.9999985, 1.9998724, -1.9964918, 1.955012, -1.6986003, 0.92081606)
 
 
 def tanh(x: Node) -> Node:
@@ -174,9 +198,9 @@ def tanh(x: Node) -> Node:
     size = rows.abs(x)
     square = x * x
     near = rows.fma(x * square, horner(square, _TANH_NEAR), x)
-    power = exp_nonpositive(at_most(size, _TABLES[x.dtype].vanish) * -2.0)
-    far = rows.fma(power, rows.neg(horner(power, _TANH_FAR)), number(x, 1.0))
-    return rows.copysign(rows.where(rows.lt(size, number(x, 0.8)), near, far), x)
+    power = exp_nonpositive(at_most(size, _TABLES[x.dtype].vanish), -2.0)
+    far = rows.fma(power, horner(power, _TANH_FAR), number(x, 1.0))
+    return rows.copysign(rows.where(rows.lt(size, number(x, 0.7)), near, far), x)
 
 
 def _tanh_double(x: Node) -> Node:
