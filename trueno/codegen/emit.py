@@ -10,10 +10,10 @@ import numpy as np
 
 from trueno import dtypes as dt
 from trueno.codegen.expr import Expr
-from trueno.codegen.formula import formula, is_composite
+from trueno.codegen.expressions import ExpressionEmitter
+from trueno.codegen.formula import is_composite
 from trueno.codegen.phases import find_spill, phases, varying
 from trueno.codegen.stage import Loops, meta_layout, vector_classes
-from trueno.ir import build
 from trueno.ir.elementwise import add
 from trueno.ir.node import Node
 
@@ -95,7 +95,7 @@ def is_flat(loops: Loops) -> bool:
     return loops.elementwise and not loops.outer
 
 
-class StageEmitter:
+class StageEmitter(ExpressionEmitter):
     """Prints one stage."""
 
     def __init__(self, loops: Loops, printer: Printer, end_task: Any = None, serial: bool = False) -> None:
@@ -105,10 +105,12 @@ class StageEmitter:
         `serial`: whether one thread runs a whole task. Then a costly value is kept in a result's memory between two
         walks over a row, and column-wise reductions take several rows for each access to their accumulators.
         """
-        self.loops, self.p, self.end_task = loops, printer, end_task
+        super().__init__(printer, loops.numbers)
+        self.loops, self.end_task = loops, end_task
         self.places = meta_layout(loops)
         self.classes = vector_classes(loops)
         self.number = {id(expr): k for k, expr in enumerate(loops.order)}
+        self.gathers = {id(e): self.places[f"gather{k}"] for k, e in enumerate(loops.order) if e.kind == "gather"}
         self.phase = phases(loops)
         self.varies = varying(loops)
         self.spill = find_spill(loops, self.phase, self.varies, self._is_costly) if serial else None
@@ -116,8 +118,12 @@ class StageEmitter:
         self.rows = 4 if serial and not costly else 1
         self.now = 0
         self.constants: dict[int, Any] = {}
-        self.pointers: list[Any] = []
         self.reduced: dict[int, Any] = {}
+
+    def _kept(self, expr: Expr) -> Any:
+        if self.spill is not None and expr is self.spill[0] and self.now > self.spill[1]:
+            return self.p.load(self.pointers[self.spill[2]], expr.dtype)
+        return None
 
     def _is_costly(self, expr: Expr) -> bool:
         return expr.op is not None and is_composite(expr.op, self.p.backend)
@@ -532,61 +538,3 @@ class StageEmitter:
                 memo[id(expr)] = value
         self._keep_spilled(memo)
         self._write_all(stores, memo)
-
-    # --- values -------------------------------------------------------------------------------------------------------
-
-    def _value(self, root: Expr, memo: dict[int, Any]) -> Any:
-        """Print what is needed for an expression at the current position and return its value."""
-        stack = [root]
-        while stack:
-            expr = stack[-1]
-            if id(expr) in memo:
-                stack.pop()
-                continue
-            if self.spill is not None and expr is self.spill[0] and self.now > self.spill[1]:
-                memo[id(expr)] = self.p.load(self.pointers[self.spill[2]], expr.dtype)
-                continue
-            missing = [source for source in expr.src if id(source) not in memo]
-            if missing:
-                stack.extend(missing)
-                continue
-            memo[id(expr)] = self._print(expr, [memo[id(source)] for source in expr.src])
-            stack.pop()
-        return memo[id(root)]
-
-    def _print(self, expr: Expr, operands: list[Any]) -> Any:
-        p = self.p
-        match expr.kind:
-            case "load":
-                return p.load(self.pointers[self.loops.numbers[expr.arg]], expr.dtype)
-            case "iota":
-                return p.from_index(self.pointers[self.loops.numbers[expr.arg]], expr.dtype)
-            case "gather":
-                access = expr.arg[0]
-                place = self.places[f"gather{self.number[id(expr)]}"]
-                index = p.wrap(p.as_index(operands[0], expr.src[0].dtype), p.meta(place))
-                pointer = self.pointers[self.loops.numbers[access]]
-                return p.load(p.advance(pointer, p.arith("mul", index, p.meta(place + 1)), access.dtype), expr.dtype)
-            case "op":
-                assert expr.op is not None
-                return self._applied(expr, operands)
-        raise AssertionError(f"{expr.kind} has no value outside its loop")
-
-    def _applied(self, expr: Expr | Node, operands: list[Any]) -> Any:
-        """Print a row on operands: a cast, an instruction, or the rows of its expansion."""
-        p = self.p
-        assert expr.op is not None
-        if expr.op.name == "cast":
-            return p.cast(operands[0], expr.src[0].dtype, expr.dtype)
-        if not is_composite(expr.op, p.backend):
-            return p.apply(expr, operands)
-        values: dict[int, Any] = {}
-        nodes = formula(expr.op, p.backend, tuple(source.dtype for source in expr.src), expr.dtype)
-        for node in nodes:
-            if node.op is build.INPUT:
-                values[id(node)] = operands[node.arg]
-            elif node.op is build.CONST:
-                values[id(node)] = p.const(node.arg, node.dtype)
-            else:
-                values[id(node)] = self._applied(node, [values[id(source)] for source in node.src])
-        return values[id(nodes[-1])]

@@ -11,7 +11,8 @@ from importlib import resources
 def digest() -> str:
     """Return a digest of this package's source text: the same wherever and whenever it was installed."""
     text = hashlib.sha256()
-    for file in sorted(resources.files("trueno.codegen").iterdir(), key=lambda one: one.name):
-        if file.name.endswith(".py"):
-            text.update(file.name.encode() + b"\0" + file.read_bytes())
+    for folder in (resources.files("trueno.codegen"), resources.files("trueno.codegen.contraction")):
+        for file in sorted(folder.iterdir(), key=lambda one: one.name):
+            if file.name.endswith(".py"):
+                text.update(file.name.encode() + b"\0" + file.read_bytes())
     return text.hexdigest()[:16]

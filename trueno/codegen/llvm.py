@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from trueno.codegen.expr import Expr
 from trueno.codegen.stage import CHUNK, COLUMNS, Loops
 from trueno.ir.elementwise import add
 from trueno.ir.node import Node
+
+if TYPE_CHECKING:
+    from trueno.codegen.contraction.steps import Step
 
 _REGISTER = {
     dt.bool_: "i1", dt.int8: "i8", dt.uint8: "i8", dt.int16: "i16", dt.uint16: "i16", dt.int32: "i32",
@@ -158,6 +161,13 @@ class LLVMPrinter:
 
     def _access_group(self) -> str:
         return f", !llvm.access.group {self.group}" if self.group else ""
+
+    def finish_function(self, signature: str, about: str) -> None:
+        """Append what was printed to the module as a function."""
+        self.module.functions.append("\n".join([
+            f"; {about}", f"define internal void @{signature} noinline #0 {{",
+            "entry:", *self.entry, "  br label %start", "start:", *self.body, "  ret void", "}",
+        ]))  # fmt: skip
 
     # --- indices and arguments ----------------------------------------------------------------------------------------
 
@@ -420,6 +430,33 @@ class LLVMPrinter:
         self._line(f"br i1 {more}, label %{n}.head, label %{n}.end{loop_metadata}")
         self._label(f"{n}.end")
 
+    def compare(self, relation: str, a: str, b: str) -> str:
+        """Return whether two index values are in a relation: eq, ne, slt, sle."""
+        return self._let(f"icmp {relation} i64 {a}, {b}", "c")
+
+    def both(self, a: str, b: str) -> str:
+        """Return whether two conditions hold."""
+        return self._let(f"and i1 {a}, {b}", "c")
+
+    def select(self, condition: str, a: str, b: str, kind: str = "ptr") -> str:
+        """Return a where a condition holds, else b."""
+        return self._let(f"select i1 {condition}, {kind} {a}, {kind} {b}")
+
+    def call(self, text: str) -> None:
+        """Call a function of the module that returns nothing."""
+        self._line(f"call void {text}")
+
+    @contextmanager
+    def when(self, condition: str, holds: bool = True) -> Iterator[None]:
+        """A block that runs where a condition holds, or where it does not."""
+        n = self._name("W")[1:]
+        labels = f"label %{n}.then, label %{n}.end" if holds else f"label %{n}.end, label %{n}.then"
+        self._line(f"br i1 {condition}, {labels}")
+        self._label(f"{n}.then")
+        yield
+        self._line(f"br label %{n}.end")
+        self._label(f"{n}.end")
+
     @contextmanager
     def tasks(self, count: str) -> Iterator[str]:
         self.in_entry = False
@@ -508,18 +545,20 @@ def stage_function(module: Module, name: str, loops: Loops, half_instructions: b
     printer = LLVMPrinter(module, half_instructions, loops.streams)
     flat = is_flat(loops)
     StageEmitter(loops, printer, "%t1" if flat else None, serial=True).run()
-    module.functions.append("\n".join([
-        f"; {loops.stage.name}",
-        f"define internal void @{name}{'' if flat else '.task'}(ptr %buffers, ptr %meta, ptr %scalars, i64 %t0"
-        f"{', i64 %t1' if flat else ''}) noinline #0 {{",
-        "entry:", *printer.entry, "  br label %start", "start:", *printer.body, "  ret void", "}",
-    ]))  # fmt: skip
-    if not flat:
-        module.functions.append(_TASK_LOOP.format(name=name))
+    if flat:
+        printer.finish_function(f"{name}(ptr %buffers, ptr %meta, ptr %scalars, i64 %t0, i64 %t1)", loops.stage.name)
+    else:
+        task_function(printer, name, loops.stage.name)
+
+
+def task_function(printer: LLVMPrinter, name: str, about: str) -> None:
+    """Append what was printed as the function of one task, and the loop over tasks."""
+    printer.finish_function(f"{name}.task(ptr %buffers, ptr %meta, ptr %scalars, i64 %t0)", about)
+    printer.module.functions.append(_TASK_LOOP.format(name=name))
 
 
 def print_module(
-    stages: Sequence[tuple[str, Loops]],
+    stages: Sequence[tuple[str, Loops | Step]],
     sequence: Sequence[tuple[int, int]],
     header: str,
     half_instructions: bool = True,
@@ -528,8 +567,8 @@ def print_module(
 
     Parameters
     ----------
-    stages : sequence of (str, Loops)
-        The distinct stages, with their text.
+    stages : sequence of (str, Loops or Step)
+        The distinct stages and steps of contractions, with their text.
     sequence : sequence of (int, int)
         For each step of the kernel: which stage, and where its numbers begin in the meta array.
     header : str
@@ -538,8 +577,14 @@ def print_module(
         Whether the target converts float16 itself.
     """
     module = Module()
-    for k, (_, loops) in enumerate(stages):
-        stage_function(module, f"stage{k}", loops, half_instructions)
+    for k, (_, step) in enumerate(stages):
+        if isinstance(step, Loops):
+            stage_function(module, f"stage{k}", step, half_instructions)
+        else:
+            # Imported where it is needed: it is built on this module.
+            from trueno.codegen.contraction.code import step_function
+
+            step_function(module, f"stage{k}", step, half_instructions)
     calls = [_ONE_STAGE] if len(sequence) == 1 else []
     for k, (stage, offset) in enumerate(sequence):
         calls += [

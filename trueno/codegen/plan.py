@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from trueno.codegen.buffer import ZERO, Buffer, Coordinate, access_of, reshape_strides, window
+from trueno.codegen.contraction.match import roles
 from trueno.codegen.expr import Access, Expr, Store, Table, topological
 from trueno.codegen.products import as_sums
 from trueno.codegen.stage import COLUMNS, Stage
 from trueno.ir import build
 from trueno.ir.node import Kernel, Node
+from trueno.ir.reductions import sum as sum_rows
 from trueno.runtime.layout import Layout, contiguous_strides
 
 
@@ -30,12 +32,15 @@ class Limits:
         Elements of one block of a split reduction.
     columns : int
         Columns that one task handles where memory runs across the reduced dimensions.
+    contractions : bool
+        Whether sums of products get stages of their own, for a back end that has code for them.
     """
 
     split_elements: int = 65536
     split_tasks: int = 16
     block: int = 16384
     columns: int = COLUMNS
+    contractions: bool = False
 
 
 @dataclass(slots=True)
@@ -74,6 +79,8 @@ class _Domain:
     inner: tuple[int, ...]
     # Whether a task walks the inner dimensions from end to end: a block's own maximum is not the row's.
     whole: bool = True
+    # A contraction is the only reduction of its stage.
+    product: Node | None = None
     writer: int = -1
     known: dict[tuple, Expr] = field(default_factory=dict)
 
@@ -252,27 +259,41 @@ class Planner:
         source = reduce_node.src[0]
         axes = reduce_node.arg if reduce_node.op.kind == "reduction" else _scanned(reduce_node)
         domain = _Domain(source.shape, axes)
-        block = self._block(source, domain) if reduce_node.op.kind == "reduction" else 0
+        product = self._product(reduce_node, domain)
+        block = self._block(source, domain) if reduce_node.op.kind == "reduction" and product is None else 0
         if block:
             if root is not reduce_node:
                 raise _NotFusable(reduce_node)
             self._split(reduce_node, domain, block, target)
             return
         coords = self._root_coordinates(root, domain, reduce_node)
+        if product is not None and any(c[0] in axes and domain.sizes[c[0]] != 1 for c in coords if c[0] is not None):
+            raise _NotFusable(reduce_node)
         value = self._expression(root, tuple(coords), domain)
-        self._append(root, domain, Store(access_of(target, coords, len(domain.sizes)), value), target)
+        self._append(root, domain, Store(access_of(target, coords, len(domain.sizes)), value), target, product)
 
-    def _append(self, root: Node, domain: _Domain, store: Store, target: Buffer) -> None:
+    def _product(self, node: Node, domain: _Domain) -> Expr | None:
+        """Return the reduction as an expression if it is a contraction; no other reduction may join its stage then."""
+        if not self.limits.contractions or node.op is not sum_rows:
+            return None
+        identity = tuple((k, 1, 0) for k in range(len(domain.sizes)))
+        product = self.table.make("reduce", node.op, (self._expression(node.src[0], identity, domain),), node.dtype)
+        if roles(product, domain.sizes, domain.inner) is None:
+            return None
+        domain.product = node
+        return product
+
+    def _append(self, root: Node, domain: _Domain, store: Store, target: Buffer, product: Expr | None = None) -> None:
         """Add the store to an earlier stage over the same domain if what it reads is there by then, else to a new."""
         stages = self.plan.stages
         for index in range(len(stages) - 1, max(domain.writer, self.cleared.get(target.number, -1)), -1):
             stage = stages[index]
             same = tuple(stage.sizes) == domain.sizes and stage.inner == domain.inner
-            if same and not stage.block and not stage.serial and len(stage.stores) < 8:
+            if same and stage.product is product and not stage.block and not stage.serial and len(stage.stores) < 8:
                 stage.stores.append(store)
                 self.writers[target.number] = max(self.writers.get(target.number, -1), index)
                 return
-        stages.append(Stage(root.op.name, list(domain.sizes), domain.inner, [store]))
+        stages.append(Stage(root.op.name, list(domain.sizes), domain.inner, [store], product=product))
         self.writers[target.number] = len(stages) - 1
 
     def _block(self, source: Node, domain: _Domain) -> int:
@@ -497,7 +518,7 @@ class Planner:
         for k, (coordinate, n) in enumerate(zip(coords, source.shape, strict=True)):
             if k not in kept and n != 1 and coordinate != (k, 1, 0):
                 aligned = False
-        if not aligned:
+        if not aligned or domain.product not in (None, node):
             raise _NotFusable(node)
         identity = tuple((k, 1, 0) for k in range(source.ndim))
         kind = "reduce" if node.op.kind == "reduction" else "scan"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,6 +33,8 @@ class Stage:
         stores then have one stride more, that of the block number.
     serial : bool
         Whether iterations of the inner loop depend on each other through memory.
+    product : Expr or None
+        The reduction, where it is the only one and a contraction.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Stage:
     stores: list[Store] = field(default_factory=list)
     block: int = 0
     serial: bool = False
+    product: Expr | None = None
 
 
 @dataclass(slots=True)
@@ -95,8 +98,22 @@ class Loops:
             count *= extent
         return count
 
+    @property
+    def text(self) -> str:
+        """The stage's canonical text."""
+        return text(self)
 
-def _merge(dims: list[int], sizes: dict[int, int], columns_of: list[dict[int, int]]) -> list[int]:
+    @property
+    def meta_size(self) -> int:
+        """How many run-time numbers the stage has."""
+        return meta_layout(self)["end"]
+
+    def meta_values(self, parallel: bool) -> list[int]:
+        """Return the run-time numbers."""
+        return meta_values(self, parallel)
+
+
+def merge(dims: list[int], sizes: dict[int, int], columns_of: list[dict[int, int]]) -> list[int]:
     """Merge neighbours that every access steps through as one dimension; sizes and strides change in place."""
     merged: list[int] = []
     for dim in dims:
@@ -126,7 +143,7 @@ def accesses_of(order: Sequence[Expr], stores: Sequence[Store]) -> list[Access]:
     return list(found)
 
 
-def _sorted_dims(dims: list[int], guides: list[dict[int, int]]) -> list[int]:
+def sorted_dims(dims: list[int], guides: list[dict[int, int]]) -> list[int]:
     """Order dims by falling stride of the first guiding access that tells them apart."""
     return sorted(dims, key=lambda dim: tuple(-abs(strides[dim]) for strides in guides))
 
@@ -162,13 +179,13 @@ def normalise(stage: Stage) -> Loops:
     reads = [s for s, access in zip(strides, accesses, strict=True) if access not in written] or strides
     writes = [s for s, access in zip(strides, accesses, strict=True) if access in written]
     outer = [dim for dim in outer if dim != blocks]
-    outer = _merge(_sorted_dims(outer, (writes + reads) if elementwise else (writes or reads)), sizes, strides)
+    outer = merge(sorted_dims(outer, (writes + reads) if elementwise else (writes or reads)), sizes, strides)
     if stage.block:
         outer.insert(0, blocks)
     if elementwise:
         inner = [outer.pop()] if outer else []
     elif not stage.block:
-        inner = _merge(_sorted_dims(inner, reads), sizes, strides)
+        inner = merge(sorted_dims(inner, reads), sizes, strides)
     if not inner:
         # All extents are 1: step as along the last axis, so that one element runs the code of many.
         last = (stage.inner or range(len(stage.sizes)))[-1] if stage.sizes else None
@@ -220,13 +237,24 @@ def text(loops: Loops) -> str:
         inner_class = stride_class(access[4][-1]) if loops.columns else cls
         lines.append(f"  a{k}: {memory} {access[1]} inner={moves}{inner_class} vector={cls}")
     number = {id(expr): k for k, expr in enumerate(loops.order)}
-    for k, expr in enumerate(loops.order):
+    lines += expression_lines(loops.order, loops.numbers)
+    for store in loops.stage.stores:
+        at = f"[%{number[id(store.index)]}]" if store.index is not None else ""
+        lines.append(f"  a{loops.numbers[store.access]}{at} <- %{number[id(store.value)]}")
+    return "\n".join(lines)
+
+
+def expression_lines(order: Sequence[Expr], numbers: Mapping[Access, int]) -> list[str]:
+    """Return the text of expressions, a line for each, free of sizes and strides."""
+    number = {id(expr): k for k, expr in enumerate(order)}
+    lines = []
+    for k, expr in enumerate(order):
         operands = " ".join(f"%{number[id(s)]}" for s in expr.src)
         match expr.kind:
             case "load" | "iota":
-                detail = f"a{loops.numbers[expr.arg]}"
+                detail = f"a{numbers[expr.arg]}"
             case "gather":
-                detail = f"a{loops.numbers[expr.arg[0]]}"
+                detail = f"a{numbers[expr.arg[0]]}"
             case "scalar":
                 detail = ""
             case "const":
@@ -234,10 +262,7 @@ def text(loops: Loops) -> str:
             case _:
                 detail = expr.op.name if expr.op else ""
         lines.append(f"  %{k} = {expr.kind} {detail} {operands} : {expr.dtype}")
-    for store in loops.stage.stores:
-        at = f"[%{number[id(store.index)]}]" if store.index is not None else ""
-        lines.append(f"  a{loops.numbers[store.access]}{at} <- %{number[id(store.value)]}")
-    return "\n".join(lines)
+    return lines
 
 
 def meta_layout(loops: Loops) -> dict[str, int]:

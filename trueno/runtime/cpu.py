@@ -15,9 +15,11 @@ from trueno import dtypes as dt
 from trueno.codegen import compile as compiler
 from trueno.codegen import driver, generator, stage
 from trueno.codegen import llvm as printer
+from trueno.codegen.contraction.lower import steps as contraction_steps
+from trueno.codegen.contraction.steps import Step
 from trueno.codegen.expr import Expr
 from trueno.codegen.formula import formula_size, formula_text, is_composite
-from trueno.codegen.plan import Plan, plan
+from trueno.codegen.plan import Limits, Plan, plan
 from trueno.codegen.streaming import streams
 from trueno.codegen.target import Target, resolve
 from trueno.ir import build
@@ -78,16 +80,16 @@ _functions: dict[tuple, int] = {}
 _compiling = fork_safe_lock()
 
 
-def _function(kernel: Kernel, planned: Plan, loops: list[stage.Loops]) -> int:
+def _function(kernel: Kernel, loops: Sequence[stage.Loops | Step]) -> int:
     """Return the address of the kernel's code; equal stage texts share it, whatever their sizes."""
     target = resolve()
-    texts = [stage.text(one) for one in loops]
+    texts = [one.text for one in loops]
     distinct = list(dict.fromkeys(texts))
     sequence = []
     offset = 0
     for one, text in zip(loops, texts, strict=True):
         sequence.append((distinct.index(text), offset))
-        offset += stage.meta_layout(one)["end"]
+        offset += one.meta_size
     plan_text = "\n".join([*distinct, "run " + " ".join(f"{which}@{at}" for which, at in sequence)])
     known = (plan_text, target)
     with _compiling:
@@ -138,16 +140,37 @@ def _rows(expr: Expr) -> int:
     return 1 if named is None else formula_size(*named)
 
 
-def _formulas(loops: Sequence[stage.Loops]) -> str:
+def _formulas(loops: Sequence[stage.Loops | Step]) -> str:
     """Return the expansions that code for these stages contains, as text."""
     named = dict.fromkeys(_formula_of(expr) for one in loops for expr in one.order)
     return "\n".join(formula_text(*one) for one in named if one is not None)
 
 
-def _cost(one: stage.Loops) -> float:
+def _cost(one: stage.Loops | Step) -> float:
     """Return an estimate of a stage's time on one thread, in nanoseconds."""
+    if isinstance(one, Step):
+        return one.cost()
     per_element = 0.05 * len(one.accesses) + 0.03 * sum(_rows(expr) for expr in one.order if expr.kind == "op")
     return per_element * one.elements
+
+
+def _steps(planned: Plan, inputs: int, aliases: Sequence[int]) -> list[stage.Loops | Step]:
+    """Return what the stages of a plan do, in normal form; the steps of contractions may add scratch memory to it."""
+    target = resolve()
+
+    def scratch(size: int) -> int:
+        planned.scratch.append(max(size, 1))
+        return inputs + len(aliases) + len(planned.scratch) - 1
+
+    found: list[stage.Loops | Step] = []
+    for one in planned.stages:
+        steps = contraction_steps(one, scratch, target) if one.product is not None else None
+        if steps is None:
+            loops = stage.normalise(one)
+            loops.streams = streams(loops, inputs, aliases, target)
+            steps = [loops]
+        found += steps
+    return found
 
 
 def bind(kernel: Kernel, layouts: Sequence[Layout | None], aliases: Sequence[int]) -> Entry:
@@ -166,14 +189,11 @@ def bind(kernel: Kernel, layouts: Sequence[Layout | None], aliases: Sequence[int
     Entry
     """
     lowered = simplify(kernel)
-    planned = plan(lowered, layouts, aliases)
-    loops = [stage.normalise(one) for one in planned.stages]
-    inputs = sum(layout is not None for layout in layouts)
-    for one in loops:
-        one.streams = streams(one, inputs, aliases, resolve())
+    planned = plan(lowered, layouts, aliases, Limits(contractions=True))
+    loops = _steps(planned, sum(layout is not None for layout in layouts), aliases)
     parallel = [one.tasks > 1 and _cost(one) > PARALLEL_NANOSECONDS for one in loops]
     meta = np.array(
-        [value for one, flag in zip(loops, parallel, strict=True) for value in stage.meta_values(one, flag)] or [0],
+        [value for one, flag in zip(loops, parallel, strict=True) for value in one.meta_values(flag)] or [0],
         np.int64,
     )
     outputs = []
@@ -181,7 +201,7 @@ def bind(kernel: Kernel, layouts: Sequence[Layout | None], aliases: Sequence[int
         target = layouts[alias] if alias >= 0 else None
         outputs.append(layout_of(node.dtype, node.shape) if target is None else target)
     return Entry(
-        function=_function(kernel, planned, loops), meta=meta, meta_address=meta.ctypes.data,
+        function=_function(kernel, loops), meta=meta, meta_address=meta.ctypes.data,
         tensors=tuple(k for k, layout in enumerate(layouts) if layout is not None), outputs=tuple(outputs),
         aliases=tuple(aliases), scratch=tuple(planned.scratch), scalars=_slots(planned),
         parallel=any(parallel), single=len(outputs) == 1,

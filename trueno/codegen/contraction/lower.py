@@ -1,0 +1,244 @@
+"""From a stage that is a contraction to its steps: which factors are packed, and how the result is cut into blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from math import prod
+
+from trueno.codegen.contraction import match, tile
+from trueno.codegen.contraction.steps import Axes, Factor, Multiply, Pack, axes
+from trueno.codegen.expr import Access, Expr, Store
+from trueno.codegen.stage import Stage, sorted_dims
+from trueno.codegen.target import Target
+
+#: Columns of the buffer that a row of tiles is computed in; with 12 rows of float32 it takes a third of 48 KB.
+STRIP = 256
+#: Elements along K after which sums pass through memory: shorter sums are more accurate, longer ones faster.
+K_BLOCK = 512
+#: Bytes of packed columns that a block reads for each of its rows of tiles: half of a common second-level cache.
+BLOCK_BYTES = 1 << 20
+#: Tasks that a large result is cut into at least, so that several threads end together.
+TASKS = 16
+#: Elements along K that are turned over at a time; panels have room for as many past their end.
+TURN = 64
+
+Scratch = Callable[[int], int]
+
+
+def steps(stage: Stage, scratch: Scratch, target: Target) -> list[Pack | Multiply] | None:
+    """Return the steps of a contraction, or None where it is better left to the loops of a reduction.
+
+    Parameters
+    ----------
+    stage : Stage
+        One with a `product`.
+    scratch : callable
+        Takes a number of bytes, returns the number of a new buffer.
+    target : Target
+    """
+    product = stage.product
+    assert product is not None
+    found = match.roles(product, stage.sizes, stage.inner)
+    if found is None or 0 in stage.sizes:
+        return None
+    return _Lowering(stage, product, found, scratch, target).run()
+
+
+class _Lowering:
+    def __init__(self, stage: Stage, product: Expr, found: match.Roles, scratch: Scratch, target: Target) -> None:
+        self.stage, self.product, self.scratch, self.target = stage, product, scratch, target
+        sizes = stage.sizes
+        written = [dict(enumerate(store.access.strides)) for store in stage.stores]
+        first, second = product.src[0].src
+        innermost = sorted_dims([*found.first, *found.second], written)[-1]
+        swap = innermost in found.first
+        a, b = (second, first) if swap else (first, second)
+        rows, columns = (found.second, found.first) if swap else (found.first, found.second)
+        columns = tuple(sorted_dims(list(columns), written))
+        batch = list(found.batch)
+        # Columns that the result's memory does not step through as one: the outer ones are batches, if the rest will do.
+        while len(axes(columns, sizes, [store.access for store in stage.stores]).extents) > 1 and self._enough(columns):
+            batch.append(columns[0])
+            columns = columns[1:]
+        self.batch = tuple(sorted_dims(batch, written))
+        self.rows, self.columns = tuple(sorted_dims(list(rows), written)), columns
+        self.m, self.n = self._size(self.rows), self._size(self.columns)
+        self.k_size = self._size(found.k)
+        self.tile = tile.choose(product.dtype, a, b, self.m, self.n, target)
+        self.a, self.b = tile.stripped(a, self.tile), tile.stripped(b, self.tile)
+        ordered = sorted(((self.a, self.rows), (self.b, self.columns)), key=lambda one: self._dense(*one))
+        guides = [dict(enumerate(access.strides)) for one, _ in ordered for access in match.accesses(one)]
+        self.k = tuple(sorted_dims(list(found.k), guides))
+
+    def _size(self, dims: Sequence[int]) -> int:
+        return prod(self.stage.sizes[dim] for dim in dims)
+
+    def _enough(self, columns: Sequence[int]) -> bool:
+        return self._size(columns[1:]) >= 16
+
+    def _dense(self, expr: Expr, rows: Sequence[int]) -> bool:
+        """Whether memory runs along the rows of a factor."""
+        return any(access.strides[rows[-1]] == 1 for access in match.accesses(expr))
+
+    # --- factors ------------------------------------------------------------------------------------------------------
+
+    def _plain_access(self, expr: Expr, rows: Sequence[int]) -> tuple[Access, int, int] | None:
+        """Return access, stride of the rows and stride of K where a factor is memory that can be read as it lies."""
+        if expr.kind != "load" or expr.dtype != self.tile.packed or self.tile.group > 1:
+            return None
+        access: Access = expr.arg
+        by_row, by_k = (axes(dims, self.stage.sizes, [access]) for dims in (rows, self.k))
+        if len(by_row.extents) > 1 or len(by_k.extents) > 1:
+            return None
+        return access, by_row.strides[access][0], by_k.strides[access][0]
+
+    def _factor_a(self, out: list[Pack | Multiply]) -> Factor:
+        plain = self._plain_access(self.a, self.rows)
+        if plain is not None and self.m >= self.tile.rows and self.n <= 2 * STRIP:
+            access, row, step = plain
+            # Rows a multiple of half a page apart would compete for the same lines of the first-level cache.
+            if self.k_size * self.tile.packed.itemsize <= 64 or row * self.tile.packed.itemsize % 2048:
+                return Factor(True, self._batch_only(access), row, step)
+        return self._packed("rows", self.a, self.rows, self.tile.rows, out)
+
+    def _factor_b(self, out: list[Pack | Multiply]) -> Factor:
+        plain = self._plain_access(self.b, self.columns)
+        if plain is not None and plain[1] == 1 and self.n >= self.tile.columns and self.m <= 4 * self.tile.rows:
+            return Factor(True, self._batch_only(plain[0]), 1, plain[2])
+        return self._packed("columns", self.b, self.columns, self.tile.columns, out)
+
+    def _batch_only(self, access: Access) -> Access:
+        strides = tuple(s if dim in self.batch else 0 for dim, s in enumerate(access.strides))
+        return replace(access, strides=strides)
+
+    def _packed(self, what: str, expr: Expr, rows: Sequence[int], width: int, out: list[Pack | Multiply]) -> Factor:
+        """Append the step that packs a factor."""
+        sizes, one = self.stage.sizes, self.tile
+        accesses = match.accesses(expr)
+        batch = [dim for dim in self.batch if match.moves_along(expr, dim)]
+        k = self._joint_k(accesses)
+        roles = {"batch": axes(batch, sizes, accesses), "rows": axes(rows, sizes, accesses), "k": k}
+        # Groups do not reach across an end of the innermost dimension of K.
+        deep = prod(k.extents[:-1]) * -(-k.extents[-1] // one.group)
+        panels = -(-roles["rows"].size // width)
+        panel = _rounded((deep + TURN) * width * one.group, 64)
+        count = roles["batch"].size * panels
+        step = Pack(
+            f"{self.stage.name}: {what} into panels", one, [expr], roles, accesses, tasks=count, width=width,
+            dense=one.group == 1 and self._dense(expr, rows),
+        )  # fmt: skip
+        buffer = self.scratch(count * panel * one.packed.itemsize)
+        step.meta.put("tasks", count, 0)
+        step.meta.put("out", buffer)
+        step.meta.put("panel", panel)
+        step.meta.put("panels", panels)
+        step.put_common()
+        out.append(step)
+        strides = [0] * len(sizes)
+        stride = panels * panel
+        for dim in reversed(batch):
+            strides[dim] = stride
+            stride *= sizes[dim]
+        return Factor(False, Access(buffer, one.packed, 0, tuple(strides)), panel, width * one.group)
+
+    def _joint_k(self, accesses: Sequence[Access]) -> Axes:
+        """Return the dimensions of K of a factor; where groups count, those of both factors, cut in the same way."""
+        sizes = self.stage.sizes
+        if self.tile.group == 1:
+            return axes(self.k, sizes, accesses)
+        both = axes(self.k, sizes, [*match.accesses(self.a), *match.accesses(self.b)])
+        return Axes(both.extents, {access: both.strides[access] for access in accesses})
+
+    # --- the product --------------------------------------------------------------------------------------------------
+
+    def run(self) -> list[Pack | Multiply]:
+        """Return the steps."""
+        out: list[Pack | Multiply] = []
+        a, b = self._factor_a(out), self._factor_b(out)
+        sizes = self.stage.sizes
+        total = Expr("total", None, (), self.product.dtype, None)
+        known: dict[int, Expr] = {id(self.product): total}
+        stores = [replace(store, value=_substituted(store.value, known)) for store in self.stage.stores]
+        accesses = list(dict.fromkeys([
+            *(access for store in stores for access in match.accesses(store.value)),
+            *(store.access for store in stores),
+        ]))  # fmt: skip
+        factors = [a.access, b.access]
+        roles = {
+            "batch": axes(self.batch, sizes, [*accesses, *factors]),
+            "rows": axes(self.rows, sizes, accesses),
+            "columns": axes(self.columns, sizes, accesses),
+        }
+        for role in ("rows", "columns"):
+            roles[role].strides.update({access: [0] * len(roles[role].extents) for access in factors})
+        step = Multiply(
+            self.stage.name, self.tile, [store.value for store in stores], roles,
+            list(dict.fromkeys([*accesses, *factors])),
+            total=total, a=a, b=b, stores=stores, plain=self._is_plain(stores, total, roles), strip=STRIP,
+        )  # fmt: skip
+        self._blocks(step)
+        out.append(step)
+        return out
+
+    def _is_plain(self, stores: Sequence[Store], total: Expr, roles: dict[str, Axes]) -> bool:
+        if len(stores) > 1 or stores[0].value is not total or total.dtype != self.tile.sum:
+            return False
+        access = stores[0].access
+        single = len(roles["rows"].extents) == len(roles["columns"].extents) == 1
+        return single and roles["columns"].strides[access] == [1]
+
+    def _blocks(self, step: Multiply) -> None:
+        """Cut the result into blocks, the tasks of the step, and append the step's numbers."""
+        rows, columns = self.tile.rows, self.tile.columns
+        deep = self.k_size
+        if step.tile.group > 1:
+            k = self._joint_k([])
+            deep = prod(k.extents[:-1]) * -(-k.extents[-1] // step.tile.group)
+        fitting = BLOCK_BYTES // max(deep * step.tile.group * step.tile.packed.itemsize, 1)
+        widest = min(max(fitting // columns * columns, columns), STRIP // columns * columns)
+        across = -(-self.n // widest)
+        if across == 1 and self.n >= 2 * columns:
+            across = 2
+        wide = _rounded(-(-self.n // across), columns)
+        across = -(-self.n // wide)
+        batches = step.roles["batch"].size
+        panels = -(-self.m // rows)
+        down = min(panels, max(-(-TASKS // (across * batches)), 1))
+        high = -(-panels // down) * rows
+        down = -(-self.m // high)
+        step.tasks = batches * across * down
+        meta = step.meta
+        meta.put("tasks", step.tasks, 0)
+        meta.put("across", across)
+        meta.put("down", down)
+        meta.put("wide", wide)
+        meta.put("high", high)
+        meta.put("M", self.m)
+        meta.put("N", self.n)
+        meta.put("K", deep)
+        meta.put("K block", _rounded(-(-deep // max(-(-deep // K_BLOCK), 1)), 4))
+        assert step.a is not None and step.b is not None
+        meta.put("a steps", step.a.panel, step.a.step)
+        meta.put("b steps", step.b.panel, step.b.step)
+        step.put_common()
+
+
+def _rounded(value: int, unit: int) -> int:
+    return -(-value // unit) * unit
+
+
+def _substituted(root: Expr, known: dict[int, Expr]) -> Expr:
+    """Return the expression with others in place of those that are known, by identity."""
+    stack = [root]
+    while stack:
+        expr = stack[-1]
+        missing = [source for source in expr.src if id(source) not in known and id(expr) not in known]
+        if missing:
+            stack += missing
+            continue
+        stack.pop()
+        if id(expr) not in known:
+            src = tuple(known[id(source)] for source in expr.src)
+            known[id(expr)] = expr if src == expr.src else Expr(expr.kind, expr.op, src, expr.dtype, expr.arg)
+    return known[id(root)]

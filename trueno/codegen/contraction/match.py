@@ -1,0 +1,85 @@
+"""Which stages are contractions, and the role of each of their dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trueno import dtypes as dt
+from trueno.codegen.expr import Access, Expr, topological
+from trueno.ir.elementwise import mul
+from trueno.ir.reductions import sum as sum_rows
+
+#: A product of fewer multiplications than this is left to the loops of a plain reduction.
+SMALLEST = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """The dimensions of a contraction's domain by role, without those of extent 1.
+
+    Attributes
+    ----------
+    batch : tuple of int
+        Both factors move along them, or neither.
+    first, second : tuple of int
+        Only the first or only the second factor moves along them.
+    k : tuple of int
+        Summed.
+    """
+
+    batch: tuple[int, ...]
+    first: tuple[int, ...]
+    second: tuple[int, ...]
+    k: tuple[int, ...]
+
+
+def accesses(root: Expr) -> list[Access]:
+    """Return the distinct accesses below an expression."""
+    found: dict[Access, None] = {}
+    for expr in topological([root]):
+        if expr.kind in ("load", "iota"):
+            found[expr.arg] = None
+        elif expr.kind == "gather":
+            found[expr.arg[0]] = None
+    return list(found)
+
+
+def moves_along(root: Expr, dim: int) -> bool:
+    """Whether an expression may change along a dimension."""
+    return any(access.strides[dim] != 0 for access in accesses(root))
+
+
+def roles(reduce: Expr, sizes: Sequence[int], inner: Sequence[int]) -> Roles | None:
+    """Return the roles of a domain's dimensions, or None where the reduction is not a contraction.
+
+    Parameters
+    ----------
+    reduce : Expr
+        A reduction over the inner dimensions.
+    sizes : sequence of int
+        Extents of the domain.
+    inner : sequence of int
+        Dimensions that are reduced.
+    """
+    product = reduce.src[0]
+    if reduce.op is not sum_rows or product.kind != "op" or product.op is not mul or product.dtype == dt.bool_:
+        return None
+    if any(expr.kind in ("reduce", "scan") for expr in topological([product])):
+        return None
+    first, second = product.src
+    wide = [dim for dim, extent in enumerate(sizes) if extent != 1]
+    moving = {dim: (moves_along(first, dim), moves_along(second, dim)) for dim in wide}
+    kept = [dim for dim in wide if dim not in inner]
+    found = Roles(
+        tuple(dim for dim in kept if moving[dim][0] == moving[dim][1]),
+        tuple(dim for dim in kept if moving[dim] == (True, False)),
+        tuple(dim for dim in kept if moving[dim] == (False, True)),
+        tuple(dim for dim in wide if dim in inner),
+    )
+    if not found.first or not found.second:
+        return None
+    work = 1
+    for dim in (*found.first, *found.second, *found.k):
+        work *= sizes[dim]
+    return found if work >= SMALLEST else None

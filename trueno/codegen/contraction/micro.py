@@ -1,0 +1,176 @@
+"""The micro-kernel: one register tile over a run along K, as vector IR."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trueno import dtypes as dt
+from trueno.codegen.contraction.tile import Tile
+from trueno.codegen.llvm import Module, register_type
+
+_SUFFIX = {"float": "f32", "double": "f64"}
+
+#: Bytes ahead in the columns' panel that are fetched.
+_AHEAD = 1024
+
+
+def vector_type(dtype: np.dtype, lanes: int) -> str:
+    """Return the LLVM type of a vector of packed elements or sums."""
+    return f"<{lanes} x {register_type(dtype)}>"
+
+
+def micro_kernel(module: Module, name: str, tile: Tile, direct_a: bool, direct_b: bool) -> None:
+    """Append ``name(k, a, b, a_row, a_step, b_step, in, in_row, add, out, out_row)`` to a module.
+
+    It computes ``out[i, j] = (add ? in[i, j] : 0) + sum of a[i, p] * b[p, j]`` for all of a tile. Strides are in elements.
+    Of a direct factor it reads ``a[i * a_row + p * a_step]``, ``b[p * b_step + j]``; panels are dense. A step of grouped
+    elements counts as one along k.
+    """
+    _Micro(module, name, tile, direct_a, direct_b).run()
+
+
+class _Micro:
+    def __init__(self, module: Module, name: str, tile: Tile, direct_a: bool, direct_b: bool) -> None:
+        self.module, self.name, self.tile = module, name, tile
+        self.direct_a, self.direct_b = direct_a, direct_b
+        self.sum = vector_type(tile.sum, tile.lanes)
+        # What one lane takes in one step: an element, or a group of 32 bits.
+        self.unit = register_type(tile.packed) if tile.group == 1 else "i32"
+        self.units = f"<{tile.lanes} x {self.unit}>"
+        self.unit_bytes = tile.packed.itemsize * tile.group
+        self.lines: list[str] = []
+
+    def run(self) -> None:
+        tile, rows, vectors = self.tile, range(self.tile.rows), range(self.tile.vectors)
+        cells = [(m, v) for m in rows for v in vectors]
+        self._head(cells)
+        self.lines.append("loop:")
+        self.lines.append("  %i = phi i64 [ 0, %start ], [ %i.next, %loop ]")
+        for base in self._bases():
+            first = f"%a.{base}.first" if base else "%a"
+            self.lines.append(f"  %a.{base} = phi ptr [ {first}, %start ], [ %a.{base}.next, %loop ]")
+        self.lines.append("  %b.at = phi ptr [ %b, %start ], [ %b.next, %loop ]")
+        for m, v in cells:
+            self.lines.append(f"  %c{m}.{v} = phi {self.sum} [ %s{m}.{v}, %start ], [ %d{m}.{v}, %loop ]")
+        for v in vectors:
+            self.lines.append(f"  %b.p{v} = getelementptr {self.unit}, ptr %b.at, i64 {v * tile.lanes}")
+            align = 64 if not self.direct_b and tile.lanes * self.unit_bytes == 64 else self.unit_bytes
+            self.lines.append(f"  %b{v} = load {self.units}, ptr %b.p{v}, align {align}")
+        if not self.direct_b:
+            self.module.declare("void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+            self.lines.append(f"  %ahead = getelementptr i8, ptr %b.at, i64 {_AHEAD}")
+            self.lines.append("  call void @llvm.prefetch.p0(ptr %ahead, i32 0, i32 3, i32 1)")
+        for m in rows:
+            self._broadcast(m)
+            for v in vectors:
+                self._step(m, v)
+        self._advance()
+        self._tail(cells)
+        parameters = (
+            "i64 %k, ptr noalias %a, ptr noalias %b, i64 %a_row, i64 %a_step, i64 %b_step, "
+            "ptr %in, i64 %in_row, i64 %add, ptr %out, i64 %out_row"
+        )
+        self.module.functions.append(
+            "\n".join([f"define internal void @{self.name}({parameters}) noinline #0 {{", *self.lines, "}"])
+        )
+
+    def _bases(self) -> list[int]:
+        """Rows with pointers of their own; the two after each are reached by a multiple of the row's stride."""
+        return list(range(0, self.tile.rows, 3)) if self.direct_a else [0]
+
+    def _head(self, cells: list[tuple[int, int]]) -> None:
+        lines = self.lines
+        lines += ["entry:", "  %old = icmp ne i64 %add, 0", "  br i1 %old, label %continue, label %start"]
+        lines.append("continue:")
+        self._cells("in", cells)
+        for m, v in cells:
+            lines.append(f"  %t{m}.{v} = load {self.sum}, ptr %in.{m}.{v}, align {self.tile.sum.itemsize}")
+        lines += ["  br label %start", "start:"]
+        for m, v in cells:
+            lines.append(f"  %s{m}.{v} = phi {self.sum} [ zeroinitializer, %entry ], [ %t{m}.{v}, %continue ]")
+        if self.direct_a:
+            size = self.unit_bytes
+            lines += [f"  %row.1 = mul i64 %a_row, {size}", "  %row.2 = shl i64 %row.1, 1"]
+            for base in self._bases()[1:]:
+                lines.append(f"  %a.{base}.offset = mul i64 %row.1, {base}")
+                lines.append(f"  %a.{base}.first = getelementptr i8, ptr %a, i64 %a.{base}.offset")
+            lines.append(f"  %a.step = mul i64 %a_step, {size}")
+        lines += ["  %any = icmp sgt i64 %k, 0", "  br i1 %any, label %loop, label %done"]
+
+    def _cells(self, name: str, cells: list[tuple[int, int]]) -> None:
+        """Print the addresses of a tile's vectors in memory."""
+        kind = register_type(self.tile.sum)
+        for m in range(self.tile.rows):
+            self.lines.append(f"  %{name}.r{m} = mul i64 %{name}_row, {m}")
+            self.lines.append(f"  %{name}.q{m} = getelementptr {kind}, ptr %{name}, i64 %{name}.r{m}")
+        for m, v in cells:
+            at = v * self.tile.lanes
+            self.lines.append(f"  %{name}.{m}.{v} = getelementptr {kind}, ptr %{name}.q{m}, i64 {at}")
+
+    def _broadcast(self, m: int) -> None:
+        lines, lanes = self.lines, self.tile.lanes
+        if self.direct_a:
+            base, rest = m - m % 3, m % 3
+            offset = f"i8, ptr %a.{base}, i64 {f'%row.{rest}' if rest else '0'}"
+        else:
+            offset = f"{self.unit}, ptr %a.0, i64 {m}"
+        lines.append(f"  %a.p{m} = getelementptr {offset}")
+        lines.append(f"  %a.x{m} = load {self.unit}, ptr %a.p{m}, align {self.unit_bytes}")
+        lines.append(f"  %a.i{m} = insertelement {self.units} poison, {self.unit} %a.x{m}, i32 0")
+        mask = f"<{lanes} x i32> zeroinitializer"
+        lines.append(f"  %a{m} = shufflevector {self.units} %a.i{m}, {self.units} poison, {mask}")
+
+    def _step(self, m: int, v: int) -> None:
+        """Print one step of one accumulator."""
+        tile, lines, kind = self.tile, self.lines, self.sum
+        a, b, c, d = f"%a{m}", f"%b{v}", f"%c{m}.{v}", f"%d{m}.{v}"
+        match tile.kind:
+            case "fma":
+                full = f"@llvm.fma.v{tile.lanes}{_SUFFIX[register_type(tile.sum)]}"
+                self.module.declare(f"{kind} {full}({kind}, {kind}, {kind})")
+                lines.append(f"  {d} = call {kind} {full}({kind} {a}, {kind} {b}, {kind} {c})")
+            case "mul add":
+                letter = "f" if dt.is_floating(tile.sum) else ""
+                lines.append(f"  %p{m}.{v} = {letter}mul {kind} {a}, {b}")
+                lines.append(f"  {d} = {letter}add {kind} {c}, %p{m}.{v}")
+            case "pairs":
+                wide = f"<{2 * tile.lanes} x i16>"
+                full = {16: "avx512.pmaddw.d.512", 8: "avx2.pmadd.wd", 4: "sse2.pmadd.wd"}[tile.lanes]
+                self.module.declare(f"{kind} @llvm.x86.{full}({wide}, {wide})")
+                lines.append(f"  %x{m}.{v} = bitcast {kind} {a} to {wide}")
+                lines.append(f"  %y{m}.{v} = bitcast {kind} {b} to {wide}")
+                lines.append(f"  %p{m}.{v} = call {kind} @llvm.x86.{full}({wide} %x{m}.{v}, {wide} %y{m}.{v})")
+                lines.append(f"  {d} = add {kind} {c}, %p{m}.{v}")
+            case "vnni pairs" | "vnni quads":
+                full = "vpdpwssd" if tile.kind == "vnni pairs" else "vpdpbusd"
+                self.module.declare(f"{kind} @llvm.x86.avx512.{full}.512({kind}, {kind}, {kind})")
+                lines.append(f"  {d} = call {kind} @llvm.x86.avx512.{full}.512({kind} {c}, {kind} {a}, {kind} {b})")
+            case "bfloat pairs":
+                wide = f"<{2 * tile.lanes} x bfloat>"
+                full = "@llvm.x86.avx512bf16.dpbf16ps.512"
+                self.module.declare(f"{kind} {full}({kind}, {wide}, {wide})")
+                lines.append(f"  %x{m}.{v} = bitcast {self.units} {a} to {wide}")
+                lines.append(f"  %y{m}.{v} = bitcast {self.units} {b} to {wide}")
+                lines.append(f"  {d} = call {kind} {full}({kind} {c}, {wide} %x{m}.{v}, {wide} %y{m}.{v})")
+
+    def _advance(self) -> None:
+        lines, tile = self.lines, self.tile
+        for base in self._bases():
+            step = "%a.step" if self.direct_a else str(tile.rows * self.unit_bytes)
+            lines.append(f"  %a.{base}.next = getelementptr i8, ptr %a.{base}, i64 {step}")
+        step = "%b_step" if self.direct_b else str(tile.columns)
+        lines.append(f"  %b.next = getelementptr {self.unit}, ptr %b.at, i64 {step}")
+        lines += [
+            "  %i.next = add nuw nsw i64 %i, 1", "  %more = icmp ult i64 %i.next, %k",
+            "  br i1 %more, label %loop, label %done",
+        ]  # fmt: skip
+
+    def _tail(self, cells: list[tuple[int, int]]) -> None:
+        lines = self.lines
+        lines.append("done:")
+        for m, v in cells:
+            lines.append(f"  %r{m}.{v} = phi {self.sum} [ %s{m}.{v}, %start ], [ %d{m}.{v}, %loop ]")
+        self._cells("out", cells)
+        for m, v in cells:
+            lines.append(f"  store {self.sum} %r{m}.{v}, ptr %out.{m}.{v}, align {self.tile.sum.itemsize}")
+        lines.append("  ret void")

@@ -1,0 +1,196 @@
+"""The code that multiplies panels block by block, and evaluates what follows the sums while they are in cache."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trueno.codegen.contraction.micro import micro_kernel
+from trueno.codegen.contraction.steps import Factor, Multiply
+from trueno.codegen.contraction.walk import StepEmitter
+from trueno.codegen.expr import Expr
+from trueno.codegen.llvm import LLVMPrinter, Module, task_function
+
+
+def multiply_function(module: Module, name: str, step: Multiply, half_instructions: bool) -> None:
+    """Append the code of a multiplying step to a module."""
+    assert step.a is not None and step.b is not None
+    micro_kernel(module, f"{name}.tile", step.tile, step.a.direct, step.b.direct)
+    finish = LLVMPrinter(module, half_instructions)
+    _Finish(step, finish).run()
+    finish.finish_function(
+        f"{name}.finish(ptr %buffers, ptr %meta, ptr %scalars, ptr %sums, i64 %batch, i64 %row, i64 %rows, "
+        "i64 %column, i64 %columns)",
+        f"{step.name}: what follows the sums",
+    )
+    printer = LLVMPrinter(module, half_instructions)
+    _Blocks(step, printer, name).run()
+    task_function(printer, name, step.name)
+
+
+def _buffer_row(step: Multiply) -> int:
+    """Return the columns of the buffer of sums: a strip and, before it, room for a tile that reaches back."""
+    return step.strip + step.tile.columns
+
+
+class _Blocks(StepEmitter):
+    """The loops of one task: rows of tiles, tiles, blocks of K."""
+
+    def __init__(self, step: Multiply, printer: LLVMPrinter, name: str) -> None:
+        super().__init__(step, printer)
+        self.multiply, self.name = step, name
+
+    def run(self) -> None:
+        """Print one task: one block of the result."""
+        p, step, tile = self.printer, self.multiply, self.multiply.tile
+        assert step.a is not None and step.b is not None
+        numbers = step.numbers
+        used = {numbers[one] for one in (step.a.access, step.b.access)}
+        if step.plain:
+            used.add(numbers[step.stores[0].access])
+        bases = [self.base(k) if k in used else "null" for k in range(len(step.accesses))]
+        sums = p.variable(tile.sum, tile.rows * _buffer_row(step))
+        self.sums = p.advance(sums[0], p.index(tile.columns), tile.sum)
+        with p.tasks(self.number("tasks")) as task:
+            down, across = self.number("down"), self.number("across")
+            block, rest = p.arith("rem", task, down), p.arith("div", task, down)
+            strip, self.batch = p.arith("rem", rest, across), p.arith("div", rest, across)
+            indices = self.unravel("batch", self.batch)
+            pointers = list(bases)
+            for dim, index in enumerate(indices):
+                for k in used:
+                    pointers[k] = self.along(pointers[k], k, "batch", dim, index)
+            self.pa, self.pb = pointers[numbers[step.a.access]], pointers[numbers[step.b.access]]
+            self.pc = pointers[numbers[step.stores[0].access]] if step.plain else "null"
+            m0 = p.arith("mul", block, self.number("high"))
+            m1 = p.arith("min", self.number("M"), p.arith("add", m0, self.number("high")))
+            self.n0 = p.arith("mul", strip, self.number("wide"))
+            self.n1 = p.arith("min", self.number("N"), p.arith("add", self.n0, self.number("wide")))
+            with p.loop(m0, m1, tile.rows) as row:
+                self._row_of_tiles(row, p.arith("min", p.index(tile.rows), p.arith("sub", m1, row)))
+
+    def _factor(self, factor: Factor, pointer: Any, name: str, at: Any, total: Any, width: int) -> tuple[Any, Any]:
+        """Return the pointer to a tile's part of a factor and how far before `at` it begins.
+
+        A tile that would reach past the end of a factor that is read where it lies begins earlier instead.
+        """
+        p = self.printer
+        if factor.direct:
+            first = p.arith("min", at, p.arith("sub", total, p.index(width)))
+            offset = p.arith("mul", first, self.number(name)) if name == "a steps" else first
+            return p.advance(pointer, offset, factor.access.dtype), p.arith("sub", at, first)
+        panel = p.arith("div", at, p.index(width))
+        return p.advance(pointer, p.arith("mul", panel, self.number(name)), factor.access.dtype), p.index(0)
+
+    def _row_of_tiles(self, row: Any, rows: Any) -> None:
+        p, step, tile = self.printer, self.multiply, self.multiply.tile
+        assert step.a is not None
+        pa, skipped = self._factor(step.a, self.pa, "a steps", row, self.number("M"), tile.rows)
+        complete = p.compare("eq", rows, p.index(tile.rows))
+        width = p.arith("sub", self.n1, self.n0)
+        with p.loop(self.n0, self.n1, tile.columns) as column:
+            self._tile(pa, row, column, complete)
+        begin = p.index(0)
+        if step.plain:
+            # Complete tiles lie in the result already.
+            whole = p.arith("mul", p.arith("div", width, p.index(tile.columns)), p.index(tile.columns))
+            begin = p.select(complete, whole, "0", "i64")
+        offset = p.arith("add", p.arith("mul", skipped, p.index(_buffer_row(step))), begin)
+        sums = p.advance(self.sums, offset, tile.sum)
+        column, columns = p.arith("add", self.n0, begin), p.arith("sub", width, begin)
+        with p.when(p.compare("slt", "0", columns)):
+            p.call(
+                f"@{self.name}.finish(ptr %buffers, ptr %meta, ptr %scalars, ptr {sums}, i64 {self.batch}, "
+                f"i64 {row}, i64 {rows}, i64 {column}, i64 {columns})"
+            )
+
+    def _tile(self, pa: Any, row: Any, column: Any, complete: Any) -> None:
+        p, step, tile = self.printer, self.multiply, self.multiply.tile
+        assert step.a is not None and step.b is not None
+        pb, back = self._factor(step.b, self.pb, "b steps", column, self.number("N"), tile.columns)
+        at = p.arith("sub", p.arith("sub", column, self.n0), back)
+        sums = p.advance(self.sums, at, tile.sum)
+        buffer_row = p.index(_buffer_row(step))
+        target, target_row = sums, buffer_row
+        if step.plain:
+            fits = p.compare("sle", p.arith("add", column, p.index(tile.columns)), self.n1)
+            inside = p.both(complete, fits)
+            access = step.numbers[step.stores[0].access]
+            place = self.along(self.along(self.pc, access, "rows", 0, row), access, "columns", 0, column)
+            target = p.select(inside, place, sums)
+            target_row = p.select(inside, self.number(f"a{access} rows"), buffer_row, "i64")
+        depth, block = self.number("K"), self.number("K block")
+        a_step, b_step = self.number("a steps", 1), self.number("b steps", 1)
+        a_row = self.number("a steps")
+        # An empty sum takes one round, too: it is 0.
+        rounds = p.arith("max", p.arith("div", p.arith("sub", p.arith("add", depth, block), "1"), block), "1")
+        with p.loop(p.index(0), rounds) as turn:
+            k = p.arith("mul", turn, block)
+            left = p.arith("sub", depth, k)
+            last = p.compare("sle", left, block)
+            out = p.select(last, target, sums) if step.plain else sums
+            out_row = p.select(last, target_row, buffer_row, "i64") if step.plain else buffer_row
+            a = p.advance(pa, p.arith("mul", k, a_step), tile.packed)
+            b = p.advance(pb, p.arith("mul", k, b_step), tile.packed)
+            p.call(
+                f"@{self.name}.tile(i64 {p.arith('min', left, block)}, ptr {a}, ptr {b}, i64 {a_row}, i64 {a_step}, "
+                f"i64 {b_step}, ptr {sums}, i64 {buffer_row}, i64 {k}, ptr {out}, i64 {out_row})"
+            )
+
+
+class _Finish(StepEmitter):
+    """Results from the buffer of sums: rows and columns of one row of tiles."""
+
+    def __init__(self, step: Multiply, printer: LLVMPrinter) -> None:
+        super().__init__(step, printer)
+        self.multiply = step
+
+    def run(self) -> None:
+        """Print the function."""
+        p, step = self.printer, self.multiply
+        assert step.a is not None and step.b is not None
+        self.prepare()
+        factors = (step.a.access, step.b.access)
+        skipped = {k for k, access in enumerate(step.accesses) if access in factors}
+        pointers = ["null" if k in skipped else self.base(k) for k in range(len(step.accesses))]
+        self.kept = [k for k in range(len(pointers)) if k not in skipped]
+        p.in_entry = False
+        pointers = self._moved(pointers, "batch", self.unravel("batch", "%batch"))
+        dims = len(step.roles["columns"].extents)
+        with p.loop("0", "%rows") as r:
+            row = self._moved(pointers, "rows", self.unravel("rows", p.arith("add", "%row", r)))
+            sums = p.advance("%sums", p.arith("mul", r, p.index(_buffer_row(step))), step.tile.sum)
+            if dims == 1:
+                self._columns(self._moved(row, "columns", ["%column"]), sums, "0", "%columns")
+                return
+            # Runs along the innermost dimension of the columns.
+            extent = self.number("columns", dims - 1)
+            end = p.arith("add", "%column", "%columns")
+            first = p.arith("div", "%column", extent)
+            beyond = p.arith("add", p.arith("div", p.arith("sub", end, "1"), extent), "1")
+            with p.loop(first, beyond) as run:
+                begin = p.arith("mul", run, extent)
+                low = p.arith("sub", p.arith("max", "%column", begin), begin)
+                high = p.arith("sub", p.arith("min", end, p.arith("add", begin, extent)), begin)
+                moved = self._moved(row, "columns", self.unravel("columns", begin))
+                self._columns(moved, p.advance(sums, p.arith("sub", begin, "%column"), step.tile.sum), low, high)
+
+    def _moved(self, pointers: list[Any], role: str, indices: list[Any]) -> list[Any]:
+        for dim, index in enumerate(indices):
+            for k in self.kept:
+                pointers = [*pointers[:k], self.along(pointers[k], k, role, dim, index), *pointers[k + 1 :]]
+        return pointers
+
+    def _columns(self, pointers: list[Any], sums: Any, low: Any, high: Any) -> None:
+        p, step = self.printer, self.multiply
+        total: Expr | None = step.total
+        assert total is not None
+        dim = len(step.roles["columns"].extents) - 1
+        with p.vector_loop(low, high, True) as c:
+            at = list(pointers)
+            for k in self.kept:
+                at[k] = self.along(pointers[k], k, "columns", dim, c)
+            value = p.load(p.advance(sums, c, step.tile.sum), step.tile.sum)
+            memo = {**self.constants, id(total): p.cast(value, step.tile.sum, total.dtype)}
+            values = [self.at(store.value, at, memo) for store in step.stores]
+            for store, one in zip(step.stores, values, strict=True):
+                p.store(at[self.numbers[store.access]], one, store.access.dtype)

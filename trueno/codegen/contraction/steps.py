@@ -1,0 +1,253 @@
+"""The steps of a contraction in normal form: packing a factor, and multiplying.
+
+Like the loops of a stage, a step has a text that holds everything its code depends on and no sizes, and run-time
+numbers for the rest. The dimensions of a role are merged where all accesses of the step walk them as one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import prod
+
+from trueno.codegen.contraction.tile import Tile
+from trueno.codegen.expr import Access, Expr, Store, topological
+from trueno.codegen.stage import expression_lines, merge, stride_class
+
+
+class Meta:
+    """Run-time numbers with names.
+
+    Attributes
+    ----------
+    places : dict
+        Where the numbers of a name begin.
+    values : list of int
+    """
+
+    def __init__(self) -> None:
+        self.places: dict[str, int] = {}
+        self.values: list[int] = []
+
+    def put(self, name: str, *values: int) -> None:
+        """Append numbers under a name."""
+        self.places[name] = len(self.values)
+        self.values += values
+
+
+@dataclass(slots=True)
+class Axes:
+    """Merged dimensions of one role.
+
+    Attributes
+    ----------
+    extents : list of int
+        At least one.
+    strides : dict
+        For each access, its strides in elements.
+    """
+
+    extents: list[int]
+    strides: dict[Access, list[int]]
+
+    @property
+    def size(self) -> int:
+        """Number of points."""
+        return prod(self.extents)
+
+    def last_class(self, access: Access) -> str:
+        """Return how an access steps along the innermost dimension."""
+        return stride_class(self.strides[access][-1])
+
+    def describe(self, access: Access) -> str:
+        """Return all that code depends on."""
+        moves = "".join("0" if s == 0 else "s" for s in self.strides[access][:-1])
+        return moves + self.last_class(access)
+
+
+def axes(dims: Sequence[int], sizes: Sequence[int], accesses: Sequence[Access]) -> Axes:
+    """Merge dimensions, given outermost first, as far as the accesses allow."""
+    extents = {dim: sizes[dim] for dim in dims}
+    strides = {access: {dim: access.strides[dim] for dim in dims} for access in accesses}
+    kept = merge(list(dims), extents, list(strides.values()))
+    if not kept:
+        return Axes([1], {access: [0] for access in accesses})
+    return Axes([extents[dim] for dim in kept], {access: [s[dim] for dim in kept] for access, s in strides.items()})
+
+
+@dataclass(slots=True)
+class Step:
+    """What the two kinds of step share.
+
+    Attributes
+    ----------
+    name : str
+        For comments.
+    tile : Tile
+    roots : list of Expr
+        Expressions that the step evaluates.
+    roles : dict of str to Axes
+        By role: ``batch``, ``rows``, ``columns``, ``k``.
+    accesses : list of Access
+    meta : Meta
+    tasks : int
+    """
+
+    name: str
+    tile: Tile
+    roots: list[Expr]
+    roles: dict[str, Axes]
+    accesses: list[Access]
+    meta: Meta = field(default_factory=Meta)
+    tasks: int = 0
+
+    @property
+    def text(self) -> str:
+        """All that the code depends on."""
+        raise AssertionError("a step packs or multiplies")
+
+    def cost(self) -> float:
+        """Return an estimate of the time on one thread, in nanoseconds."""
+        raise AssertionError("a step packs or multiplies")
+
+    @property
+    def order(self) -> list[Expr]:
+        """All expressions of the step, operands first."""
+        return topological(self.roots)
+
+    @property
+    def numbers(self) -> dict[Access, int]:
+        """The position of each access."""
+        return {access: k for k, access in enumerate(self.accesses)}
+
+    def put_common(self) -> None:
+        """Append the numbers of roles, accesses and expressions."""
+        meta = self.meta
+        for role, one in self.roles.items():
+            meta.put(role, *one.extents)
+        for k, access in enumerate(self.accesses):
+            offset = access.offset * (1 if access.buffer < 0 else access.dtype.itemsize)
+            meta.put(f"a{k}", access.buffer, offset)
+            for role, one in self.roles.items():
+                meta.put(f"a{k} {role}", *one.strides[access])
+        for k, expr in enumerate(self.order):
+            if expr.kind == "gather":
+                meta.put(f"gather{k}", expr.arg[1], expr.arg[2])
+            elif expr.kind == "scalar":
+                meta.put(f"scalar{k}", expr.arg)
+
+    def common_text(self) -> list[str]:
+        """Return the lines of roles, accesses and expressions."""
+        lines = [f"  {role} {len(one.extents)}" for role, one in self.roles.items()]
+        for k, access in enumerate(self.accesses):
+            walks = " ".join(f"{role}={one.describe(access)}" for role, one in self.roles.items())
+            lines.append(f"  a{k}: {'iota' if access.buffer < 0 else access.dtype} {walks}")
+        number = {id(expr): k for k, expr in enumerate(self.order)}
+        lines += expression_lines(self.order, self.numbers)
+        return [*lines, *(f"  -> %{number[id(root)]}" for root in self.roots)]
+
+    @property
+    def meta_size(self) -> int:
+        """How many run-time numbers the step has."""
+        return len(self.meta.values)
+
+    def meta_values(self, parallel: bool) -> list[int]:
+        """Return the run-time numbers."""
+        return [self.tasks, int(parallel), *self.meta.values[2:]]
+
+
+@dataclass(slots=True)
+class Pack(Step):
+    """A factor converted and laid out in panels.
+
+    A panel holds `width` rows (or columns) for all of K: for each group of K, the group's elements of each row side by
+    side, as the register tile reads them. A task is a panel; the rows of the last one past the end hold anything finite.
+
+    Attributes
+    ----------
+    width : int
+    dense : bool
+        Whether memory runs along the rows: then a panel is filled line by line; else runs along K are turned over.
+    """
+
+    width: int = 0
+    dense: bool = False
+
+    @property
+    def text(self) -> str:
+        """All that the code depends on."""
+        tile = self.tile
+        head = (
+            f"pack {self.width} of {tile.packed} in groups of {tile.group}, {tile.lanes} lanes"
+            f"{', dense' if self.dense else ''}"
+        )
+        return "\n".join([head, *self.common_text()])
+
+    def cost(self) -> float:
+        """Return an estimate of the time on one thread, in nanoseconds."""
+        elements = prod(one.size for one in self.roles.values())
+        return elements * (0.1 if self.dense else 0.3)
+
+
+@dataclass(slots=True)
+class Factor:
+    """Where the multiplication reads a factor.
+
+    Attributes
+    ----------
+    direct : bool
+        Whether it is read where it lies, else from panels.
+    access : Access
+        The factor in memory, or the panels, with strides along the stage's dimensions.
+    panel : int
+        Elements from one panel to the next; for a direct factor from one row (column) to the next.
+    step : int
+        Elements from one position along K to the next; for panels the width, times the group.
+    """
+
+    direct: bool
+    access: Access
+    panel: int
+    step: int
+
+
+@dataclass(slots=True)
+class Multiply(Step):
+    """Register tiles over blocks of the result, and what follows the sums.
+
+    Attributes
+    ----------
+    total : Expr
+        The reduction, which the sums stand for.
+    a, b : Factor
+    stores : list of Store
+    plain : bool
+        Whether the sums are the result, and tiles can be written where they belong.
+    strip : int
+        Columns of a block at most: those of the buffer that a row of tiles is computed in.
+    """
+
+    total: Expr | None = None
+    a: Factor | None = None
+    b: Factor | None = None
+    stores: list[Store] = field(default_factory=list)
+    plain: bool = False
+    strip: int = 0
+
+    @property
+    def text(self) -> str:
+        """All that the code depends on."""
+        tile = self.tile
+        assert self.a is not None and self.b is not None
+        modes = [f"{name} {'direct' if one.direct else 'packed'}" for name, one in (("a", self.a), ("b", self.b))]
+        head = (
+            f"multiply {tile.kind} {tile.packed} into {tile.sum}, tile {tile.rows} x {tile.vectors} x {tile.lanes}, "
+            f"strip {self.strip}, {', '.join(modes)}{', plain' if self.plain else ''}"
+        )
+        stores = [f"  a{self.numbers[store.access]} <- value {k}" for k, store in enumerate(self.stores)]
+        return "\n".join([head, *self.common_text(), *stores])
+
+    def cost(self) -> float:
+        """Return an estimate of the time on one thread, in nanoseconds."""
+        flops = prod(one.size for one in self.roles.values()) * max(self.meta.values[self.meta.places["K"]], 1)
+        return flops / (4.0 * self.tile.lanes * self.tile.group)

@@ -1,0 +1,134 @@
+"""The register tile: how many rows and columns stay in registers, and the arithmetic of one step along K."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from trueno import dtypes as dt
+from trueno.codegen.expr import Expr
+from trueno.codegen.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A register tile.
+
+    Attributes
+    ----------
+    kind : str
+        ``fma``, ``mul add`` (two roundings, or integers), ``pairs`` (16-bit pairs into 32-bit sums, VPMADDWD),
+        ``vnni pairs`` (VPDPWSSD), ``vnni quads`` (bytes, VPDPBUSD), ``bfloat pairs`` (VDPBF16PS).
+    packed : numpy.dtype
+        Of the factors in panels.
+    sum : numpy.dtype
+        Of the accumulators.
+    group : int
+        Consecutive elements along K that one lane takes in one step.
+    lanes : int
+        Accumulators of one vector.
+    rows, vectors : int
+        Rows of the tile, and vectors in a row.
+    """
+
+    kind: str
+    packed: np.dtype
+    sum: np.dtype
+    group: int
+    lanes: int
+    rows: int
+    vectors: int
+
+    @property
+    def columns(self) -> int:
+        """Columns of the tile."""
+        return self.lanes * self.vectors
+
+
+#: Tiles by vector registers: rows and vectors in a row, and the share of the peak that one reaches in cache.
+_TILES = {
+    32: ((12, 2, 1.0), (8, 2, 0.9), (4, 4, 0.85), (4, 2, 0.65), (2, 4, 0.5), (1, 8, 0.3), (12, 1, 0.5), (1, 1, 0.05)),
+    16: ((6, 2, 1.0), (4, 2, 0.85), (2, 4, 0.7), (1, 8, 0.4), (6, 1, 0.5), (1, 1, 0.05)),
+}
+_SCALAR = ((4, 2, 1.0), (1, 4, 0.5))
+
+
+def vector_bytes(target: Target) -> int:
+    """Return the width of the target's vectors; 0 where code is to stay scalar."""
+    if not target.vectorise:
+        return 0
+    return 64 if target.has("avx512f") else 32 if target.has("avx2") else 16
+
+
+def _register_count(target: Target) -> int:
+    return 32 if target.has("avx512f") or target.has("neon") else 16
+
+
+def arithmetic(total: np.dtype, a: Expr, b: Expr, target: Target) -> tuple[str, np.dtype, np.dtype, int]:
+    """Return kind, packed dtype, dtype of the sums and group for a sum in `total` of products of a and b.
+
+    Sums of integers are taken modulo 2^32 or 2^64 and then narrowed, which gives the same as wrapping each time.
+    """
+    if dt.is_floating(total):
+        fused = target.has("fma") or target.has("neon")
+        return "fma" if fused else "mul add", total, total, 1
+    narrow = total.itemsize <= 2 or all(_fits_int16(one) for one in (a, b))
+    if total.itemsize == 8 or not narrow or not target.vectorise:
+        wide = dt.int64 if total.itemsize == 8 else dt.int32
+        return "mul add", wide, wide, 1
+    vnni = target.has("avx512vnni") and target.has("avx512f")
+    if vnni and total.itemsize == 1:
+        return "vnni quads", dt.int8, dt.int32, 4
+    if not (target.has("sse2") or target.has("avx2") or target.cpu.startswith("x86")):
+        return "mul add", dt.int32, dt.int32, 1
+    return "vnni pairs" if vnni else "pairs", dt.int16, dt.int32, 2
+
+
+def _narrowest(expr: Expr) -> np.dtype:
+    """Return the dtype of an expression before integer casts that keep its value."""
+    while (
+        expr.kind == "op" and expr.op is not None and expr.op.name == "cast" and _keeps(expr.src[0].dtype, expr.dtype)
+    ):
+        expr = expr.src[0]
+    return expr.dtype
+
+
+def _keeps(source: np.dtype, target: np.dtype) -> bool:
+    return source.kind in "biu" and target.kind in "iu" and np.can_cast(source, target, "safe")
+
+
+def _fits_int16(expr: Expr) -> bool:
+    dtype = _narrowest(expr)
+    return dtype.kind in "biu" and np.can_cast(dtype, dt.int16, "safe")
+
+
+def stripped(expr: Expr, tile: Tile) -> Expr:
+    """Return the expression without integer casts that packing makes superfluous."""
+    if tile.group == 1:
+        return expr
+    while (
+        expr.kind == "op" and expr.op is not None and expr.op.name == "cast" and _keeps(expr.src[0].dtype, expr.dtype)
+    ):
+        expr = expr.src[0]
+    return expr
+
+
+def choose(total: np.dtype, a: Expr, b: Expr, m: int, n: int, target: Target) -> Tile:
+    """Return the tile for a sum in `total` over products of `a` (rows) and `b` (columns).
+
+    The candidates compete by the share of the peak that they would reach: the tile's own, less what the padding of the
+    last row and column of tiles wastes.
+    """
+    kind, packed, sums, group = arithmetic(total, a, b, target)
+    width = vector_bytes(target)
+    lanes = max(width // sums.itemsize, 1)
+    candidates = _TILES[_register_count(target)] if width else _SCALAR
+
+    def score(candidate: tuple[int, int, float]) -> float:
+        rows, vectors, share = candidate
+        columns = vectors * lanes
+        return share * m * n / (-(-m // rows) * rows * -(-n // columns) * columns)
+
+    rows, vectors, _ = max(candidates, key=score)
+    return Tile(kind, packed, sums, group, lanes, rows, vectors)
