@@ -14,6 +14,10 @@ from trueno.codegen.target import Target
 
 #: Columns of the buffer that a row of tiles is computed in; with 12 rows of float32 it takes a third of 48 KB.
 STRIP = 256
+#: The same where a single row is multiplied line by line, and the length of a line from which on that is done.
+LINE_STRIP, LINE = 1024, 128
+#: Products from which on a single row is cut in two, so that two threads share it: one reads whole lines faster.
+SHARED = 1 << 18
 #: Elements along K after which sums pass through memory: shorter sums are more accurate, longer ones faster.
 K_BLOCK = 512
 #: Bytes of packed columns that a block reads for each of its rows of tiles: half of a common second-level cache.
@@ -79,7 +83,7 @@ class _Lowering:
 
     def _dense(self, expr: Expr, rows: Sequence[int]) -> bool:
         """Whether memory runs along the rows of a factor."""
-        return any(access.strides[rows[-1]] == 1 for access in match.accesses(expr))
+        return bool(rows) and any(access.strides[rows[-1]] == 1 for access in match.accesses(expr))
 
     # --- factors ------------------------------------------------------------------------------------------------------
 
@@ -172,10 +176,12 @@ class _Lowering:
         }
         for role in ("rows", "columns"):
             roles[role].strides.update({access: [0] * len(roles[role].extents) for access in factors})
+        lines = self.m == 1 and b.direct and self.n >= LINE
         step = Multiply(
             self.stage.name, self.tile, [store.value for store in stores], roles,
             list(dict.fromkeys([*accesses, *factors])),
-            total=total, a=a, b=b, stores=stores, plain=self._is_plain(stores, total, roles), strip=STRIP,
+            total=total, a=a, b=b, stores=stores, plain=self._is_plain(stores, total, roles), lines=lines,
+            strip=LINE_STRIP if lines else STRIP,
         )  # fmt: skip
         self._blocks(step)
         out.append(step)
@@ -196,9 +202,13 @@ class _Lowering:
             k = self._joint_k([])
             deep = prod(k.extents[:-1]) * -(-k.extents[-1] // step.tile.group)
         fitting = BLOCK_BYTES // max(deep * step.tile.group * step.tile.packed.itemsize, 1)
-        widest = min(max(fitting // columns * columns, columns), STRIP // columns * columns)
+        widest = (
+            step.strip
+            if step.lines
+            else min(max(fitting // columns * columns, columns), step.strip // columns * columns)
+        )
         across = -(-self.n // widest)
-        if across == 1 and self.n >= 2 * columns:
+        if across == 1 and self.n >= 2 * columns and (not step.lines or deep * self.n >= SHARED):
             across = 2
         wide = _rounded(-(-self.n // across), columns)
         across = -(-self.n // wide)

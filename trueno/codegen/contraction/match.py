@@ -77,9 +77,23 @@ def roles(reduce: Expr, sizes: Sequence[int], inner: Sequence[int]) -> Roles | N
         tuple(dim for dim in kept if moving[dim] == (False, True)),
         tuple(dim for dim in wide if dim in inner),
     )
-    if not found.first or not found.second:
+    if not (found.first and found.second) and not _streams(first if found.first else second, found):
         return None
     work = 1
     for dim in (*found.first, *found.second, *found.k):
         work *= sizes[dim]
     return found if work >= SMALLEST else None
+
+
+def _streams(matrix: Expr, found: Roles) -> bool:
+    """Whether a matrix that is multiplied by a vector is summed across the direction in which its memory runs.
+
+    Then rows of it are added up like columns of a tile; along that direction, a plain reduction is as good.
+    """
+    kept = (*found.first, *found.second)
+    moving = accesses(matrix)
+    return (
+        bool(kept and found.k)
+        and any(access.strides[kept[-1]] == 1 for access in moving)
+        and not any(access.strides[dim] == 1 for access in moving for dim in found.k)
+    )

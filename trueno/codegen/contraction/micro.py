@@ -12,6 +12,10 @@ _SUFFIX = {"float": "f32", "double": "f64"}
 
 #: Bytes ahead in the columns' panel that are fetched.
 _AHEAD = 1024
+#: Rows ahead that are fetched where columns are read as they lie.
+_ROWS_AHEAD = 16
+#: Bytes of a cache line.
+_LINE = 64
 
 
 def vector_type(dtype: np.dtype, lanes: int) -> str:
@@ -56,10 +60,7 @@ class _Micro:
             self.lines.append(f"  %b.p{v} = getelementptr {self.unit}, ptr %b.at, i64 {v * tile.lanes}")
             align = 64 if not self.direct_b and tile.lanes * self.unit_bytes == 64 else self.unit_bytes
             self.lines.append(f"  %b{v} = load {self.units}, ptr %b.p{v}, align {align}")
-        if not self.direct_b:
-            self.module.declare("void @llvm.prefetch.p0(ptr, i32, i32, i32)")
-            self.lines.append(f"  %ahead = getelementptr i8, ptr %b.at, i64 {_AHEAD}")
-            self.lines.append("  call void @llvm.prefetch.p0(ptr %ahead, i32 0, i32 3, i32 1)")
+        self._prefetch()
         for m in rows:
             self._broadcast(m)
             for v in vectors:
@@ -73,6 +74,15 @@ class _Micro:
         self.module.functions.append(
             "\n".join([f"define internal void @{self.name}({parameters}) noinline #0 {{", *self.lines, "}"])
         )
+
+    def _prefetch(self) -> None:
+        """Print what fetches columns ahead: hardware does not follow rows that lie in pages of their own."""
+        lines = self.lines
+        self.module.declare("void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        lines.append(f"  %ahead = getelementptr i8, ptr %b.at, i64 {'%b.ahead' if self.direct_b else _AHEAD}")
+        for at in range(0, self.tile.columns * self.unit_bytes if self.direct_b else 1, _LINE):
+            lines.append(f"  %ahead.{at} = getelementptr i8, ptr %ahead, i64 {at}")
+            lines.append(f"  call void @llvm.prefetch.p0(ptr %ahead.{at}, i32 0, i32 3, i32 1)")
 
     def _bases(self) -> list[int]:
         """Rows with pointers of their own; the two after each are reached by a multiple of the row's stride."""
@@ -95,6 +105,8 @@ class _Micro:
                 lines.append(f"  %a.{base}.offset = mul i64 %row.1, {base}")
                 lines.append(f"  %a.{base}.first = getelementptr i8, ptr %a, i64 %a.{base}.offset")
             lines.append(f"  %a.step = mul i64 %a_step, {size}")
+        if self.direct_b:
+            lines.append(f"  %b.ahead = mul i64 %b_step, {_ROWS_AHEAD * self.unit_bytes}")
         lines += ["  %any = icmp sgt i64 %k, 0", "  br i1 %any, label %loop, label %done"]
 
     def _cells(self, name: str, cells: list[tuple[int, int]]) -> None:

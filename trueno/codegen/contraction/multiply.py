@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from trueno.codegen.contraction.lines import lines_function
 from trueno.codegen.contraction.micro import micro_kernel
 from trueno.codegen.contraction.steps import Factor, Multiply
 from trueno.codegen.contraction.walk import StepEmitter
@@ -14,7 +15,10 @@ from trueno.codegen.llvm import LLVMPrinter, Module, task_function
 def multiply_function(module: Module, name: str, step: Multiply, half_instructions: bool) -> None:
     """Append the code of a multiplying step to a module."""
     assert step.a is not None and step.b is not None
-    micro_kernel(module, f"{name}.tile", step.tile, step.a.direct, step.b.direct)
+    if step.lines:
+        lines_function(module, f"{name}.lines", step.tile, step.strip, half_instructions)
+    else:
+        micro_kernel(module, f"{name}.tile", step.tile, step.a.direct, step.b.direct)
     finish = LLVMPrinter(module, half_instructions)
     _Finish(step, finish).run()
     finish.finish_function(
@@ -87,10 +91,13 @@ class _Blocks(StepEmitter):
         pa, skipped = self._factor(step.a, self.pa, "a steps", row, self.number("M"), tile.rows)
         complete = p.compare("eq", rows, p.index(tile.rows))
         width = p.arith("sub", self.n1, self.n0)
-        with p.loop(self.n0, self.n1, tile.columns) as column:
-            self._tile(pa, row, column, complete)
+        if step.lines:
+            self._lines(pa, width)
+        else:
+            with p.loop(self.n0, self.n1, tile.columns) as column:
+                self._tile(pa, row, column, complete)
         begin = p.index(0)
-        if step.plain:
+        if step.plain and not step.lines:
             # Complete tiles lie in the result already.
             whole = p.arith("mul", p.arith("div", width, p.index(tile.columns)), p.index(tile.columns))
             begin = p.select(complete, whole, "0", "i64")
@@ -102,6 +109,13 @@ class _Blocks(StepEmitter):
                 f"@{self.name}.finish(ptr %buffers, ptr %meta, ptr %scalars, ptr {sums}, i64 {self.batch}, "
                 f"i64 {row}, i64 {rows}, i64 {column}, i64 {columns})"
             )
+
+    def _lines(self, pa: Any, width: Any) -> None:
+        p, packed = self.printer, self.multiply.tile.packed
+        p.call(
+            f"@{self.name}.lines(i64 {self.number('K')}, ptr {pa}, i64 {self.number('a steps', 1)}, "
+            f"ptr {p.advance(self.pb, self.n0, packed)}, i64 {self.number('b steps', 1)}, ptr {self.sums}, i64 {width})"
+        )
 
     def _tile(self, pa: Any, row: Any, column: Any, complete: Any) -> None:
         p, step, tile = self.printer, self.multiply, self.multiply.tile

@@ -223,6 +223,8 @@ class Multiply(Step):
     stores : list of Store
     plain : bool
         Whether the sums are the result, and tiles can be written where they belong.
+    lines : bool
+        Whether a single row is multiplied by a matrix in memory, line by line, without tiles.
     strip : int
         Columns of a block at most: those of the buffer that a row of tiles is computed in.
     """
@@ -232,6 +234,7 @@ class Multiply(Step):
     b: Factor | None = None
     stores: list[Store] = field(default_factory=list)
     plain: bool = False
+    lines: bool = False
     strip: int = 0
 
     @property
@@ -242,7 +245,8 @@ class Multiply(Step):
         modes = [f"{name} {'direct' if one.direct else 'packed'}" for name, one in (("a", self.a), ("b", self.b))]
         head = (
             f"multiply {tile.kind} {tile.packed} into {tile.sum}, tile {tile.rows} x {tile.vectors} x {tile.lanes}, "
-            f"strip {self.strip}, {', '.join(modes)}{', plain' if self.plain else ''}"
+            f"strip {self.strip}, {', '.join(modes)}"
+            f"{', plain' if self.plain else ''}{', lines' if self.lines else ''}"
         )
         stores = [f"  a{self.numbers[store.access]} <- value {k}" for k, store in enumerate(self.stores)]
         return "\n".join([head, *self.common_text(), *stores])
