@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from trueno.codegen.stage import Loops
 from trueno.codegen.target import Target
 
-#: Bytes read and written above which results are streamed. Below, the next call would miss them in the last-level cache:
-#: a single call gains from 6 MB on, but calls that use each other's results lose up to 32 MB (docs/performance.md).
+#: Bytes read and written above which results are streamed. Below, the next call would miss them in the last-level
+#: cache: one call gains from 6 MB on, but calls that use each other's results lose up to 32 MB (docs/performance.md).
 STREAM_BYTES = 64 << 20
 
 MARK = "trueno.streams"

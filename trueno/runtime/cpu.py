@@ -165,11 +165,12 @@ def _steps(planned: Plan, inputs: int, aliases: Sequence[int]) -> list[stage.Loo
     found: list[stage.Loops | Step] = []
     for one in planned.stages:
         steps = contraction_steps(one, scratch, target) if one.product is not None else None
-        if steps is None:
-            loops = stage.normalise(one)
-            loops.streams = streams(loops, inputs, aliases, target)
-            steps = [loops]
-        found += steps
+        if steps is not None:
+            found += steps
+            continue
+        loops = stage.normalise(one)
+        loops.streams = streams(loops, inputs, aliases, target)
+        found.append(loops)
     return found
 
 
