@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 import trueno as tn
 from trueno.codegen import streaming
+from trueno.codegen.choices import Choices, using
 from trueno.codegen.compile import optimise
 from trueno.codegen.target import host_features, resolve
 from trueno.runtime import store
@@ -17,8 +19,9 @@ pytestmark = pytest.mark.skipif("avx" not in host_features(), reason="only x86 w
 
 
 @pytest.fixture(autouse=True)
-def every_size_streams(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "STREAM_BYTES", 0)
+def every_size_streams() -> Iterator[None]:
+    with using(Choices(stream_bytes=0)):
+        yield
 
 
 def kernel(name: str, formula: Any) -> Any:
@@ -86,12 +89,12 @@ def test_what_does_not_stream(formula: Any, inplace: tuple[int, ...], shapes: li
     assert not any("!nontemporal" in text for text in found)
 
 
-def test_small_calls_do_not_stream(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "STREAM_BYTES", 1 << 20)
+def test_small_calls_do_not_stream() -> None:
     square = kernel("streams_square", lambda x: x * x + 2.015625)
-    square(tn.ones(100_000))
-    assert ["!nontemporal" in text for text in optimised("streams_square")] == [False]
-    square(tn.ones(200_000))
+    with using(Choices(stream_bytes=1 << 20)):
+        square(tn.ones(100_000))
+        assert ["!nontemporal" in text for text in optimised("streams_square")] == [False]
+        square(tn.ones(200_000))
     assert sorted("!nontemporal" in text for text in optimised("streams_square")) == [False, True]
 
 

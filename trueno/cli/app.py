@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from trueno import config
-from trueno.cli import cache, checks, doctor, output
+from trueno.cli import cache, checks, doctor, output, tune
 
 app = typer.Typer(
     name="trueno",
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.add_typer(cache.app, name="cache")
 app.command("doctor")(doctor.doctor)
+app.command("tune")(tune.tune)
 
 
 def _version(wanted: bool) -> None:

@@ -495,7 +495,6 @@ class LLVMPrinter:
         yield
 
 
-
 def _interleaving(values: int, elementwise: bool) -> int:
     """Return how many vectors a loop with so many values in its body takes at a time; 0 leaves it to LLVM.
 

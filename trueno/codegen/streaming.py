@@ -13,12 +13,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from trueno.codegen import choices
 from trueno.codegen.stage import Loops
 from trueno.codegen.target import Target
-
-#: Bytes read and written above which results are streamed. Below, the next call would miss them in the last-level
-#: cache: one call gains from 6 MB on, but calls that use each other's results lose up to 32 MB (docs/performance.md).
-STREAM_BYTES = 64 << 20
 
 MARK = "trueno.streams"
 #: Metadata that survives vectorisation: the scope of an alias analysis in which nothing else is.
@@ -53,7 +50,7 @@ def streams(loops: Loops, inputs: int, aliases: Sequence[int], target: Target) -
     if any(access[4][-1] != 1 for access in written) or any(store.index for store in loops.stage.stores):
         return False
     nbytes = sum(access[1].itemsize * (loops.elements if access[4][-1] else 1) for access in loops.accesses)
-    return nbytes >= STREAM_BYTES
+    return nbytes >= choices.current().stream_bytes
 
 
 def past_caches(text: str) -> str:

@@ -12,8 +12,8 @@ import llvmlite.binding as llvm
 import numpy as np
 
 from trueno import dtypes as dt
+from trueno.codegen import choices, driver, generator, stage
 from trueno.codegen import compile as compiler
-from trueno.codegen import driver, generator, stage
 from trueno.codegen import llvm as printer
 from trueno.codegen.contraction.lower import steps as contraction_steps
 from trueno.codegen.contraction.steps import Step
@@ -30,8 +30,6 @@ from trueno.runtime.entry import Entry, ScalarSlot
 from trueno.runtime.launcher.records import fork_safe_lock
 from trueno.runtime.layout import Layout, layout_of
 
-#: Estimated nanoseconds of work above which a stage is spread over threads.
-PARALLEL_NANOSECONDS = 6000.0
 _FLOAT_BITS = np.dtype("f8")
 
 
@@ -192,7 +190,7 @@ def bind(kernel: Kernel, layouts: Sequence[Layout | None], aliases: Sequence[int
     lowered = simplify(kernel)
     planned = plan(lowered, layouts, aliases, Limits(contractions=True))
     loops = _steps(planned, sum(layout is not None for layout in layouts), aliases)
-    parallel = [one.tasks > 1 and _cost(one) > PARALLEL_NANOSECONDS for one in loops]
+    parallel = [one.tasks > 1 and _cost(one) > choices.current().parallel_nanoseconds for one in loops]
     meta = np.array(
         [value for one, flag in zip(loops, parallel, strict=True) for value in one.meta_values(flag)] or [0],
         np.int64,

@@ -22,7 +22,7 @@ from trueno.ir import build, verify
 from trueno.ir.grad import gradients
 from trueno.ir.node import Kernel, Node, recording, substitute, topological
 from trueno.ir.op import Op
-from trueno.runtime import cpu, launcher
+from trueno.runtime import cpu, launcher, tuned
 from trueno.runtime.inplace import (
     bump_version,
     check_leaf,
@@ -273,6 +273,7 @@ class Operation:
             if alias >= 0:
                 self._check_target(kernel.outputs[k], operands[alias])
         if device == "cpu":
+            tuned.restore()
             return Bound(kernel, cpu.bind(kernel, layouts, aliases), device)
         from trueno.runtime import opencl_device
 

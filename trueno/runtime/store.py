@@ -81,6 +81,14 @@ class Store:
         self._statistics.flush()
         return found
 
+    def peek(self, key: Key) -> Stored | None:
+        """Return an entry that is no compiled code, or None; it does not count among hits and misses."""
+        return self._read(key) if self._readable() else None
+
+    def remove(self, key: Key) -> bool:
+        """Delete an entry; return whether there was one."""
+        return self._writable() and store_folder.unlink(self._path(key))
+
     def save(self, key: Key, code: bytes, header: dict[str, Any]) -> None:
         """Keep what was compiled; failure to write it is told once and does no harm.
 
