@@ -16,6 +16,9 @@ from trueno.codegen.target import Target, parse
 #: replaces one index and scaled addresses by a pointer for each array. There is no switch for one module.
 _OPTIONS = ("-disable-lsr",)
 
+#: The line that parts LLVM IR text: what follows is a module of its own, which goes to the code generator as it is.
+AS_IS = "; not for LLVM's passes"
+
 _serial = itertools.count()
 _loaded: list[Any] = []
 
@@ -39,7 +42,8 @@ def machine(target: Target) -> Any:
 def optimise(source: str, target: Target) -> Any:
     """Parse LLVM IR text and run LLVM's pipeline on it; return the module."""
     tm = machine(target)
-    module = llvm.parse_assembly(source)
+    before, _, as_is = source.partition(AS_IS)
+    module = llvm.parse_assembly(before)
     module.verify()
     options = llvm.create_pipeline_tuning_options(speed_level=2)
     options.loop_unrolling = False
@@ -48,7 +52,12 @@ def optimise(source: str, target: Target) -> Any:
     options.loop_interleaving = target.vectorise
     builder = llvm.create_pass_builder(tm, options)
     builder.getModulePassManager().run(module, builder)
-    return llvm.parse_assembly(past_caches(str(module))) if MARK in source else module
+    if MARK in source:
+        module = llvm.parse_assembly(past_caches(str(module)))
+    if as_is:
+        module.link_in(llvm.parse_assembly(as_is))
+        module.verify()
+    return module
 
 
 def compile_object(source: str, target: Target, passes: bool = True) -> bytes:

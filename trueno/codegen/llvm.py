@@ -11,6 +11,7 @@ import numpy as np
 
 from trueno import dtypes as dt
 from trueno.codegen import driver, streaming
+from trueno.codegen.compile import AS_IS
 from trueno.codegen.emit import StageEmitter, is_flat
 from trueno.codegen.expr import Expr
 from trueno.codegen.stage import CHUNK, COLUMNS, Loops
@@ -88,10 +89,23 @@ done:
 }}"""
 
 
-class Module:
-    """Text of one LLVM module: functions, and the declarations and metadata that they need."""
+_ATTRIBUTES = (
+    'attributes #0 = { nounwind "prefer-vector-width"="512" "no-builtins" }',
+    "attributes #1 = { nounwind willreturn memory(none) }",
+)
 
-    def __init__(self) -> None:
+
+class Module:
+    """Text of one LLVM module: functions, and the declarations and metadata that they need.
+
+    Attributes
+    ----------
+    as_is : Module
+        What LLVM's passes would not make better, for which they would take long.
+    """
+
+    def __init__(self, as_is: Module | None = None) -> None:
+        self.as_is = as_is
         self.functions: list[str] = []
         self.declarations: dict[str, None] = {}
         self.metadata: list[str] = []
@@ -116,7 +130,12 @@ class Module:
 
     def text(self, header: str) -> str:
         lines = [f"!{k} = {node.replace('!SELF', f'!{k}')}" for k, node in enumerate(self.metadata)]
-        return "\n".join([header, *self.declarations, *self.helpers.values(), *self.functions, *lines, ""])
+        text = "\n".join(
+            [header, *self.declarations, *self.helpers.values(), *self.functions, *_ATTRIBUTES, *lines, ""]
+        )
+        if self.as_is is not None and self.as_is.functions:
+            text += self.as_is.text(AS_IS)
+        return text
 
 
 class LLVMPrinter:
@@ -162,10 +181,10 @@ class LLVMPrinter:
     def _access_group(self) -> str:
         return f", !llvm.access.group {self.group}" if self.group else ""
 
-    def finish_function(self, signature: str, about: str) -> None:
+    def finish_function(self, signature: str, about: str, linkage: str = "internal") -> None:
         """Append what was printed to the module as a function."""
         self.module.functions.append("\n".join([
-            f"; {about}", f"define internal void @{signature} noinline #0 {{",
+            f"; {about}", f"define {linkage} void @{signature} noinline #0 {{",
             "entry:", *self.entry, "  br label %start", "start:", *self.body, "  ret void", "}",
         ]))  # fmt: skip
 
@@ -465,8 +484,17 @@ class LLVMPrinter:
     def loop(self, low: str, high: str, step: int = 1) -> Any:
         return self._for(low, high, step)
 
+    def scalar_loop(self, low: str, high: str) -> Any:
+        """A loop that is not vectorised: strided loads of narrow types would become a load and an insertion each."""
+        scalar = self.module.node('!{!"llvm.loop.vectorize.width", i32 1}')
+        single = self.module.node('!{!"llvm.loop.interleave.count", i32 1}')
+        return self._for(low, high, 1, f", !llvm.loop {self.module.node(f'distinct !{{!SELF, {scalar}, {single}}}')}")
+
     @contextmanager
-    def vector_loop(self, low: str, high: str, independent: bool, elementwise: bool = False) -> Iterator[str]:
+    def vector_loop(
+        self, low: str, high: str, independent: bool, elementwise: bool = False, short: bool = False
+    ) -> Iterator[str]:
+        """As `Printer.vector_loop`; a `short` loop takes one vector at a time."""
         before = self.group
         metadata = ""
         if independent:
@@ -479,8 +507,8 @@ class LLVMPrinter:
         with self._for(low, high, 1, metadata) as i:
             yield i
         self.group = before
-        interleaved = _interleaving(self.count - begin, elementwise) if independent else 0
-        if interleaved:
+        interleaved = 1 if short else _interleaving(self.count - begin, elementwise)
+        if independent and interleaved:
             count = self.module.node(f'!{{!"llvm.loop.interleave.count", i32 {interleaved}}}')
             self.module.metadata[int(loop[1:])] = f"distinct !{{!SELF, {parallel}, {count}}}"
 
@@ -510,7 +538,7 @@ def _interleaving(values: int, elementwise: bool) -> int:
     return 4 if values <= 48 else 2 if values <= 96 else 1
 
 
-_TASK_LOOP = """define internal void @{name}(ptr %buffers, ptr %meta, ptr %scalars, i64 %t0, i64 %t1) noinline #0 {{
+_TASK_LOOP = """define {linkage} void @{name}(ptr %buffers, ptr %meta, ptr %scalars, i64 %t0, i64 %t1) noinline #0 {{
 entry:
   %any = icmp slt i64 %t0, %t1
   br i1 %any, label %loop, label %done
@@ -550,10 +578,10 @@ def stage_function(module: Module, name: str, loops: Loops, half_instructions: b
         task_function(printer, name, loops.stage.name)
 
 
-def task_function(printer: LLVMPrinter, name: str, about: str) -> None:
+def task_function(printer: LLVMPrinter, name: str, about: str, linkage: str = "internal") -> None:
     """Append what was printed as the function of one task, and the loop over tasks."""
     printer.finish_function(f"{name}.task(ptr %buffers, ptr %meta, ptr %scalars, i64 %t0)", about)
-    printer.module.functions.append(_TASK_LOOP.format(name=name))
+    printer.module.functions.append(_TASK_LOOP.format(name=name, linkage=linkage))
 
 
 def print_module(
@@ -575,7 +603,7 @@ def print_module(
     half_instructions : bool
         Whether the target converts float16 itself.
     """
-    module = Module()
+    module = Module(as_is=Module())
     for k, (_, step) in enumerate(stages):
         if isinstance(step, Loops):
             stage_function(module, f"stage{k}", step, half_instructions)
@@ -584,6 +612,7 @@ def print_module(
             from trueno.codegen.contraction.code import step_function
 
             step_function(module, f"stage{k}", step, half_instructions)
+            module.declare(f"hidden void @stage{k}(ptr, ptr, ptr, i64, i64)")
     calls = [_ONE_STAGE] if len(sequence) == 1 else []
     for k, (stage, offset) in enumerate(sequence):
         calls += [
@@ -595,7 +624,5 @@ def print_module(
     module.functions.append("\n".join([
         "define void @kernel(ptr %buffers, ptr %meta, ptr %scalars, i64 %threads, ptr %team) #0 {",
         *calls, "  ret void", "}",
-        'attributes #0 = { nounwind "prefer-vector-width"="512" "no-builtins" }',
-        "attributes #1 = { nounwind willreturn memory(none) }",
     ]))  # fmt: skip
     return module.text(header)

@@ -9,7 +9,10 @@ from trueno.codegen.llvm import Module
 
 
 def step_function(module: Module, name: str, step: Step, half_instructions: bool) -> None:
-    """Append ``name(buffers, meta, scalars, first task, end task)`` to a module."""
+    """Append ``name(buffers, meta, scalars, first task, end task)`` to a module.
+
+    What holds loops for LLVM's vectoriser goes through its passes, the rest is written as they would leave it.
+    """
     if isinstance(step, Multiply):
         multiply_function(module, name, step, half_instructions)
     elif isinstance(step, Pack):

@@ -16,6 +16,9 @@ from trueno.ir.elementwise import add, fma, mul
 #: Lines of the matrix that are added for each access to the sums.
 _TOGETHER = 8
 
+LINES = "i64 %k, ptr noalias %a, i64 %a_step, ptr noalias %b, i64 %b_step, ptr noalias %sums, i64 %n"
+"""Parameters of the function."""
+
 
 def lines_function(module: Module, name: str, tile: Tile, strip: int, half_instructions: bool) -> None:
     """Append ``name(k, a, a_step, b, b_step, sums, n)``: ``sums[j] = sum of a[p * a_step] * b[p * b_step + j]``.
@@ -42,10 +45,7 @@ def lines_function(module: Module, name: str, tile: Tile, strip: int, half_instr
         with p.vector_loop("0", "%n", True) as j:
             total = p.advance("%sums", j, dtype)
             p.store(total, p.add(p.load(total, dtype), p.load(p.advance(block, j, dtype), dtype), dtype), dtype)
-    p.finish_function(
-        f"{name}(i64 %k, ptr noalias %a, i64 %a_step, ptr noalias %b, i64 %b_step, ptr noalias %sums, i64 %n)",
-        "lines of a matrix, scaled and added up",
-    )
+    p.finish_function(f"{name}({LINES})", "lines of a matrix, scaled and added up", "hidden")
 
 
 def _add_lines(p: LLVMPrinter, tile: Tile, sums: Any, k: Any, count: int) -> None:

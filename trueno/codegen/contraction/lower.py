@@ -61,7 +61,7 @@ class _Lowering:
         rows, columns = (found.second, found.first) if swap else (found.first, found.second)
         columns = tuple(sorted_dims(list(columns), written))
         batch = list(found.batch)
-        # Columns that the result's memory does not step through as one: the outer ones are batches, if the rest will do.
+        # Columns that the result's memory does not step through as one: the outer ones are batches, if the rest do.
         while len(axes(columns, sizes, [store.access for store in stage.stores]).extents) > 1 and self._enough(columns):
             batch.append(columns[0])
             columns = columns[1:]

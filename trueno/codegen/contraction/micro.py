@@ -26,9 +26,9 @@ def vector_type(dtype: np.dtype, lanes: int) -> str:
 def micro_kernel(module: Module, name: str, tile: Tile, direct_a: bool, direct_b: bool) -> None:
     """Append ``name(k, a, b, a_row, a_step, b_step, in, in_row, add, out, out_row)`` to a module.
 
-    It computes ``out[i, j] = (add ? in[i, j] : 0) + sum of a[i, p] * b[p, j]`` for all of a tile. Strides are in elements.
-    Of a direct factor it reads ``a[i * a_row + p * a_step]``, ``b[p * b_step + j]``; panels are dense. A step of grouped
-    elements counts as one along k.
+    It computes ``out[i, j] = (add ? in[i, j] : 0) + sum of a[i, p] * b[p, j]`` for all of a tile. Strides are in
+    elements. Of a direct factor it reads ``a[i * a_row + p * a_step]``, ``b[p * b_step + j]``; panels are dense. A step
+    of grouped elements counts as one along k.
     """
     _Micro(module, name, tile, direct_a, direct_b).run()
 

@@ -4,31 +4,65 @@ from __future__ import annotations
 
 from typing import Any
 
-from trueno.codegen.contraction.lines import lines_function
-from trueno.codegen.contraction.micro import micro_kernel
+from trueno.codegen.contraction.lines import LINES, lines_function
+from trueno.codegen.contraction.masks import mask_of, masked_load, masked_store
+from trueno.codegen.contraction.micro import micro_kernel, vector_type
 from trueno.codegen.contraction.steps import Factor, Multiply
 from trueno.codegen.contraction.walk import StepEmitter
 from trueno.codegen.expr import Expr
 from trueno.codegen.llvm import LLVMPrinter, Module, task_function
 
+_FINISH = "ptr %buffers, ptr %meta, ptr %scalars, ptr %sums, i64 %batch, i64 %row, i64 %rows, i64 %column, i64 %columns"
+
 
 def multiply_function(module: Module, name: str, step: Multiply, half_instructions: bool) -> None:
     """Append the code of a multiplying step to a module."""
-    assert step.a is not None and step.b is not None
+    assert step.a is not None and step.b is not None and module.as_is is not None
+    as_is = module.as_is
     if step.lines:
         lines_function(module, f"{name}.lines", step.tile, step.strip, half_instructions)
+        as_is.declare(f"hidden void @{name}.lines({LINES})")
     else:
-        micro_kernel(module, f"{name}.tile", step.tile, step.a.direct, step.b.direct)
-    finish = LLVMPrinter(module, half_instructions)
-    _Finish(step, finish).run()
-    finish.finish_function(
-        f"{name}.finish(ptr %buffers, ptr %meta, ptr %scalars, ptr %sums, i64 %batch, i64 %row, i64 %rows, "
-        "i64 %column, i64 %columns)",
-        f"{step.name}: what follows the sums",
-    )
-    printer = LLVMPrinter(module, half_instructions)
+        micro_kernel(as_is, f"{name}.tile", step.tile, step.a.direct, step.b.direct)
+    if step.plain and step.tile.masks:
+        _plain_finish(as_is, name, step, half_instructions)
+    else:
+        finish = LLVMPrinter(module, half_instructions)
+        _Finish(step, finish).run()
+        finish.finish_function(f"{name}.finish({_FINISH})", f"{step.name}: what follows the sums", "hidden")
+        as_is.declare(f"hidden void @{name}.finish({_FINISH})")
+    printer = LLVMPrinter(as_is, half_instructions)
     _Blocks(step, printer, name).run()
-    task_function(printer, name, step.name)
+    task_function(printer, name, step.name, "hidden")
+
+
+def _plain_finish(module: Module, name: str, step: Multiply, half_instructions: bool) -> None:
+    """Print the function that only moves sums to their place."""
+    p = LLVMPrinter(module, half_instructions)
+    emitter = StepEmitter(step, p)
+    access = step.numbers[step.stores[0].access]
+    pointer = emitter.base(access)
+    p.in_entry = False
+    for role, indices in (
+        ("batch", emitter.unravel("batch", "%batch")), ("rows", ["%row"]), ("columns", ["%column"]),
+    ):  # fmt: skip
+        for dim, index in enumerate(indices):
+            pointer = emitter.along(pointer, access, role, dim, index)
+    dtype = step.tile.sum
+    with p.loop("0", "%rows") as r:
+        place = emitter.along(pointer, access, "rows", 0, r)
+        sums = p.advance("%sums", p.arith("mul", r, p.index(_buffer_row(step))), dtype)
+        with p.loop("0", "%columns", step.tile.lanes) as c:
+            rest = p.arith("sub", "%columns", c)
+            p.call(f"@{name}.move(ptr {p.advance(sums, c, dtype)}, i64 {rest}, ptr {p.advance(place, c, dtype)})")
+    p.finish_function(f"{name}.finish({_FINISH})", f"{step.name}: sums to their place")
+    kind, lanes, size = vector_type(dtype, step.tile.lanes), step.tile.lanes, dtype.itemsize
+    module.functions.append("\n".join([
+        f"define internal void @{name}.move(ptr noalias %from, i64 %count, ptr noalias %to) noinline #0 {{",
+        *mask_of("%mask", "%count", 0, lanes),
+        masked_load(module, "%value", kind, "%from", "%mask", size),
+        masked_store(module, "%value", kind, "%to", "%mask", size), "  ret void", "}",
+    ]))  # fmt: skip
 
 
 def _buffer_row(step: Multiply) -> int:
@@ -199,7 +233,7 @@ class _Finish(StepEmitter):
         total: Expr | None = step.total
         assert total is not None
         dim = len(step.roles["columns"].extents) - 1
-        with p.vector_loop(low, high, True) as c:
+        with p.vector_loop(low, high, True, True, step.plain) as c:
             at = list(pointers)
             for k in self.kept:
                 at[k] = self.along(pointers[k], k, "columns", dim, c)

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from trueno.codegen.contraction.lower import TURN
+from trueno.codegen.contraction.masks import mask_of, masked_load
 from trueno.codegen.contraction.steps import Pack
 from trueno.codegen.contraction.tile import Tile
 from trueno.codegen.contraction.walk import StepEmitter
@@ -15,140 +16,279 @@ from trueno.codegen.llvm import LLVMPrinter, Module, memory_type, task_function
 
 def pack_function(module: Module, name: str, step: Pack, half_instructions: bool) -> None:
     """Append the code of a packing step to a module."""
-    printer = LLVMPrinter(module, half_instructions)
-    _PackEmitter(step, printer, name).run()
-    if not step.dense or len(step.roles["rows"].extents) > 1:
-        _turn(module, f"{name}.turn", step.tile, step.width)
-    task_function(printer, name, step.name)
+    assert module.as_is is not None
+    printer = LLVMPrinter(module.as_is, half_instructions)
+    task = _PackEmitter(step, printer, name)
+    task.run()
+    for used, function in (("fill", _fill), ("run", _run)):
+        if used in task.used:
+            values = LLVMPrinter(module, half_instructions)
+            signature = function(_Values(step, values))
+            values.finish_function(f"{name}.{used}({signature})", f"{step.name}: {used}", "hidden")
+            module.as_is.declare(f"hidden void @{name}.{used}({signature})")
+    if "copy" in task.used:
+        _copy(module.as_is, f"{name}.copy", step.tile, step.width)
+    if "turn" in task.used:
+        _turn(module.as_is, f"{name}.turn", step.tile, step.width)
+    task_function(printer, name, step.name, "hidden")
+
+
+class _Values(StepEmitter):
+    """Prints functions that evaluate the factor at many points; where each access begins is a parameter."""
+
+    def __init__(self, step: Pack, printer: LLVMPrinter) -> None:
+        super().__init__(step, printer)
+        self.pack = step
+        (self.root,) = step.roots
+        self.starts = [f"%x{k}" for k in range(len(step.accesses))]
+        self.parameters = "ptr %buffers, ptr %meta, ptr %scalars, ptr noalias %to, i64 %n" + "".join(
+            f", {'i64' if access.buffer < 0 else 'ptr'} %x{k}" for k, access in enumerate(step.accesses)
+        )
+
+    def put(self, line: Any, at: Any, pointers: list[Any]) -> None:
+        """Print the value at these pointers into place `at` of a line."""
+        p, packed = self.p, self.step.tile.packed
+        value = p.cast(self.at(self.root, pointers), self.root.dtype, packed)
+        p.store(p.advance(line, at, packed), value, packed)
+
+
+def _fill(values: _Values) -> str:
+    """Print the filling of a panel of n rows that are evenly spaced, line by line; return the parameters."""
+    p, step = values.printer, values.pack
+    packed, width = step.tile.packed, p.index(step.width)
+    dim = len(step.roles["rows"].extents) - 1
+    values.prepare()
+    p.in_entry = False
+    with k_nest(values, values.starts, True) as (moved, position):
+        line = p.advance("%to", p.arith("mul", position, width), packed)
+        with p.vector_loop("0", "%n", True, short=True) as r:
+            values.put(line, r, [values.along(pointer, k, "rows", dim, r) for k, pointer in enumerate(moved)])
+        with p.scalar_loop("%n", width) as r:
+            p.store(p.advance(line, r, packed), p.const(0, packed), packed)
+    return values.parameters
+
+
+def _run(values: _Values) -> str:
+    """Print the evaluation of n points along the innermost dimension of K, and zeros up to a group's end."""
+    p, step = values.printer, values.pack
+    packed, group = step.tile.packed, p.index(step.tile.group)
+    last = len(step.roles["k"].extents) - 1
+    values.prepare()
+    p.in_entry = False
+    strided = all(step.roles["k"].last_class(access) == "s" for access in step.accesses)
+    with p.scalar_loop("0", "%n") if strided else p.vector_loop("0", "%n", True) as i:
+        values.put("%to", i, [values.along(pointer, k, "k", last, i) for k, pointer in enumerate(values.starts)])
+    if step.tile.group > 1:
+        groups = p.arith("div", p.arith("add", "%n", p.index(step.tile.group - 1)), group)
+        with p.scalar_loop("%n", p.arith("mul", groups, group)) as i:
+            p.store(p.advance("%to", i, packed), p.const(0, packed), packed)
+    return values.parameters
+
+
+@contextmanager
+def k_nest(emitter: StepEmitter, pointers: list[Any], whole: bool) -> Iterator[tuple[list[Any], Any]]:
+    """Loop over the dimensions of K, all or all but the innermost; gives pointers and the linear position."""
+    p, extents = emitter.p, emitter.step.roles["k"].extents
+    position = p.index(0)
+    with ExitStack() as nest:
+        for dim in range(len(extents) - (0 if whole else 1)):
+            i = nest.enter_context(p.loop(p.index(0), emitter.number("k", dim)))
+            pointers = [emitter.along(pointer, k, "k", dim, i) for k, pointer in enumerate(pointers)]
+            position = p.arith("add", p.arith("mul", position, emitter.number("k", dim)), i)
+        yield pointers, position
 
 
 class _PackEmitter(StepEmitter):
+    """Prints one task: one panel."""
+
     def __init__(self, step: Pack, printer: LLVMPrinter, name: str) -> None:
         super().__init__(step, printer)
         self.pack, self.name = step, name
-        (self.root,) = step.roots
         self.packed = step.tile.packed
+        self.used: set[str] = set()
+        (root,) = step.roots
+        single = all(len(step.roles[role].extents) == 1 for role in ("rows", "k"))
+        # Memory that can be taken over as it is, without evaluating anything.
+        self.plain = single and root.kind == "load" and root.dtype == self.packed and step.tile.group == 1
 
     def run(self) -> None:
-        """Print one task: one panel."""
+        """Print the task."""
         p, step = self.printer, self.pack
-        self.prepare()
         bases = [self.base(k) for k in range(len(step.accesses))]
         out = p.base(self.number("out"), "0", self.packed)
-        turned = not step.dense or len(step.roles["rows"].extents) > 1
-        self.buffer = p.variable(self.packed, step.width * TURN) if turned else None
+        self.buffer = p.variable(self.packed, step.width * TURN)[0]
         with p.tasks(self.number("tasks")) as task:
             panels = self.number("panels")
             batch, panel = p.arith("div", task, panels), p.arith("rem", task, panels)
             pointers = self.moved(bases, "batch", self.unravel("batch", batch))
             self.out = p.advance(out, p.arith("mul", task, self.number("panel")), self.packed)
-            width = p.index(step.width)
-            self.first = p.arith("mul", panel, width)
+            self.first = p.arith("mul", panel, p.index(step.width))
             self.total = "1"
             for dim in range(len(step.roles["rows"].extents)):
                 self.total = p.arith("mul", self.total, self.number("rows", dim))
-            rows = p.arith("min", width, p.arith("sub", self.total, self.first))
+            rows = p.arith("min", p.index(step.width), p.arith("sub", self.total, self.first))
+            full = p.compare("eq", rows, p.index(step.width))
             if step.dense:
-                self._lines(pointers, rows)
+                self._lines(pointers, rows, full)
             else:
-                self._turned(pointers)
+                self._columns(pointers, rows, full)
+
+    def _call(self, function: str, target: Any, count: Any, pointers: list[Any]) -> None:
+        self.used.add(function)
+        extra = "".join(
+            f", {'i64' if access.buffer < 0 else 'ptr'} {pointer}"
+            for access, pointer in zip(self.step.accesses, pointers, strict=True)
+        )
+        self.printer.call(
+            f"@{self.name}.{function}(ptr %buffers, ptr %meta, ptr %scalars, ptr {target}, i64 {count}{extra})"
+        )
+
+    def _bytes(self, role: str) -> Any:
+        """Return the stride in bytes of the only access along the only dimension of a role."""
+        return self.printer.arith("mul", self.number(f"a0 {role}"), self.printer.index(self.packed.itemsize))
 
     # --- line by line: memory runs along the rows ---------------------------------------------------------------------
 
-    def _lines(self, pointers: list[Any], rows: Any) -> None:
+    def _lines(self, pointers: list[Any], rows: Any, full: Any) -> None:
         p, step = self.printer, self.pack
         indices = self.unravel("rows", self.first)
         start = self.moved(pointers, "rows", indices)
-        full = p.compare("eq", rows, p.index(step.width))
         if len(indices) > 1:
             last = p.arith("add", indices[-1], p.index(step.width))
             full = p.both(full, p.compare("sle", last, self.number("rows", len(indices) - 1)))
+        if self.plain and step.tile.masks:
+            self._copied(start, rows)
+            return
         with p.when(full):
-            self._fill(start, p.index(step.width))
+            if self.plain:
+                self._copied(start, rows)
+            else:
+                self._call("fill", self.out, step.width, start)
         with p.when(full, False):
             if len(indices) > 1:
-                self._turned(pointers)
+                self._turned(pointers, p.index(0))
             else:
-                self._fill(start, rows)
+                self._call("fill", self.out, rows, start)
 
-    def _fill(self, pointers: list[Any], rows: Any) -> None:
-        """Fill a panel whose rows are evenly spaced."""
-        p, step = self.printer, self.pack
-        dim = len(step.roles["rows"].extents) - 1
-        with self._k_nest(pointers, whole=True) as (moved, position):
-            line = p.advance(self.out, p.arith("mul", position, p.index(step.width)), self.packed)
-            with p.vector_loop(p.index(0), rows, True) as r:
-                at = [self.along(pointer, k, "rows", dim, r) for k, pointer in enumerate(moved)]
-                self._put(line, r, at)
-            with p.loop(rows, p.index(step.width)) as r:
-                p.store(p.advance(line, r, self.packed), p.const(0, self.packed), self.packed)
-
-    def _put(self, line: Any, at: Any, pointers: list[Any]) -> None:
-        p = self.p
-        value = p.cast(self.at(self.root, pointers), self.root.dtype, self.packed)
-        p.store(p.advance(line, at, self.packed), value, self.packed)
-
-    @contextmanager
-    def _k_nest(self, pointers: list[Any], whole: bool) -> Iterator[tuple[list[Any], Any]]:
-        """Loop over the dimensions of K, all or all but the innermost; gives pointers and the linear position."""
-        p, extents = self.p, self.pack.roles["k"].extents
-        position = p.index(0)
-        with ExitStack() as nest:
-            for dim in range(len(extents) - (0 if whole else 1)):
-                i = nest.enter_context(p.loop(p.index(0), self.number("k", dim)))
-                pointers = [self.along(pointer, k, "k", dim, i) for k, pointer in enumerate(pointers)]
-                position = p.arith("add", p.arith("mul", position, self.number("k", dim)), i)
-            yield pointers, position
+    def _copied(self, start: list[Any], rows: Any) -> None:
+        self.used.add("copy")
+        self.printer.call(
+            f"@{self.name}.copy(ptr {start[0]}, i64 {self._bytes('k')}, i64 {rows}, ptr {self.out}, "
+            f"i64 {self.number('k')})"
+        )
 
     # --- in runs along K, turned over ---------------------------------------------------------------------------------
 
-    def _turned(self, pointers: list[Any]) -> None:
+    def _columns(self, pointers: list[Any], rows: Any, full: Any) -> None:
+        p, step = self.printer, self.pack
+        (root,) = step.roots
+        if not (self.plain and step.roles["k"].strides[root.arg] == [1]):
+            self._turned(pointers, p.index(0))
+            return
+        start = self.moved(pointers, "rows", [self.first])
+        self.used.add("turn")
+        whole = self.number("k")
+        if not step.tile.masks:
+            lanes = p.index(step.tile.lanes)
+            whole = p.select(full, p.arith("mul", p.arith("div", whole, lanes), lanes), "0", "i64")
+        row_bytes = self._bytes("rows")
+        p.call(f"@{self.name}.turn(ptr {start[0]}, i64 {row_bytes}, i64 {rows}, ptr {self.out}, i64 {whole})")
+        if not step.tile.masks:
+            self._turned(pointers, whole)
+
+    def _turned(self, pointers: list[Any], begin: Any) -> None:
+        """Evaluate runs into a buffer, and turn that over."""
         p, step, group = self.printer, self.pack, self.pack.tile.group
-        assert self.buffer is not None
-        place = self.buffer[0]
         last = len(step.roles["k"].extents) - 1
         extent = self.number("k", last)
         lines = p.arith("div", p.arith("add", extent, p.index(group - 1)), p.index(group))
-        with self._k_nest(pointers, whole=False) as (moved, position), p.loop(p.index(0), extent, TURN) as low:
+        self.used.add("turn")
+        with k_nest(self, pointers, False) as (moved, position), p.loop(begin, extent, TURN) as low:
             length = p.arith("min", p.index(TURN), p.arith("sub", extent, low))
             with p.loop(p.index(0), p.index(step.width)) as r:
                 row = p.arith("min", p.arith("add", self.first, r), p.arith("sub", self.total, "1"))
                 starts = self.moved(moved, "rows", self.unravel("rows", row))
                 starts = [self.along(pointer, k, "k", last, low) for k, pointer in enumerate(starts)]
-                line = p.advance(place, p.arith("mul", r, p.index(TURN)), self.packed)
-                with p.vector_loop(p.index(0), length, True) as i:
-                    self._put(line, i, [self.along(pointer, k, "k", last, i) for k, pointer in enumerate(starts)])
-                if group > 1:
-                    rounded = p.arith("mul", p.arith("div", p.arith("add", length, p.index(group - 1)), p.index(group)),
-                                      p.index(group))  # fmt: skip
-                    with p.loop(length, rounded) as i:
-                        p.store(p.advance(line, i, self.packed), p.const(0, self.packed), self.packed)
+                self._call("run", p.advance(self.buffer, p.arith("mul", r, p.index(TURN)), self.packed), length, starts)
             done = p.arith("add", p.arith("mul", position, lines), p.arith("div", low, p.index(group)))
             target = p.advance(self.out, p.arith("mul", done, p.index(step.width * group)), self.packed)
             units = p.arith("div", p.arith("add", length, p.index(group - 1)), p.index(group))
-            p.call(f"@{self.name}.turn(ptr {place}, ptr {target}, i64 {units})")
+            row_bytes = TURN * self.packed.itemsize
+            p.call(
+                f"@{self.name}.turn(ptr {self.buffer}, i64 {row_bytes}, i64 {step.width}, ptr {target}, i64 {units})"
+            )
+
+
+def _copy(module: Module, name: str, tile: Tile, width: int) -> None:
+    """Append ``name(from, from_bytes, rows, to, n)``: n lines of a panel, each `width` elements side by side.
+
+    Where the target has masks, elements from `rows` on are zero; elsewhere `rows` has to be the width.
+    """
+    unit, size = memory_type(tile.packed), tile.packed.itemsize
+    moves: list[str] = []
+    masks: list[str] = []
+    at = lanes = 0
+    while (at := at + lanes) < width:
+        lanes = min(tile.lanes, 1 << (width - at).bit_length() - 1)
+        kind = f"<{lanes} x {unit}>"
+        moves.append(f"  %p{at} = getelementptr {unit}, ptr %from.at, i64 {at}")
+        if tile.masks:
+            masks += mask_of(f"%m{at}", "%rows", at, lanes)
+            moves.append(masked_load(module, f"%v{at}", kind, f"%p{at}", f"%m{at}", size))
+        else:
+            moves.append(f"  %v{at} = load {kind}, ptr %p{at}, align {size}")
+        moves += [
+            f"  %q{at} = getelementptr {unit}, ptr %to.at, i64 {at}",
+            f"  store {kind} %v{at}, ptr %q{at}, align {size}",
+        ]
+    parameters = "ptr noalias %from, i64 %from_bytes, i64 %rows, ptr noalias %to, i64 %n"
+    module.functions.append("\n".join([
+        f"define internal void @{name}({parameters}) noinline #0 {{",
+        "entry:", *masks, "  %any = icmp sgt i64 %n, 0", "  br i1 %any, label %loop, label %done", "loop:",
+        "  %i = phi i64 [ 0, %entry ], [ %i.next, %loop ]",
+        "  %from.at = phi ptr [ %from, %entry ], [ %from.next, %loop ]",
+        "  %to.at = phi ptr [ %to, %entry ], [ %to.next, %loop ]",
+        *moves,
+        "  %from.next = getelementptr i8, ptr %from.at, i64 %from_bytes",
+        f"  %to.next = getelementptr {unit}, ptr %to.at, i64 {width}",
+        "  %i.next = add i64 %i, 1", "  %more = icmp slt i64 %i.next, %n",
+        "  br i1 %more, label %loop, label %done", "done:", "  ret void", "}",
+    ]))  # fmt: skip
 
 
 def _turn(module: Module, name: str, tile: Tile, width: int) -> None:
-    """Append ``name(from, to, n)``: lines of `TURN` elements become columns; `to` gets n lines of `width` units.
+    """Append ``name(from, row_bytes, rows, to, n)``: `width` rows become columns of n lines.
 
     Squares of vectors are turned by exchanging halves, quarters, and so on, as in Eklundh (A fast computer method for
-    matrix transposing, IEEE Trans. Comput. C-21, 1972). More than n lines may be written.
+    matrix transposing, IEEE Trans. Comput. C-21, 1972). A vector that is begun is
+    written in full, and read in full where the target has no masks. The last of the `rows` stands for those past it.
     """
     unit = "i32" if tile.group > 1 else memory_type(tile.packed)
-    size = tile.packed.itemsize * tile.group
-    lanes = tile.lanes
+    size, lanes = tile.packed.itemsize * tile.group, tile.lanes
     kind = f"<{lanes} x {unit}>"
+    # Rows by the vector are independent of each other, unless the last vector of a line reaches into the next line.
+    together = lanes if width % lanes == 0 else width
+    module.declare("i64 @llvm.smin.i64(i64, i64)")
+    starts: list[str] = []
     lines: list[str] = []
+    if tile.masks:
+        lines += ["  %rest = sub i64 %n, %i", *mask_of("%mask", "%rest", 0, lanes)]
     across: list[list[str]] = []
-    for first in range(0, width, lanes):
+    for first in range(0, together, lanes):
         vectors = []
         for r in range(first, first + lanes):
-            if r >= width:
+            if r >= together:
                 vectors.append("zeroinitializer")
                 continue
-            lines.append(f"  %p{r} = getelementptr i8, ptr %at, i64 {r * TURN * tile.packed.itemsize}")
-            lines.append(f"  %v{r} = load {kind}, ptr %p{r}, align {size}")
+            starts += [
+                f"  %k{r} = add i64 %r, {r}", f"  %s{r} = call i64 @llvm.smin.i64(i64 %k{r}, i64 %last)",
+                f"  %o{r} = mul i64 %s{r}, %row_bytes", f"  %f{r} = getelementptr i8, ptr %from, i64 %o{r}",
+            ]  # fmt: skip
+            lines.append(f"  %p{r} = getelementptr {unit}, ptr %f{r}, i64 %i")
+            if tile.masks:
+                lines.append(masked_load(module, f"%v{r}", kind, f"%p{r}", "%mask", size))
+            else:
+                lines.append(f"  %v{r} = load {kind}, ptr %p{r}, align {size}")
             vectors.append(f"%v{r}")
         across.append(_exchanged(lines, vectors, kind, lanes, f"t{first}"))
     for u in range(lanes):
@@ -156,15 +296,22 @@ def _turn(module: Module, name: str, tile: Tile, width: int) -> None:
             lines.append(f"  %q{u}.{k} = getelementptr {unit}, ptr %to.at, i64 {u * width + k * lanes}")
             lines.append(f"  store {kind} {vectors[u]}, ptr %q{u}.{k}, align {size}")
     module.functions.append("\n".join([
-        f"define internal void @{name}(ptr noalias %from, ptr noalias %to, i64 %n) noinline #0 {{",
-        "entry:", "  br label %loop", "loop:",
-        "  %i = phi i64 [ 0, %entry ], [ %i.next, %loop ]",
-        f"  %at = getelementptr {unit}, ptr %from, i64 %i",
+        f"define internal void @{name}(ptr noalias %from, i64 %row_bytes, i64 %rows, ptr noalias %to, i64 %n) "
+        "noinline #0 {",
+        "entry:", "  %last = sub i64 %rows, 1", "  %any = icmp sgt i64 %n, 0",
+        "  br i1 %any, label %begin, label %done", "begin:",
+        "  %r = phi i64 [ 0, %entry ], [ %r.next, %next ]",
+        *starts,
+        f"  %to.r = getelementptr {unit}, ptr %to, i64 %r",
+        "  br label %loop", "loop:",
+        "  %i = phi i64 [ 0, %begin ], [ %i.next, %loop ]",
         f"  %line = mul i64 %i, {width}",
-        f"  %to.at = getelementptr {unit}, ptr %to, i64 %line",
+        f"  %to.at = getelementptr {unit}, ptr %to.r, i64 %line",
         *lines,
         f"  %i.next = add i64 %i, {lanes}", "  %more = icmp slt i64 %i.next, %n",
-        "  br i1 %more, label %loop, label %done", "done:", "  ret void", "}",
+        "  br i1 %more, label %loop, label %next", "next:",
+        f"  %r.next = add i64 %r, {together}", f"  %again = icmp slt i64 %r.next, {width}",
+        "  br i1 %again, label %begin, label %done", "done:", "  ret void", "}",
     ]))  # fmt: skip
 
 

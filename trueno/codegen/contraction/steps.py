@@ -161,7 +161,8 @@ class Pack(Step):
     """A factor converted and laid out in panels.
 
     A panel holds `width` rows (or columns) for all of K: for each group of K, the group's elements of each row side by
-    side, as the register tile reads them. A task is a panel; the rows of the last one past the end hold anything finite.
+    side, as the register tile reads them. A task is a panel; the last one is
+    filled up with zeros or copies of its last row.
 
     Attributes
     ----------

@@ -30,6 +30,8 @@ class Tile:
         Accumulators of one vector.
     rows, vectors : int
         Rows of the tile, and vectors in a row.
+    masks : bool
+        Whether loads and stores of part of a vector cost no more than whole ones (AVX-512).
     """
 
     kind: str
@@ -39,6 +41,7 @@ class Tile:
     lanes: int
     rows: int
     vectors: int
+    masks: bool = False
 
     @property
     def columns(self) -> int:
@@ -131,4 +134,4 @@ def choose(total: np.dtype, a: Expr, b: Expr, m: int, n: int, target: Target) ->
         return share * m * n / (-(-m // rows) * rows * -(-n // columns) * columns)
 
     rows, vectors, _ = max(candidates, key=score)
-    return Tile(kind, packed, sums, group, lanes, rows, vectors)
+    return Tile(kind, packed, sums, group, lanes, rows, vectors, target.vectorise and target.has("avx512f"))
