@@ -1,0 +1,302 @@
+"""Contractions against NumPy: dtypes, shapes at the edges of blocks, layouts, feature levels, what follows the sum."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import trueno as tn
+from tests.ops.support import LEVELS, TOLERANCE, available, close, feature_level, operand, run, tensors, trace
+from trueno import dtypes as dt
+from trueno.codegen.contraction.lower import K_BLOCK, STRIP
+from trueno.codegen.contraction.steps import Multiply, Pack, Step
+from trueno.codegen.plan import Limits, plan
+from trueno.ir.simplify import simplify
+from trueno.runtime import cpu
+
+NUMBERS = tuple(dtype for dtype in dt.ALL if dtype != dt.bool_)
+#: (m, k, n): below, at and above one tile, strip, block of K; thin ones; one too small to be a contraction; empty ones.
+SHAPES = (
+    (1, 1, 1), (3, 5, 4), (12, 8, 32), (13, 16, 33), (8, 3, 64), (5, 70, 9), (40, 17, 50), (30, 64, 1), (1, 64, 130),
+    (2, 9, 200), (200, 9, 2), (100, 1, 70), (25, K_BLOCK + 3, 40), (14, 33, STRIP + 37),
+    (0, 5, 4), (5, 0, 4), (5, 4, 0),
+)  # fmt: skip
+LAYOUTS = ("contiguous", "transposed", "sliced", "backwards", "broadcast")
+
+
+def matmul(a: Any, b: Any) -> Any:
+    return tn.matmul(a, b)
+
+
+def expected(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The product, in float64 or wrapping integers, and the sum of the sizes of what is added up."""
+    size = np.matmul(np.abs(a.astype(np.float64)), np.abs(b.astype(np.float64)))
+    if dt.is_floating(a.dtype):
+        return np.asarray(np.matmul(a.astype(np.float64), b.astype(np.float64))).astype(a.dtype), size
+    return np.asarray(np.matmul(a, b)), size
+
+
+def steps_of(function: Callable, arrays: Sequence[np.ndarray], level: str = "native") -> list[Any]:
+    """The steps that the CPU would run."""
+    kernel = simplify(trace(function, arrays))
+    layouts = [one._layout for one in tensors(arrays)]
+    with feature_level(level):
+        planned = plan(kernel, layouts, None, Limits(contractions=True))
+        return cpu._steps(planned, len(layouts) + len(kernel.outputs))
+
+
+def check(function: Callable, arrays: Sequence[np.ndarray], want: np.ndarray, size: Any, level: str, what: str) -> None:
+    (got,) = run(trace(function, arrays), arrays, level)
+    close(got, want, what, TOLERANCE.get(got.dtype), size)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("dtype", NUMBERS, ids=str)
+def test_shapes(dtype: np.dtype, level: str) -> None:
+    if not available(level):
+        pytest.skip(f"this CPU has no {level}")
+    for m, k, n in SHAPES:
+        a, b = operand(dtype, (-9, 9), "contiguous", (m, k)), operand(dtype, (-9, 9), "contiguous", (k, n), seed=1)
+        check(matmul, (a, b), *expected(a, b), level, f"{dtype} {m} x {k} x {n} {level}")
+
+
+@pytest.mark.parametrize("right", LAYOUTS)
+@pytest.mark.parametrize("left", LAYOUTS)
+def test_layouts(left: str, right: str) -> None:
+    for level in LEVELS if left == right and available(LEVELS[1]) else LEVELS[:1]:
+        for m, k, n in ((13, 40, 33), (30, 5, 70)):
+            a = operand(dt.float32, (-9, 9), left, (m, k))
+            b = operand(dt.float32, (-9, 9), right, (k, n), seed=1)
+            check(matmul, (a, b), *expected(a, b), level, f"{left} @ {right} {m} x {k} x {n} {level}")
+
+
+@pytest.mark.parametrize("dtype", [dt.int8, dt.int16, dt.bfloat16], ids=str)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts_of_narrow_dtypes(layout: str, dtype: np.dtype) -> None:
+    a, b = operand(dtype, (-99, 99), layout, (13, 43)), operand(dtype, (-99, 99), layout, (43, 33), seed=1)
+    check(matmul, (a, b), *expected(a, b), "native", f"{dtype} {layout}")
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ((40,), (40, 9)), ((9, 40), (40,)), ((40,), (40,)), ((3, 9, 40), (40, 21)), ((9, 40), (3, 40, 21)),
+        ((3, 9, 40), (3, 40, 21)), ((2, 1, 9, 40), (3, 40, 21)), ((2, 3, 9, 40), (1, 3, 40, 21)),
+        ((3, 1, 40), (3, 40, 9)), ((0, 9, 40), (40, 21)), ((65, 4, 3), (65, 3, 4)),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_batches(left: tuple[int, ...], right: tuple[int, ...]) -> None:
+    for layout in ("contiguous", "sliced"):
+        a, b = operand(dt.float32, (-9, 9), layout, left), operand(dt.float32, (-9, 9), layout, right, seed=1)
+        check(matmul, (a, b), *expected(a, b), "native", f"{left} @ {right} {layout}")
+
+
+SPECIAL = (np.inf, -np.inf, np.nan, -0.0, 1e-42)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_special_values_stay_in_their_row_and_column(level: str) -> None:
+    if not available(level):
+        pytest.skip(f"this CPU has no {level}")
+    a, b = (operand(dt.float32, (-9, 9), "contiguous", shape, seed=shape) for shape in ((26, 20), (20, 70)))
+    a[[3, 12, 25], [0, 7, 19]] = SPECIAL[:3]
+    b[[5, 19], [0, 69]] = np.nan, np.inf
+    (got,) = run(trace(matmul, (a, b)), (a, b), level)
+    with np.errstate(invalid="ignore"):
+        want = np.matmul(a.astype(np.float64), b.astype(np.float64))
+    assert np.array_equal(np.isnan(got), np.isnan(want)) and np.array_equal(np.isinf(got), np.isinf(want))
+
+
+# --- what is a contraction --------------------------------------------------------------------------------------------
+
+
+def by_hand(a: Any, b: Any) -> Any:
+    return tn.sum(tn.unsqueeze(a, 2) * tn.unsqueeze(b, 0), 1)
+
+
+def test_a_sum_of_products_written_by_hand_is_the_same_kernel() -> None:
+    a, b = (operand(dt.float32, (-9, 9), "contiguous", shape) for shape in ((30, 40), (40, 50)))
+    check(by_hand, (a, b), *expected(a, b), "native", "by hand")
+    written, named = (steps_of(function, (a, b)) for function in (by_hand, matmul))
+    assert [step.text for step in written] == [step.text for step in named]
+    assert any(isinstance(step, Multiply) for step in named)
+
+
+def test_two_reduced_axes_and_a_strided_window() -> None:
+    x = operand(dt.float32, (-2, 2), "contiguous", (2, 3, 12, 13))
+    w = operand(dt.float32, (-2, 2), "contiguous", (5, 3, 4), seed=1)
+
+    def convolution(x: Any, w: Any) -> Any:
+        # 1 x 4 windows: the axes of K are channels and window; two windows share memory.
+        rows = [tn.unsqueeze(x[:, :, :, k : k + 10], 2) for k in range(4)]
+        windows = tn.concatenate(rows, axis=2)
+        return tn.sum(tn.unsqueeze(windows, 1) * tn.reshape(w, 1, 5, 3, 4, 1, 1), (2, 3))
+
+    want = sum(
+        np.einsum("nchw,oc->nohw", x[:, :, :, k : k + 10].astype(float), w[:, :, k].astype(float)) for k in range(4)
+    )
+    check(convolution, (x, w), want.astype(np.float32), 40.0, "native", "windows")
+
+
+def test_operands_are_evaluated_while_they_are_packed() -> None:
+    a, b = (operand(dt.float32, (-2, 2), "contiguous", shape) for shape in ((30, 40), (40, 50)))
+    want, size = expected(np.maximum(a, 0), b * 2 + 1)
+    check(lambda a, b: tn.matmul(tn.relu(a), b * 2 + 1), (a, b), want, size, "native", "operands")
+    found = steps_of(lambda a, b: tn.matmul(tn.relu(a), b * 2 + 1), (a, b))
+    assert [type(step) for step in found] == [Pack, Pack, Multiply]
+
+
+def test_sums_of_narrow_integers_in_a_wider_dtype_are_exact() -> None:
+    for narrow, wide in ((dt.int8, dt.int32), (dt.uint8, dt.int32), (dt.int16, dt.int32), (dt.uint16, dt.int64)):
+        info = np.iinfo(narrow)
+        a, b = (operand(narrow, (info.min, info.max), "contiguous", shape) for shape in ((13, 50), (50, 33)))
+        want = np.matmul(a.astype(np.int64), b.astype(np.int64)).astype(wide)
+        for level in LEVELS:
+            if available(level):
+                product = lambda a, b, wide=wide: tn.matmul(tn.cast(a, wide), tn.cast(b, wide))  # noqa: E731
+                check(product, (a, b), want, None, level, f"{narrow} {level}")
+
+
+def test_an_elementwise_product_is_left_to_the_loops() -> None:
+    a = operand(dt.float32, (-2, 2), "contiguous", (30, 40))
+    assert not any(isinstance(step, Step) for step in steps_of(lambda a: tn.sum(a * a, 1), (a,)))
+    assert not any(isinstance(step, Step) for step in steps_of(lambda a: tn.sum(tn.unsqueeze(a, 0) * a, 2), (a,)))
+
+
+# --- what follows the sum ---------------------------------------------------------------------------------------------
+
+
+def test_linear_with_an_activation_is_one_multiplication() -> None:
+    x, w, bias, rest = (
+        operand(dt.float32, (-2, 2), "contiguous", shape, seed=shape) for shape in ((33, 40), (50, 40), (50,), (33, 50))
+    )
+
+    def layer(x: Any, w: Any, bias: Any, rest: Any) -> Any:
+        return tn.relu(tn.matmul(x, tn.permute(w)) + bias) * 0.5 + rest
+
+    arrays = (x, w, bias, rest)
+    product, size = expected(x.astype(float), w.T.astype(float))
+    want = (np.maximum(product + bias, 0) * 0.5 + rest).astype(np.float32)
+    for level in filter(available, LEVELS):
+        check(layer, arrays, want, size + 5, level, f"linear {level}")
+    found = steps_of(layer, arrays)
+    assert sum(isinstance(step, Multiply) for step in found) == 1
+    assert all(isinstance(step, Step) for step in found), "nothing runs after the multiplication"
+
+
+def test_several_results_of_one_sum() -> None:
+    a, b = (operand(dt.float32, (-2, 2), "contiguous", shape) for shape in ((33, 40), (40, 50)))
+
+    def both(a: Any, b: Any) -> Any:
+        y = tn.matmul(a, b)
+        return y, tn.cast(tn.exp(-y * y), dt.float64), tn.permute(y) > 0
+
+    want, size = expected(a, b)
+    y, bell, positive = run(trace(both, (a, b)), (a, b), "native")
+    close(y, want, "product", scale=size)
+    close(bell, np.exp(-(y * y)).astype(np.float64), "of the product", 1e-5, 1.0)
+    assert np.array_equal(positive, y.T > 0)
+
+
+def test_two_products_of_one_shape_are_two_steps() -> None:
+    arrays = [
+        operand(dt.float32, (-2, 2), "contiguous", shape, seed=k) for k, shape in enumerate([(30, 40), (40, 50)] * 2)
+    ]
+    want = np.tanh(arrays[0].astype(float) @ arrays[1] + arrays[2].astype(float) @ arrays[3])
+    for sign in (1, -1):
+        function = lambda a, b, c, d, s=sign: tn.tanh(tn.matmul(a, b) + s * tn.matmul(c, d))  # noqa: E731
+        want = np.tanh(arrays[0].astype(float) @ arrays[1] + sign * (arrays[2].astype(float) @ arrays[3]))
+        check(function, arrays, want.astype(np.float32), 1.0, "native", "sum of two products")
+
+
+def test_a_normalised_product_keeps_its_own_stage() -> None:
+    q, k, v = (operand(dt.float32, (-1, 1), "contiguous", (3, 17, 40), seed=one) for one in "qkv")
+
+    def attention(q: Any, k: Any, v: Any) -> Any:
+        return tn.matmul(tn.softmax(tn.matmul(q, tn.swapaxes(k, 1, 2)) * 0.2, axis=-1), v)
+
+    scores = q.astype(float) @ np.swapaxes(k, 1, 2) * 0.2
+    e = np.exp(scores - scores.max(-1, keepdims=True))
+    check(attention, (q, k, v), (e / e.sum(-1, keepdims=True) @ v).astype(np.float32), 1.0, "native", "attention")
+
+
+def test_in_place_results_wait_until_the_product_is_read() -> None:
+    a = operand(dt.float32, (-1, 1), "contiguous", (40, 40))
+    x = tn.from_numpy(a.copy())
+    x += x @ x
+    close(x.numpy(), a + a @ a, "x += x @ x", scale=40.0)
+    y = tn.from_numpy(a.copy())
+    y @= y
+    close(y.numpy(), a @ a, "y @= y", scale=40.0)
+
+
+# --- contracts --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [dt.float32, dt.float16, dt.int8], ids=str)
+def test_the_bits_do_not_depend_on_the_number_of_threads(dtype: np.dtype) -> None:
+    before = tn.get_num_threads()
+    try:
+        for m, k, n in ((150, 140, 130), (1, 700, 1100), (700, 90, 3), (64, 784, 128)):
+            a, b = (operand(dtype, (-2, 2), "contiguous", shape) for shape in ((m, k), (k, n)))
+            results = []
+            for threads in (1, 2, 3):
+                tn.set_num_threads(threads)
+                results.append((tn.from_numpy(a) @ tn.from_numpy(b)).numpy())
+            assert all(np.array_equal(results[0], one) for one in results[1:]), (m, k, n)
+    finally:
+        tn.set_num_threads(before)
+
+
+def test_sizes_share_a_kernel() -> None:
+    rng = np.random.default_rng(3)
+    texts = set()
+    for _ in range(20):
+        m, k, n = rng.integers(300, 900, 3)
+        a, b = np.zeros((m, k), np.float32), np.zeros((k, n), np.float32)
+        texts.add("\n".join(step.text for step in steps_of(matmul, (a, b))))
+    assert len(texts) <= 3
+
+
+def test_nothing_is_written_beyond_the_result() -> None:
+    for m, k, n in ((13, 20, 33), (7, 300, 5), (1, 40, 131), (40, 9, 70)):
+        a, b = (operand(dt.float32, (-2, 2), "contiguous", shape) for shape in ((m, k), (k, n)))
+        around = np.full((m + 2, n), 7, np.float32)
+        out = tn.from_numpy(around)
+        out[1:-1] = tn.from_numpy(a) @ tn.from_numpy(b)
+        assert (around[[0, -1]] == 7).all()
+        close(around[1:-1], expected(a, b)[0], f"{m} x {k} x {n}", scale=k * 4.0)
+
+
+def test_gradients() -> None:
+    a, b = (tn.tensor(operand(dt.float64, (-1, 1), "contiguous", s), requires_grad=True) for s in ((5, 7), (7, 6)))
+    bias = tn.tensor(operand(dt.float64, (-1, 1), "contiguous", (6,)), requires_grad=True)
+    layer = tn.kernel(lambda a, b, bias: tn.gelu(tn.matmul(a, b) + bias))
+    assert tn.autograd.gradcheck(layer, (a, b, bias))
+    assert tn.autograd.gradgradcheck(layer, (a, b, bias))
+
+
+@given(data=st.data())
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+def test_random_shapes_and_strides(data: st.DataObject) -> None:
+    size = st.integers(1, 40)
+    m, k, n = data.draw(size), data.draw(size), data.draw(size)
+    batch = data.draw(st.lists(st.integers(1, 3), max_size=2))
+
+    def draw(shape: tuple[int, ...], seed: int) -> np.ndarray:
+        lead = tuple(data.draw(st.sampled_from((1, extent))) for extent in batch)
+        order = data.draw(st.permutations(range(len(shape) + len(lead))))
+        steps = [data.draw(st.sampled_from((1, 1, 2, -1))) for _ in order]
+        full = (*lead, *shape)
+        wide = operand(dt.float32, (-3, 3), "contiguous", tuple(full[d] * abs(steps[d]) for d in order), seed=seed)
+        back = np.transpose(wide, np.argsort(order))
+        return back[tuple(slice(None, None, step) for step in steps)]
+
+    a, b = draw((m, k), 0), draw((k, n), 1)
+    check(matmul, (a, b), *expected(a, b), "native", f"{a.shape} {a.strides} @ {b.shape} {b.strides}")
