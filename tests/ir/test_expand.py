@@ -11,6 +11,7 @@ import pytest
 
 import trueno.ir.libm
 import trueno.ir.transcendental  # noqa: F401
+from benchmarks.ulp import errors, stratified
 from trueno.ir import build, expand
 from trueno.ir.interp import evaluate
 from trueno.ir.node import Kernel, Node, recording, topological
@@ -55,40 +56,15 @@ EDGES = (
 SPECIAL = (0.0, 1.0, 2.0, 3.0, 0.5, 1.5, np.inf, np.nan, 1e-45, 3.4028235e38, 16777215.0, 16777216.0, 2.5, 1e-20)
 
 
-def stratified(dtype: type, count: int) -> np.ndarray:
-    """Return `count` random numbers in each binade of both signs, and the neighbourhood of every edge."""
+def inputs(dtype: type, count: int) -> np.ndarray:
+    """Return `count` random numbers in each binade of both signs, the neighbourhood of every edge, and dense ranges."""
     rng = np.random.default_rng(3)
-    info = np.finfo(dtype)
-    whole = np.dtype(f"u{info.bits // 8}")
-    fields = np.arange(1 << info.iexp, dtype=whole)[:, None] << whole.type(info.nmant)
-    mantissas = rng.integers(0, 1 << info.nmant, (len(fields), count), dtype=whole)
-    ends = np.array([0, 1, (1 << info.nmant) - 1], whole)
-    bits = np.concatenate([(fields | mantissas).ravel(), (fields | ends).ravel()])
     around = np.array(EDGES, dtype)
+    whole = np.dtype(f"u{around.itemsize}")
     steps = np.arange(-8, 9).astype(whole)
-    near = (around.view(whole)[:, None] + steps).ravel()
-    positive = np.concatenate([bits, near]).view(dtype)
+    near = (around.view(whole)[:, None] + steps).ravel().view(dtype)
     dense = rng.uniform(-8, 8, 20_000).astype(dtype)
-    return np.concatenate([positive, -positive, dense, dense * dtype(0.1), dense * dtype(100)])
-
-
-def errors_in_ulp(got: np.ndarray, want: np.ndarray) -> np.ndarray:
-    """Return errors in units in the last place of the exact result; infinite where a special value differs."""
-    info = np.finfo(got.dtype)
-    with np.errstate(all="ignore"):
-        rounded = want.astype(got.dtype)
-        size = np.minimum(np.abs(want), info.max).astype(want.dtype)
-        exponent = np.maximum(np.frexp(size)[1] - 1, info.minexp)
-        error = np.abs(got.astype(want.dtype) - want) / np.ldexp(want.dtype.type(1), exponent - info.nmant)
-    same = (got == rounded) & (np.signbit(got) == np.signbit(rounded))
-    either_special = ~np.isfinite(got) | ~np.isfinite(rounded) | (got == 0) | (rounded == 0)
-    # One unit at the threshold of overflow or underflow is an error like any other.
-    threshold = (np.abs(np.abs(want) / info.max - 1) < info.eps) | (
-        (np.abs(want) < 2 * info.smallest_subnormal) & (want != 0) & (np.signbit(got) == np.signbit(want))
-    )
-    both_nan = np.isnan(got) & np.isnan(want)
-    plain = ~either_special | (threshold & np.isfinite(got))
-    return np.where(same | both_nan, np.where(plain & ~both_nan, error, 0), np.where(plain, error, np.inf))
+    return np.concatenate([stratified(dtype, count), near, -near, dense, dense * dtype(0.1), dense * dtype(100)])
 
 
 def call(expansion: Callable[..., Node], *operands: np.ndarray) -> np.ndarray:
@@ -104,7 +80,7 @@ def check(name: str, bound: float, reference: Callable, *operands: np.ndarray) -
     got = call(getattr(expand, name), *operands)
     wide = np.float64 if reference in (ERF, ERFC) else np.longdouble
     with np.errstate(all="ignore"):
-        error = errors_in_ulp(got, reference(*(x.astype(wide) for x in operands)))
+        error = errors(got, reference(*(x.astype(wide) for x in operands)))
     worst = int(np.argmax(error))
     at = ", ".join(repr(x[worst]) for x in operands)
     assert error[worst] <= bound, f"{name}({at}) = {got[worst]!r} is off by {error[worst]:.4f} ulp"
@@ -113,7 +89,7 @@ def check(name: str, bound: float, reference: Callable, *operands: np.ndarray) -
 @pytest.mark.parametrize("name", UNARY)
 def test_float32_is_accurate_over_all_exponents(name: str) -> None:
     reference, bound, _ = UNARY[name]
-    check(name, bound, reference, stratified(np.float32, 120))
+    check(name, bound, reference, inputs(np.float32, 120))
 
 
 @pytest.mark.skipif(np.finfo(np.longdouble).nmant <= 52, reason="needs a long double wider than float64")
@@ -121,7 +97,7 @@ def test_float32_is_accurate_over_all_exponents(name: str) -> None:
 def test_float64_is_accurate_over_all_exponents(name: str) -> None:
     reference, _, bound = UNARY[name]
     assert bound is not None
-    check(name, bound, reference, stratified(np.float64, 8))
+    check(name, bound, reference, inputs(np.float64, 8))
 
 
 @pytest.mark.parametrize("name", BINARY)
@@ -131,7 +107,7 @@ def test_float32_of_two_operands_is_accurate(name: str) -> None:
     values = np.array(SPECIAL, np.float32)
     values = np.concatenate([values, -values])
     first, second = (grid.ravel() for grid in np.meshgrid(values, values))
-    spread = stratified(np.float32, 20)
+    spread = inputs(np.float32, 20)
     base = (2.0 ** rng.uniform(-60, 60, 40_000)).astype(np.float32)
     power = (rng.uniform(-150, 129, base.size) / np.log2(base)).astype(np.float32)
     whole = rng.integers(-40, 40, 20_000).astype(np.float32)
@@ -157,7 +133,7 @@ def test_float64_of_two_operands_is_accurate(name: str) -> None:
 
 
 def test_the_normal_distribution_is_accurate_where_it_counts() -> None:
-    x = stratified(np.float32, 120)
+    x = inputs(np.float32, 120)
     x = x[np.abs(x) < 12.9]
     got = call(expand.normal_cdf, x).astype(np.float64)
     want = ERFC(x.astype(np.float64) * -math.sqrt(0.5)) / 2
@@ -189,7 +165,7 @@ def test_half_types_convert_exactly_as_hardware_does(dtype: type) -> None:
 
     neighbours = np.sort(want[np.isfinite(want)])
     ties = ((neighbours[1:].astype(np.float64) + neighbours[:-1]) / 2).astype(np.float32)
-    x = np.concatenate([stratified(np.float32, 40), want, ties, np.nextafter(ties, np.float32(0))])
+    x = np.concatenate([inputs(np.float32, 40), want, ties, np.nextafter(ties, np.float32(0))])
     with np.errstate(all="ignore"):
         rounded = x.astype(dtype)
     back = call(expand.float_to_half if is_half else expand.float_to_bfloat16, x)

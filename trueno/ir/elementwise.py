@@ -136,7 +136,7 @@ sqrt: Op = elementwise(
 )  # fmt: skip
 rsqrt: Op = elementwise(
     "rsqrt", 1, result=promotion.floating, ref=quiet(lambda x: (1 / np.sqrt(x)).astype(x.dtype)), domain=(0.1, 9),
-    llvm=lambda x: div(1.0, sqrt(x)), opencl=lambda x: div(1.0, sqrt(x)),
+    llvm=expand.rsqrt, opencl=expand.rsqrt,
     grad=lambda g, y, x: [g * -0.5 * y / x], doc="1 / sqrt(x).",
 )  # fmt: skip
 fma: Op = elementwise(

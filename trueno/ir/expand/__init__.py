@@ -28,7 +28,7 @@ from trueno.ir.expand.integer import (
 from trueno.ir.expand.inverse_trigonometry import acos, asin, atan, atan2
 from trueno.ir.expand.logarithm import acosh, asinh, atanh, log, log1p, log2, log10
 from trueno.ir.expand.notation import rows
-from trueno.ir.expand.power import cbrt, hypot
+from trueno.ir.expand.power import cbrt, hypot, rsqrt
 from trueno.ir.node import Node
 
 Expansion = Callable[..., Node]
@@ -97,6 +97,7 @@ __all__ = [
     "reciprocal",
     "remainder",
     "right_shift",
+    "rsqrt",
     "sign",
     "signbit",
     "sin",

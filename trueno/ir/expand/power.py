@@ -1,4 +1,4 @@
-"""pow, cbrt and hypot; float32 is computed in float64, with one rounding at the end."""
+"""pow, rsqrt, cbrt and hypot; float32 is computed in float64, with one rounding at the end."""
 
 from __future__ import annotations
 
@@ -48,6 +48,16 @@ def hypot(a: Node, b: Node) -> Node:
         high, low = high * scale, low * scale
         y = rows.sqrt(rows.fma(high, high, low * low)) * rows.where(large, up, rows.where(small, down, one))
     return rows.where(infinite, infinity, y)
+
+
+def rsqrt(x: Node) -> Node:
+    """1 / sqrt(x) with one Newton step on the exact residual, since both roundings together can exceed a unit."""
+    y = rows.div(1.0, rows.sqrt(x))
+    product = x * y
+    lost = rows.fma(x, y, rows.neg(product))
+    residual = rows.fma(rows.neg(lost), y, rows.fma(rows.neg(product), y, number(x, 1.0)))
+    # The residual of 0 and infinity is NaN.
+    return rows.where(rows.lt(rows.abs(residual), number(x, 1.0)), rows.fma(y * 0.5, residual, y), y)
 
 
 #: Bits of the guess of ``x ** (-1/3)`` for upper halves of the bits of x: 4/3 of the bias, tuned for the least error.

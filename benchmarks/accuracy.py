@@ -1,0 +1,181 @@
+"""The largest error of each unary function, over all float32 inputs: python -m benchmarks.accuracy."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import scipy.special
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+import trueno as tn
+from benchmarks.ulp import Reference, errors, stratified
+from trueno import dtypes as dt
+from trueno.functions import ALIASES
+from trueno.ir import promotion
+from trueno.ir.op import Op, rows
+
+LIMITS = {dt.float32: 1.0, dt.float64: 2.0}
+"""The largest error allowed, in units in the last place."""
+
+CHUNK = 1 << 16  # the arrays of a chunk stay in the second-level cache
+SAMPLE = 500
+"""Numbers of each binade and sign where float64 is searched and no count is given."""
+
+_THREADS = 2
+_FAR = 40.0  # from here on the functions that neither NumPy has are at their limits
+
+
+@dataclass(frozen=True, slots=True)
+class Worst:
+    """The largest error found, and where.
+
+    Attributes
+    ----------
+    error : float
+        In units in the last place of the exact result.
+    operand, result, exact : numpy.floating
+    """
+
+    error: float
+    operand: np.floating
+    result: np.floating
+    exact: np.floating
+
+
+def functions() -> list[Op]:
+    """Return the public unary functions that give floats whatever they are given: those that have to be approximated."""
+    return [row for row in rows("elementwise") if row.arity == 1 and row.public and row.result is promotion.floating]
+
+
+def reference(row: Op, dtype: np.dtype) -> Reference:
+    """Return a row's function in a wider dtype: float64 for float32, long double for float64.
+
+    It is NumPy's of the same name, else SciPy's or, beyond float64, mpmath's, else the row's own.
+    """
+    named = (getattr(np, name, None) for name in (row.name, *ALIASES.get(row.name, ())))
+    function = next((one for one in named if callable(one)), None)
+    if dtype == dt.float32:
+        function = function or getattr(scipy.special, row.name, None) or row.ref
+        return lambda x: function(x.astype(np.float64))
+    if function is not None:
+        return lambda x: function(x.astype(np.longdouble))
+    return partial(_by_mpmath, row)
+
+
+def _by_mpmath(row: Op, x: np.ndarray) -> np.ndarray:
+    """Return a function in long double from mpmath's, where it has one and the row's own is not at its limit."""
+    import mpmath
+
+    context = mpmath.MPContext()
+    context.prec = 80
+    function = getattr(context, row.name, None)
+    if function is None:
+        return row.ref(x.astype(np.longdouble))
+    want = row.ref(x).astype(np.longdouble)
+    for k in np.flatnonzero((x != 0) & (np.abs(x) < _FAR)):
+        exact = function(context.mpf(float(x[k])))
+        # Two parts, since mpmath's numbers turn into Python's floats only.
+        high = float(exact)
+        want[k] = np.longdouble(high) + np.longdouble(float(exact - high))
+    return want
+
+
+def search(row: Op, x: np.ndarray) -> Worst:
+    """Return the largest error of a function over some inputs of one dtype."""
+    got = getattr(tn, row.name)(tn.from_numpy(x)).numpy()
+    with np.errstate(all="ignore"):
+        want = np.asarray(reference(row, x.dtype)(x))
+    off = errors(got, want)
+    at = int(np.argmax(off))
+    return Worst(float(off[at]), x[at], got[at], want[at])
+
+
+def everything() -> Iterator[np.ndarray]:
+    """All 2**32 numbers of float32, in pieces."""
+    for begin in range(0, 1 << 32, CHUNK):
+        yield np.arange(begin, begin + CHUNK, dtype=np.uint32).view(np.float32)
+
+
+def sampled(dtype: np.dtype, count: int) -> Iterator[np.ndarray]:
+    """A stratified sample, in pieces."""
+    x = stratified(dtype, count)
+    for begin in range(0, x.size, CHUNK):
+        yield x[begin : begin + CHUNK]
+
+
+def worst_of(row: Op, pieces: Iterator[np.ndarray], pool: ThreadPoolExecutor, advance: object = None) -> Worst:
+    """Return the largest error of a function over pieces of its inputs, searched side by side.
+
+    Parameters
+    ----------
+    row : Op
+    pieces : iterator of numpy.ndarray
+    pool : concurrent.futures.ThreadPoolExecutor
+    advance : callable, optional
+        Called with the number of inputs after each group of pieces.
+    """
+    best: Worst | None = None
+    while group := [piece for _, piece in zip(range(64), pieces, strict=False)]:
+        for found in pool.map(partial(search, row), group):
+            if best is None or found.error > best.error:
+                best = found
+        if callable(advance):
+            advance(sum(piece.size for piece in group))
+    assert best is not None, "no inputs"
+    return best
+
+
+def show(results: dict[str, Worst], limit: float, title: str) -> Table:
+    """Return the table of all functions, the worst first."""
+    table = Table(title=title)
+    for heading in ("function", "ulp", "at", "result", "exact"):
+        table.add_column(heading, justify="left" if heading == "function" else "right")
+    for name, worst in sorted(results.items(), key=lambda item: -item[1].error):
+        style = "red" if worst.error > limit else None
+        operand = f"{worst.operand!s} ({float(worst.operand).hex()})"
+        table.add_row(name, f"{worst.error:.4f}", operand, str(worst.result), f"{worst.exact:.17g}", style=style)
+    return table
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Search, print the table, and return 1 if an error lies above the limit."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--function", default="", metavar="A,B", help="only these functions")
+    parser.add_argument("--sample", type=int, metavar="N", help="N random numbers of each binade and sign, not all")
+    parser.add_argument("--float64", action="store_true", help=f"float64, by a sample of {SAMPLE} unless N is given")
+    given = parser.parse_args(arguments)
+    dtype = dt.float64 if given.float64 else dt.float32
+    count = given.sample if given.sample is not None else SAMPLE if given.float64 else 0
+    known = {row.name: row for row in functions()}
+    names = [name for name in given.function.split(",") if name] or list(known)
+    unknown = [name for name in names if name not in known]
+    if unknown or count < 0:
+        parser.error(
+            f"--function: {', '.join(unknown)}: not among {', '.join(known)}" if unknown else "--sample: N > 0"
+        )
+    tn.set_num_threads(1)
+    results: dict[str, Worst] = {}
+    total = len(stratified(dtype, count)) if count else 1 << 32
+    console = Console(width=140)
+    columns = (TextColumn("{task.description:>12}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
+    with ThreadPoolExecutor(_THREADS) as pool, Progress(*columns, TimeRemainingColumn(), console=console) as bar:
+        task = bar.add_task("", total=total * len(names))
+        for name in names:
+            bar.update(task, description=name)
+            pieces = sampled(dtype, count) if count else everything()
+            results[name] = worst_of(known[name], pieces, pool, partial(bar.advance, task))
+    inputs = f"{count} of each binade" if count else "all inputs"
+    console.print(show(results, LIMITS[dtype], f"Largest error, {dtype}, {inputs}"))
+    return int(any(worst.error > LIMITS[dtype] for worst in results.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
