@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import scipy.special
@@ -51,7 +52,7 @@ class Worst:
 
 
 def functions() -> list[Op]:
-    """Return the public unary functions that give floats whatever they are given: those that have to be approximated."""
+    """Return the public unary rows that give floats whatever they are given: what has to be approximated."""
     return [row for row in rows("elementwise") if row.arity == 1 and row.public and row.result is promotion.floating]
 
 
@@ -60,20 +61,21 @@ def reference(row: Op, dtype: np.dtype) -> Reference:
 
     It is NumPy's of the same name, else SciPy's or, beyond float64, mpmath's, else the row's own.
     """
-    named = (getattr(np, name, None) for name in (row.name, *ALIASES.get(row.name, ())))
-    function = next((one for one in named if callable(one)), None)
-    if dtype == dt.float32:
-        function = function or getattr(scipy.special, row.name, None) or row.ref
-        return lambda x: function(x.astype(np.float64))
-    if function is not None:
-        return lambda x: function(x.astype(np.longdouble))
-    return partial(_by_mpmath, row)
+    modules: tuple[Any, ...] = (np, scipy.special) if dtype == dt.float32 else (np,)
+    names = (row.name, *ALIASES.get(row.name, ()))
+    found = [getattr(module, name) for module in modules for name in names if callable(getattr(module, name, None))]
+    if dtype == dt.float64 and not found:
+        return partial(_by_mpmath, row)
+    function: Any = found[0] if found else row.ref
+    wide = np.float64 if dtype == dt.float32 else np.longdouble
+    return lambda x: function(x.astype(wide))
 
 
 def _by_mpmath(row: Op, x: np.ndarray) -> np.ndarray:
     """Return a function in long double from mpmath's, where it has one and the row's own is not at its limit."""
-    import mpmath
+    import mpmath  # type: ignore[import-untyped]
 
+    assert row.ref is not None
     context = mpmath.MPContext()
     context.prec = 80
     function = getattr(context, row.name, None)

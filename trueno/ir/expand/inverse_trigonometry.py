@@ -43,26 +43,33 @@ _ATAN = {
 _HALF_PI_REST = 6.123233995736766e-17
 
 
-def _arc(size: Node, dtype: np.dtype) -> tuple[Node, Node]:
-    """Return whether |x| > 1/2, and asin(|x|) or, for the larger, ``asin(sqrt((1 - |x|) / 2))``; NaN beyond 1."""
+def _arc(size: Node, dtype: np.dtype) -> tuple[Node, Node, Node]:
+    """Return whether |x| > 1/2, and asin(|x|), or ``asin(sqrt((1 - |x|) / 2))`` for the larger, as a sum of two numbers.
+
+    Both are NaN beyond 1.
+    """
     large = rows.gt(size, number(size, 0.5))
     square = rows.where(large, rows.fma(size, number(size, -0.5), number(size, 0.5)), size * size)
     root = rows.where(large, rows.sqrt(square), size)
-    return large, rows.fma(root * square, horner(square, _ASIN[dtype]), root)
+    return large, root, root * square * horner(square, _ASIN[dtype])
 
 
 def asin(x: Node) -> Node:
     """The inverse sine; ``pi/2 - 2 asin(sqrt((1 - x) / 2))`` above 1/2."""
-    large, arc = _arc(widen(rows.abs(x)), x.dtype)
-    complement = rows.fma(arc, number(arc, -2.0), number(arc, _HALF_PI_REST)) + math.pi / 2
-    y = rows.where(large, complement, arc)
+    large, root, bend = _arc(widen(rows.abs(x)), x.dtype)
+    main = rows.fma(root, number(root, -2.0), number(root, math.pi / 2))
+    rest = rows.fma(bend, number(bend, -2.0), number(bend, _HALF_PI_REST))
+    if x.dtype == dt.float64:
+        rest = rest + rows.fma(root, number(root, -2.0), rows.sub(math.pi / 2, main))
+    y = rows.where(large, main, root) + rows.where(large, rest, bend)
     return rows.copysign(rows.cast(y, dtype=x.dtype), x)
 
 
 def acos(x: Node) -> Node:
     """The inverse cosine."""
     wide = widen(x)
-    large, arc = _arc(rows.abs(wide), x.dtype)
+    large, root, bend = _arc(rows.abs(wide), x.dtype)
+    arc = root + bend
     negative = rows.lt(wide, number(wide, 0))
     signed = rows.where(negative, rows.neg(arc), arc)
     near = rows.sub(math.pi / 2, signed - _HALF_PI_REST)

@@ -14,6 +14,7 @@ from trueno import dtypes as dt
 from trueno.ir.build import const
 from trueno.ir.expand.notation import (
     FORMATS,
+    at_least,
     at_most,
     bits_of,
     float_of,
@@ -212,23 +213,44 @@ def asinh(x: Node) -> Node:
     return rows.where(usual, y, x)
 
 
+def _acosh_double(x: Node) -> Node:
+    """acosh in float64, with what the square, its root and their sum lost: near 1 the root makes up the result."""
+    t = at_most(x, _HUGE) - 1.0
+    square = rows.fma(t, t, t * 2.0)
+    root = rows.sqrt(square)
+    above = t + root
+    twice = at_least(root, 2.0**-60) * 2.0
+    lost = rows.fma(rows.neg(root), root, square) + rows.fma(t, t, t * 2.0 - square)
+    lost = rows.fma(twice, t - (above - root), lost) / (twice * (above + 1.0))
+    return _log1p_or_twice(above, x) + lost
+
+
 def acosh(x: Node) -> Node:
     """acosh as ``log(x + sqrt(x**2 - 1))``."""
     if x.dtype == dt.float64:
-        t = at_most(x, _HUGE) - 1.0
-        y = _log1p_or_twice(t + rows.sqrt(rows.fma(t, t, t * 2.0)), x)
-        return rows.where(rows.lt(x, number(x, 1.0)), number(x, math.nan), y)
+        return rows.where(rows.lt(x, number(x, 1.0)), number(x, math.nan), _acosh_double(x))
     wide = widen(x)
     y = narrow(_log_brief(wide + rows.sqrt(rows.fma(wide, wide, number(wide, -1.0)))))
     y = rows.where(rows.lt(x, number(x, math.inf)), y, x)
     return rows.where(rows.lt(x, number(x, 1.0)), number(x, math.nan), y)
 
 
+def _atanh_double(size: Node) -> Node:
+    """atanh of |x| in float64 as ``log(1 + t) / 2``, where ``t = 2 x / (1 - x)`` and what its rounding lost."""
+    below = rows.sub(1.0, size)
+    t = size * 2.0 / below
+    lost = rows.fma(t, rows.neg(rows.sub(1.0, below) - size), rows.fma(rows.neg(t), below, size * 2.0))
+    lost = lost / (size + 1.0)
+    y = log1p(t) * 0.5
+    # At 1 and beyond t is infinite or NaN, or 1 + t below 0.
+    return rows.where(rows.lt(size, number(size, 1.0)), rows.fma(lost, number(y, 0.5), y), y)
+
+
 def atanh(x: Node) -> Node:
     """atanh as ``log((1 + x) / (1 - x)) / 2``; in float32 it rounds to x itself below 2**-13."""
     size = rows.abs(x)
     if x.dtype == dt.float64:
-        return rows.copysign(log1p(size * 2.0 / rows.sub(1.0, size)) * 0.5, x)
+        return rows.copysign(_atanh_double(size), x)
     wide = widen(size)
     y = _log_brief((wide + 1.0) * reciprocal_of(rows.sub(1.0, wide))) * 0.5
     y = rows.copysign(narrow(y), x)
