@@ -12,7 +12,7 @@ import numpy as np
 
 from trueno import dtypes as dt
 from trueno.creation import asarray
-from trueno.ir import build, composites, promotion, views
+from trueno.ir import build, composites, promotion, views, windows
 from trueno.ir.build import normalise_axes
 from trueno.ir.node import Node
 from trueno.ir.op import registry, rows
@@ -206,6 +206,13 @@ def _expand_layout(x: Tensor, *, shape: tuple[int, ...]) -> tuple:
     return result.shape, tuple(strides), 0
 
 
+def _window_layout(x: Tensor, axis: Any, size: Any, step: Any, dilation: Any) -> tuple:
+    from trueno.codegen.buffer import window_strides
+
+    result = windows.window(build.array(0, x.dtype, x.shape), axis, size, step, dilation)
+    return result.shape, window_strides(x._layout.strides, result.arg), 0
+
+
 def _getitem_layout(x: Tensor, index: Any) -> tuple:
     bounds, axes = views.resolve_index(x.shape, index)
     offset = builtins.sum(start * s for (start, _, _), s in zip(bounds, x._layout.strides, strict=True))
@@ -218,6 +225,7 @@ _reshape = ViewOperation("reshape", build.reshape, _reshape_layout)
 _permute = ViewOperation("permute", views.permute, _permute_layout)
 _expand = ViewOperation("expand", build.expand, _expand_layout)
 _getitem = ViewOperation("getitem", views.getitem, _getitem_layout)
+_window = ViewOperation("window", windows.window, _window_layout)
 
 
 def _sizes(shape: tuple) -> tuple[int, ...]:
@@ -299,6 +307,28 @@ def flip(x: Any, axis: Any = None, *, dims: Any = None) -> Any:
     """Return a view with the order of elements reversed along axes."""
     axes = normalise_axes("flip", axis if dims is None else dims, x.ndim, x.shape)
     return x[tuple(slice(None, None, -1) if k in axes else slice(None) for k in range(x.ndim))]
+
+
+def unfold(x: Any, axis: Any = None, size: Any = None, step: Any = 1, dilation: Any = 1, *, dim: Any = None) -> Any:
+    """Return a view of sliding windows, as further axes at the end.
+
+    Parameters
+    ----------
+    axis : int or tuple of int
+        Axes along which windows slide; their extents become the numbers of windows.
+    size : int or tuple of int
+        Elements of a window, for each axis.
+    step : int or tuple of int
+        Distance of one window's start to the next.
+    dilation : int or tuple of int
+        Distance of neighbouring elements of a window.
+
+    Raises
+    ------
+    ValueError
+        A window does not fit, or a number is not positive.
+    """
+    return _window.call(x, _nested(axis if dim is None else dim), _nested(size), _nested(step), _nested(dilation))
 
 
 def _symbol(x: Any) -> Node:
@@ -436,5 +466,5 @@ def contiguous(x: Tensor) -> Tensor:
 __all__ = [
     "broadcast_to", "cat", "clamp", "clip", "concat", "concatenate", "contiguous", "copy", "expand", "flatten", "flip",
     "getitem", "moveaxis", "operations", "pad", "permute", "ravel", "reshape", "setitem", "split", "squeeze", "stack",
-    "swapaxes", "transpose", "unsqueeze",
+    "swapaxes", "transpose", "unfold", "unsqueeze",
 ]  # fmt: skip

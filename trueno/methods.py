@@ -96,7 +96,7 @@ def _recorder(operation: Operation) -> Callable[..., Any]:
 def _install_views() -> None:
     both = (
         "reshape", "permute", "transpose", "swapaxes", "moveaxis", "expand", "squeeze", "unsqueeze", "flatten", "ravel",
-        "flip", "split", "broadcast_to",
+        "flip", "split", "broadcast_to", "unfold",
     )  # fmt: skip
     for name in both:
         setattr(Tensor, name, getattr(functions, name))

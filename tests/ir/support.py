@@ -22,7 +22,9 @@ _STATIC: dict[str, dict[str, Any]] = {
     "place": {"shape": (4, 5), "bounds": ((0, 2, 2), (1, 1, 3))}, "concatenate": {"axis": 1}, "sum": {"axis": 0},
     "prod": {"axis": (0, 1)}, "max": {"axis": 1}, "min": {"axis": 1, "keepdims": True}, "any": {"axis": 0},
     "all": {"axis": 1}, "cumsum": {"axis": 1}, "cumprod": {"axis": 0}, "gather": {"axis": 1},
-    "scatter_add": {"axis": 1, "extent": 4},
+    "scatter_add": {"axis": 1, "extent": 4}, "window": {"axis": (0, 1), "size": (1, 2), "dilation": (1, 2)},
+    "fold": {"shape": (5,), "slides": ((0, 3, 2, 1),)}, "interleave": {"steps": ((0, 2),), "shape": (4, 3)},
+    "convolution": {"padding": ((1, 0),), "kernel_dilation": 2},
 }  # fmt: skip
 
 
@@ -42,6 +44,8 @@ def dtype_of(op: Op) -> np.dtype:
 def operands(op: Op, dtype: np.dtype, seed: int = 0) -> list[np.ndarray]:
     """Return arrays from the row's domain."""
     rng = np.random.default_rng(seed)
+    if op.name == "convolution":
+        return [rng.uniform(-1, 1, shape).astype(dtype) for shape in ((2, 3, 5), (4, 3, 2))]
     if op.kind == "contraction":
         return [rng.uniform(-1, 1, SHAPE).astype(dtype), rng.uniform(-1, 1, SHAPE[::-1]).astype(dtype)]
     if op.kind in ("gather", "scatter"):

@@ -71,6 +71,14 @@ def window(target: Buffer, bounds: Sequence[tuple[int, int, int]]) -> Buffer:
     return Buffer(target.number, target.dtype, tuple(n for _, _, n in bounds), strides, offset)
 
 
+def window_strides(strides: Sequence[int], slides: Sequence[tuple[int, int, int, int]]) -> tuple[int, ...]:
+    """Return the strides of sliding windows: from one to the next along their axes, then inside them."""
+    outer = list(strides)
+    for axis, _, step, _ in slides:
+        outer[axis] *= step
+    return (*outer, *(dilation * strides[axis] for axis, _, _, dilation in slides))
+
+
 def access_of(buffer: Buffer, coords: Sequence[Coordinate], ndim: int) -> Access:
     """Return the affine access of a strided buffer at these coordinates."""
     offset, strides = buffer.offset, [0] * ndim

@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from trueno.codegen.buffer import ZERO, Buffer, Coordinate, access_of, reshape_strides, window
+from trueno.codegen.buffer import ZERO, Buffer, Coordinate, access_of, reshape_strides, window, window_strides
 from trueno.codegen.contraction.match import roles
+from trueno.codegen.convolution import as_windows
 from trueno.codegen.expr import Access, Expr, Store, Table, topological
 from trueno.codegen.products import as_sums
 from trueno.codegen.stage import COLUMNS, Stage
 from trueno.ir import build
 from trueno.ir.node import Kernel, Node
 from trueno.ir.reductions import sum as sum_rows
+from trueno.ir.windows import interleaved_bounds
 from trueno.runtime.layout import Layout, contiguous_strides
 
 
@@ -205,6 +207,12 @@ class Planner:
             case "slice":
                 offset += sum(start * s for (start, _, _), s in zip(node.arg, strides, strict=True))
                 strides = tuple(step * s for (_, step, _), s in zip(node.arg, strides, strict=True))
+            case "window":
+                strides = window_strides(strides, node.arg)
+            case "diagonal":
+                first, second = node.arg
+                rest = (s for k, s in enumerate(strides) if k not in node.arg)
+                strides = (*rest, strides[first] + strides[second])
         return Buffer(base.number, base.dtype, node.shape, strides, offset)
 
     # --- stages -------------------------------------------------------------------------------------------------------
@@ -224,7 +232,10 @@ class Planner:
                     self._store(self._keep(build.expand(build.const(0, node.dtype), shape=node.shape)), target)
                     # What goes into the zeros may join no stage before them.
                     self.cleared[target.number] = self.writers[target.number]
-                self._store(node.src[0], window(target, node.arg))
+                self.compute(node.src[0], window(target, node.arg))
+            case "interleave":
+                for piece, bounds in zip(node.src, interleaved_bounds(node.shape, node.arg), strict=True):
+                    self.compute(piece, window(target, bounds))
             case "scatter_add":
                 self._store(self._keep(build.expand(build.const(0, node.dtype), shape=node.shape)), target)
                 self._scatter(node, target)
@@ -503,6 +514,12 @@ class Planner:
                     (dim, scale * step, start + step * offset)
                     for (start, step, _), (dim, scale, offset) in zip(node.arg, coords, strict=True)
                 )
+            case "window":
+                # Two of the domain's dimensions step along one axis: that is a view of memory.
+                raise _NotFusable(source)
+            case "diagonal":
+                rest = iter(coords)
+                return tuple(coords[-1] if k in node.arg else next(rest) for k in range(source.ndim))
         wide = [c for c, n in zip(coords, node.shape, strict=True) if n != 1]
         if [n for n in node.shape if n != 1] != [n for n in source.shape if n != 1]:
             # Strided memory that no view reshapes is copied; anything else is computed densely, and then viewed.
@@ -569,7 +586,7 @@ def plan(
     limits : Limits
     """
     aliases = [-1] * len(kernel.outputs) if aliases is None else aliases
-    lowered = as_sums(kernel)
+    lowered = as_sums(as_windows(kernel))
     planner = Planner(lowered, layouts, aliases, limits)
     planned = planner.run()
     if planner.overwrites_operands():

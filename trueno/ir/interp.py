@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from trueno.ir import build
+from trueno.ir import build, convolution
 from trueno.ir.node import Kernel, Node, topological
 
 
@@ -36,12 +36,22 @@ def static_arguments(node: Node) -> dict[str, Any]:
             return {"axes": node.arg}
         case "view", "slice":
             return {"bounds": node.arg}
+        case "view", "window":
+            return {"slides": node.arg}
+        case "view", "diagonal":
+            return {"axis1": node.arg[0], "axis2": node.arg[1]}
+        case "assemble", "interleave":
+            return {"steps": node.arg, "shape": node.shape}
+        case "assemble", "fold":
+            return {"shape": node.shape, "slides": node.arg}
         case "assemble", "place":
             return {"shape": node.shape, "bounds": node.arg}
         case "assemble", "concatenate":
             return {"axis": node.arg}
         case "scatter", _:
             return {"shape": node.shape, "axis": node.arg}
+        case "contraction", "convolution":
+            return convolution.Geometry(*node.arg)._asdict()
     return {}
 
 

@@ -11,7 +11,7 @@ Elementwise rows
     take operands of the result's shape, and of the dtypes that the row's `result` rule gives; `where` takes a bool
     and two operands of the result's dtype.
 Half types
-    are moved, stored and cast, never computed with; a matrix product reads them and gives float32.
+    are moved, stored and cast, never computed with; a matrix product or convolution reads them and gives float32.
 Reductions and scans
     keep the dtype; a reduction's axes are sorted, distinct, in range, and stay with extent 1.
 Views, assembling, gather, scatter, contraction
@@ -28,8 +28,10 @@ import numpy as np
 from trueno import dtypes as dt
 from trueno.ir import promotion
 from trueno.ir.build import CONST, INPUT, IOTA, PARAM, SCALAR
+from trueno.ir.convolution import Geometry, result_extents
 from trueno.ir.node import Kernel, Node, topological
 from trueno.ir.op import registry
+from trueno.ir.windows import Slide, interleaved_bounds, windowed_shape
 
 #: Elementwise rows that move values without computing with them.
 MOVES = frozenset({"cast", "bitcast", "where", "positive", "stop_gradient"})
@@ -236,9 +238,23 @@ def _check_contraction(node: Node) -> None:
     a, b = node.src
     _rule(a.dtype == b.dtype, "the factors have one dtype")
     _rule(node.dtype == dt.accumulator(a.dtype), "a product has its accumulator's dtype")
+    if node.op.name == "convolution":
+        _check_convolution(node)
+        return
     _rule(a.ndim == b.ndim >= 2 and a.shape[:-2] == b.shape[:-2], "the factors are matrices of one batch shape")
     _rule(a.shape[-1] == b.shape[-2], "the inner extents are equal")
     _rule(node.shape == (*a.shape[:-1], b.shape[-1]), "the product's shape is (*batch, rows, columns)")
+
+
+def _check_convolution(node: Node) -> None:
+    x, w = node.src
+    geometry = Geometry(*node.arg)
+    _rule(x.ndim == w.ndim == node.ndim >= 3, "input, weights and result have the same axes, at least one spatial one")
+    _rule(all(len(one) == x.ndim - 2 for one in geometry[:4]), "the geometry has one entry for each spatial axis")
+    _rule(x.shape[1] == geometry.groups * w.shape[1], "the groups share the channels out")
+    _rule(w.shape[0] % geometry.groups == 0, "the groups share the results out")
+    spatial = result_extents(x.shape[2:], w.shape[2:], geometry)
+    _rule(node.shape == (x.shape[0], w.shape[0], *spatial), "the result's shape is (batch, results, *spatial)")
 
 
 # --- rows that move elements ------------------------------------------------------------------------------------------
@@ -275,12 +291,38 @@ def _check_view(node: Node) -> None:
         case "permute":
             _rule(sorted(node.arg) == list(range(source.ndim)), "a permute's argument holds each axis once")
             _rule(node.shape == tuple(source.shape[axis] for axis in node.arg), "a permute's extents follow its axes")
+        case "window":
+            _check_slides(node.arg, source.shape, node.shape)
+        case "diagonal":
+            first, second = node.arg
+            _axis(first, source.ndim)
+            _axis(second, source.ndim)
+            _rule(first != second and source.shape[first] == source.shape[second], "a diagonal's axes are equally long")
+            rest = tuple(n for k, n in enumerate(source.shape) if k not in node.arg)
+            _rule(node.shape == (*rest, source.shape[first]), "the diagonal is the last axis")
         case _:
             _check_bounds(node.arg, source.shape, node.shape)
 
 
+def _check_slides(slides: Sequence[Slide], whole: tuple[int, ...], windows: tuple[int, ...]) -> None:
+    for axis, *numbers in slides:
+        _axis(axis, len(whole))
+        _rule(min(numbers) >= 1, "size, step and dilation of a window are positive")
+    _rule(windows == windowed_shape(whole, slides), "windows have their positions, then their own axes")
+
+
 def _check_assemble(node: Node) -> None:
     _same_dtype(node)
+    if node.op.name == "fold":
+        _check_slides(node.arg, node.shape, node.src[0].shape)
+        _no_half(node)
+        return
+    if node.op.name == "interleave":
+        wanted = list(interleaved_bounds(node.shape, node.arg))
+        _rule(len(wanted) == len(node.src), "there is a piece for each first position")
+        for source, bounds in zip(node.src, wanted, strict=True):
+            _check_bounds(bounds, node.shape, source.shape)
+        return
     if node.op.name == "place":
         _check_bounds(node.arg, node.shape, node.src[0].shape)
         return

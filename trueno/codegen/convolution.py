@@ -1,0 +1,126 @@
+"""Convolutions, sliding windows and their sums as rows that a plan knows: views of memory, products and sums.
+
+A convolution becomes a sum over products of the weights and of windows into the padded input. Windows are strides, so
+that nothing is copied but the input where it has to be padded, and the stage that results is the one of a matrix
+product: results times positions, summed over channels and kernel.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from trueno.codegen.windows import UNROLLED, overlap_add, put, unroll, unrolled
+from trueno.ir import build
+from trueno.ir.convolution import Geometry, convolution, dilated
+from trueno.ir.elementwise import add
+from trueno.ir.node import Kernel, Node, make, recording, rewrite, topological
+from trueno.ir.reductions import sum as sum_rows
+from trueno.ir.views import permute, slice_
+from trueno.ir.windows import fold, interleave, interleaved_bounds, window
+
+_ROWS = (convolution, fold, window)
+
+
+def as_windows(kernel: Kernel) -> Kernel:
+    """Return the kernel with convolutions as sums over products, folds as sums, and small windows written out."""
+    if not any(node.op in _ROWS for node in topological(kernel.outputs)):
+        return kernel
+
+    def rule(node: Node) -> Node | None:
+        if node.op is convolution:
+            return lowered(node)
+        if node.op is fold:
+            return overlap_add(node)
+        return unroll(node) if node.op.kind == "reduction" else None
+
+    with recording():
+        return Kernel(kernel.name, kernel.inputs, rewrite(kernel.outputs, rule), kernel.origin)
+
+
+def lowered(node: Node) -> Node:
+    """Return a convolution as a sum over products."""
+    x, w = node.src
+    geometry = Geometry(*node.arg)
+    if 0 in node.shape or 0 in x.shape:
+        return build.expand(build.const(0, node.dtype), shape=node.shape)
+    if any(b > 1 and step == 1 for step, b in zip(geometry.stride, geometry.input_dilation, strict=True)):
+        return _by_remainders(node)
+    groups, batch, narrow = geometry.groups, x.shape[0], w.shape[1]
+    results, count = w.shape[0] // groups, x.ndim - 2
+    points, kernel = node.shape[2:], w.shape[2:]
+    grouped = build.reshape(x, shape=(batch, groups, narrow, *x.shape[2:]))
+    axes = tuple(range(3, 3 + count))
+    places = {
+        axis: (b, low, dilated(n, b) + low + high)
+        for axis, n, (low, high), b in zip(axes, x.shape[2:], geometry.padding, geometry.input_dilation, strict=True)
+    }
+    views = window(put(grouped, places), axes, kernel, geometry.stride, geometry.kernel_dilation)
+    # (batch, groups, results, *points, channels, *kernel)
+    views = permute(views, axes=(0, 1, *axes, 2, *range(3 + count, 3 + 2 * count)))
+    views = build.reshape(build.cast(views, dtype=node.dtype), shape=(batch, groups, 1, *points, narrow, *kernel))
+    weights = build.cast(w, dtype=node.dtype)
+    weights = build.reshape(weights, shape=(1, groups, results, *(1 for _ in points), narrow, *kernel))
+    shape = (batch, groups, results, *points, narrow, *kernel)
+    products = build.expand(weights, shape=shape) * build.expand(views, shape=shape)
+    inner = tuple(range(3 + count, len(shape)))
+    if narrow == 1 and math.prod(kernel) <= UNROLLED:
+        # Each channel has a kernel of its own: nothing is shared that a matrix product could keep in registers.
+        total = unrolled(add, products, inner)
+    else:
+        total = sum_rows(products, axis=inner, keepdims=True, dtype=node.dtype)
+    return build.reshape(total, shape=node.shape)
+
+
+class _Part(NamedTuple):
+    """What an axis has for the results of one remainder: elements of the kernel, padding and distances."""
+
+    taken: tuple[int, int, int]
+    padding: tuple[int, int]
+    input_dilation: int
+    kernel_dilation: int
+
+
+def _by_remainders(node: Node) -> Node:
+    """Return a convolution of a dilated input as an interleaving of dense ones.
+
+    Result p of an axis meets element k of the kernel where ``p + a k - low`` is a multiple of the dilation b; the
+    others would be multiplied by zeros. For all p of one remainder these are the same k, each ``b / gcd(a, b)``-th.
+    """
+    x, w = node.src
+    geometry = Geometry(*node.arg)
+    steps = tuple(
+        (2 + axis, b if step == 1 else 1)
+        for axis, (step, b) in enumerate(zip(geometry.stride, geometry.input_dilation, strict=True))
+    )
+    pieces = []
+    for bounds in interleaved_bounds(node.shape, steps):
+        shape = tuple(size for _, _, size in bounds)
+        parts = [_part(geometry, node, axis, bounds[2 + axis]) for axis in range(x.ndim - 2)]
+        taken, padding, spread, apart = zip(*parts, strict=True)
+        if 0 in shape or any(size == 0 for _, _, size in taken):
+            pieces.append(build.expand(build.const(0, node.dtype), shape=shape))
+            continue
+        kernel = slice_(w, bounds=((0, 1, w.shape[0]), (0, 1, w.shape[1]), *taken))
+        dense = Geometry(geometry.stride, padding, spread, apart, geometry.groups)
+        pieces.append(lowered(make(convolution, (x, kernel), node.dtype, shape, tuple(dense))))
+    return interleave(*pieces, steps=steps, shape=node.shape)
+
+
+def _part(geometry: Geometry, node: Node, axis: int, results: tuple[int, int, int]) -> _Part:
+    """Return the kernel elements that meet the input for `results`, (first, step, number), and how."""
+    x, w = node.src
+    (low, high), b, a = geometry.padding[axis], geometry.input_dilation[axis], geometry.kernel_dilation[axis]
+    extent, size = x.shape[2 + axis], w.shape[2 + axis]
+    start, step, count = results
+    if step == 1:
+        return _Part((0, 1, size), (low, high), b, a)
+    shared = math.gcd(a, b)
+    if (low - start) % shared:
+        return _Part((0, 1, 0), (0, 0), 1, 1)
+    every = b // shared
+    first = (low - start) // shared * pow(a // shared, -1, every) % every
+    taps = max(-(-(size - first) // every), 0)
+    before = (low - start - a * first) // b
+    after = count - 1 + dilated(taps, a // shared) - extent - before
+    return _Part((first if taps else 0, every, taps), (before, after), 1, a // shared)
