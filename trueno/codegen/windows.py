@@ -21,7 +21,7 @@ from trueno.ir.windows import Slide, diagonal, interleave, window
 #: the positions, which are many, in place of the window, which is too short to be a vector.
 UNROLLED = 64
 #: And as long as it makes no more than that many operations.
-UNROLLED_OPERATIONS = 512
+UNROLLED_OPERATIONS = 400
 
 
 def put(x: Node, places: Mapping[int, tuple[int, int, int]]) -> Node:
@@ -39,9 +39,25 @@ def put(x: Node, places: Mapping[int, tuple[int, int, int]]) -> Node:
     return x if whole else place(x, shape=tuple(shape), bounds=tuple(bounds))
 
 
-def element(x: Node, axes: Sequence[int], index: Sequence[int]) -> Node:
-    """Return the part of x at an index along axes, which stay with extent 1."""
-    at = dict(zip(axes, index, strict=True))
+def element(x: Node, at: Mapping[int, int], known: dict[int, Node] | None = None) -> Node:
+    """Return the part of x at an index along axes, which stay with extent 1; what it is computed from is cut too."""
+    known = {} if known is None else known
+    if id(x) not in known:
+        known[id(x)] = _element(x, at, known)
+    return known[id(x)]
+
+
+def _element(x: Node, at: Mapping[int, int], known: dict[int, Node]) -> Node:
+    shape = tuple(1 if k in at else n for k, n in enumerate(x.shape))
+    if x.op is build.IOTA:
+        return build.expand(build.const(at[x.arg], x.dtype), shape=shape) if x.arg in at else build.iota(
+            shape, x.arg, x.dtype
+        )  # fmt: skip
+    if x.op.kind == "elementwise":
+        return make(x.op, tuple(element(source, at, known) for source in x.src), x.dtype, shape, x.arg)
+    if x.op.name == "expand":
+        (inner,) = x.src
+        return build.expand(element(inner, {k: n if inner.shape[k] != 1 else 0 for k, n in at.items()}), shape=shape)
     return slice_(x, bounds=tuple((at[k], 1, 1) if k in at else (0, 1, n) for k, n in enumerate(x.shape)))
 
 
@@ -49,7 +65,7 @@ def unrolled(combine: Op, body: Node, axes: Sequence[int]) -> Node:
     """Return the reduction of the body over axes as a chain of elementwise steps; the axes stay with extent 1."""
     total: Node | None = None
     for index in product(*(range(body.shape[axis]) for axis in axes)):
-        one = element(body, axes, index)
+        one = element(body, dict(zip(axes, index, strict=True)))
         total = one if total is None else combine(total, one)
     assert total is not None
     return total
@@ -61,21 +77,32 @@ def unroll(node: Node) -> Node | None:
     count = math.prod(body.shape[axis] for axis in node.arg)
     if not 1 <= count <= UNROLLED:
         return None
-    steps, found, stack, seen = 0, False, [body], set()
-    while stack:
-        one = stack.pop()
-        if id(one) in seen or one.shape != body.shape:
-            continue
-        seen.add(id(one))
-        if one.op is window:
-            found = found or min(node.arg) >= one.ndim - len(one.arg)
-        elif one.op.kind == "elementwise":
-            steps += 1
-            stack.extend(one.src)
-    if not found or steps * count > UNROLLED_OPERATIONS:
+    steps, leaves = _steps(body)
+    windows = [
+        one
+        for one in leaves
+        if one.op is window and min(node.arg) >= one.ndim - len(one.arg) and any(one.shape[s[0]] > 1 for s in one.arg)
+    ]
+    if not windows or steps * count > UNROLLED_OPERATIONS:
         return None
     assert node.op.combine is not None
     return unrolled(node.op.combine, body, node.arg)
+
+
+def _steps(root: Node) -> tuple[int, list[Node]]:
+    """Return how many elementwise steps compute a value, and what they start from."""
+    steps, leaves, stack, seen = 0, [], [root], set()
+    while stack:
+        one = stack.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if one.op.kind == "elementwise":
+            steps += 1
+            stack.extend(one.src)
+        else:
+            leaves.append(one)
+    return steps, leaves
 
 
 # --- overlap-add ------------------------------------------------------------------------------------------------------
@@ -91,9 +118,10 @@ def overlap_add(node: Node) -> Node:
     slides: tuple[Slide, ...] = node.arg
     if 0 in source.shape or 0 in node.shape:
         return build.expand(build.const(0, node.dtype), shape=node.shape)
-    if math.prod(size for _, size, _, _ in slides) > UNROLLED:
+    count = math.prod(size for _, size, _, _ in slides)
+    if count > UNROLLED:
         return _by_diagonals(node)
-    shifts = _Shifts(source, node.shape, slides)
+    shifts = _Shifts(source, node.shape, slides, _steps(source)[0] * count > UNROLLED_OPERATIONS)
     pieces = []
     for remainders in product(*(range(step) for _, _, step, _ in slides)):
         taps = [
@@ -136,6 +164,8 @@ class _Shifts:
     source: Node
     shape: tuple[int, ...]
     slides: tuple[Slide, ...]
+    # Whether the source is stored before it is added up, since computing it anew in each sum would take too long.
+    stored: bool
 
     @property
     def own(self) -> tuple[int, ...]:
@@ -168,6 +198,8 @@ class _Shifts:
 
     def _role(self, node: Node) -> str:
         """Return how a value of the windows' shape follows from the position in what they were taken from."""
+        if self.stored:
+            return "laid"
         if node.op.kind == "elementwise":
             return "computed"
         if node.op is build.IOTA and node.arg in self.own:
@@ -197,8 +229,8 @@ class _Shifts:
                 return build.reshape(slice_(node.src[0], bounds=tuple(bounds)), shape=shape)
             case "fixed":
                 (inner,) = node.src
-                index = [k if inner.shape[axis] != 1 else 0 for axis, k in zip(self.own, tap, strict=True)]
-                return build.expand(element(inner, self.own, index), shape=shape)
+                at = {axis: k if inner.shape[axis] != 1 else 0 for axis, k in zip(self.own, tap, strict=True)}
+                return build.expand(element(inner, at), shape=shape)
             case "shared":
                 # Axes that do not slide are not laid out, but read again and again.
                 (inner,) = node.src

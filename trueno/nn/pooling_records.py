@@ -1,0 +1,144 @@
+"""What pooling records: reductions over sliding windows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import trueno as tn
+from trueno import dtypes as dt
+from trueno.ir import build
+from trueno.ir.pooling import first_index, first_max
+from trueno.ir.windows import interleave
+
+Pairs = tuple[tuple[int, int], ...]
+
+
+def _spatial(x: Any, count: int) -> tuple[int, ...]:
+    return tuple(range(x.ndim - count, x.ndim))
+
+
+def _padded(x: Any, padding: Pairs, value: Any) -> Any:
+    if not any(one for pair in padding for one in pair):
+        return x
+    return tn.pad(x, ((0, 0),) * (x.ndim - len(padding)) + padding, value)
+
+
+def max_pool(x: Any, *, kernel: tuple, stride: tuple, padding: Pairs, dilation: tuple, indices: bool) -> Any:
+    count = len(kernel)
+    axes = _spatial(x, count)
+    views = tn.unfold(_padded(x, padding, dt.lowest(x.dtype)), axes, kernel, stride, dilation)
+    own = _spatial(views, count)
+    if not indices:
+        return first_max(views, axis=own)
+    wide: Any = tn.cast(views, dtype=dt.accumulator(x.dtype))
+    top = first_max(wide, axis=own, keepdims=True)
+    local = tn.squeeze(first_index(wide, top, own), own)
+    place: Any = 0
+    for k, axis in enumerate(axes):
+        # C order: the element's index along this axis of the window.
+        along = local // math.prod(kernel[k + 1 :]) % kernel[k]
+        index = build.iota(local.shape, axis, dt.int32) * stride[k] + along * dilation[k] - padding[k][0]
+        # Where a window holds nothing but -inf its first element counts, which may be padding: then the first inside.
+        place = place * x.shape[axis] + tn.where(index < 0, index % dilation[k], index)
+    return tn.cast(tn.squeeze(top, own), dtype=x.dtype), tn.cast(place, dtype=dt.int64)
+
+
+def _share(length: int, n: int, k: int, step: int, low: int, whole: bool) -> list[int]:
+    """Return how many elements each window along an axis counts: those inside, or those of the padding too."""
+    starts = [one * step - low for one in range(length)]
+    if whole:
+        return [min(start + k, n + low) - start for start in starts]
+    return [min(start + k, n) - max(start, 0) for start in starts]
+
+
+def avg_pool(x: Any, *, kernel: tuple, stride: tuple, padding: Pairs, whole: bool, divisor: int | None) -> Any:
+    count = len(kernel)
+    views = tn.unfold(_padded(x, padding, 0), _spatial(x, count), kernel, stride)
+    wide = tn.cast(views, dtype=dt.accumulator(x.dtype))
+    total = tn.sum(wide, axis=_spatial(wide, count))
+    if divisor is not None:
+        return tn.cast(total / divisor, dtype=x.dtype)
+    for axis, k, step, (low, _) in zip(_spatial(x, count), kernel, stride, padding, strict=True):
+        n, length = x.shape[axis], total.shape[axis]
+        shares = _share(length, n, k, step, low, whole)
+        if len(set(shares)) == 1:
+            total = total / shares[0]
+        else:
+            start = build.iota(total.shape, axis, dt.int32) * step - low
+            end = tn.minimum(start + k, n + low if whole else n)
+            total = total / tn.cast(end - (start if whole else tn.maximum(start, 0)), dtype=total.dtype)
+    return tn.cast(total, dtype=x.dtype)
+
+
+def _parts(n: int, out: int) -> list[tuple[int, int, int, int]]:
+    """Return the windows of an adaptive pooling as (first element, size, step, number) of sliding windows.
+
+    Window i is ``[i n // out, ceil((i + 1) n / out))``. Every ``out / gcd(n, out)`` windows the pattern comes again.
+    """
+    number = math.gcd(n, out)
+    period, step = out // number, n // number
+    starts = [(k * n // out, -(-(k + 1) * n // out)) for k in range(period)]
+    return [(start, end - start, step, number) for start, end in starts]
+
+
+def _adapt(x: Any, axis: int, out: int, reduce: Callable[[Any, int, int], Any]) -> Any:
+    """Return an axis reduced to `out` windows by ``reduce(windows, first element, step)``, part by part."""
+    pieces = []
+    for start, size, step, number in _parts(x.shape[axis], out):
+        head = (slice(None),) * axis
+        part = x[(*head, slice(start, start + (number - 1) * step + size))]
+        pieces.append(reduce(tn.unfold(part, axis, size, step), start, step))
+    shape = tuple(out if k == axis else n for k, n in enumerate(x.shape))
+    return interleave(*pieces, steps=((axis, len(pieces)),), shape=shape)
+
+
+def adaptive_avg(x: Any, *, size: tuple) -> Any:
+    wide = tn.cast(x, dtype=dt.accumulator(x.dtype))
+    axes = _spatial(x, len(size))
+    if all(x.shape[axis] % out == 0 for axis, out in zip(axes, size, strict=True)):
+        kernel = tuple(x.shape[axis] // out for axis, out in zip(axes, size, strict=True))
+        views = tn.unfold(wide, axes, kernel, kernel)
+        return tn.cast(tn.sum(views, axis=_spatial(views, len(size))) / math.prod(kernel), dtype=x.dtype)
+    for axis, out in zip(reversed(axes), reversed(size), strict=True):
+        wide = _adapt(wide, axis, out, lambda views, start, step: tn.sum(views, axis=-1) / views.shape[-1])
+    return tn.cast(wide, dtype=x.dtype)
+
+
+def adaptive_max(x: Any, *, size: tuple, indices: bool) -> Any:
+    axes = _spatial(x, len(size))
+    if all(x.shape[axis] % out == 0 for axis, out in zip(axes, size, strict=True)):
+        kernel = tuple(x.shape[axis] // out for axis, out in zip(axes, size, strict=True))
+        none = ((0, 0),) * len(size)
+        return max_pool(x, kernel=kernel, stride=kernel, padding=none, dilation=(1,) * len(size), indices=indices)
+    wide = tn.cast(x, dtype=dt.accumulator(x.dtype))
+    place: Any = None
+    stride = 1
+    # The first of equal elements in C order is in the first row that holds one, and there the first.
+    for axis, out in zip(reversed(axes), reversed(size), strict=True):
+        if indices:
+            place = _adapted_place(wide, place, axis, out, stride)
+            stride *= x.shape[axis]
+        wide = _adapt(wide, axis, out, lambda views, start, step: first_max(views, axis=-1))
+    result = tn.cast(wide, dtype=x.dtype)
+    return (result, tn.cast(place, dtype=dt.int64)) if indices else result
+
+
+def _adapted_place(x: Any, place: Any, axis: int, out: int, stride: int) -> Any:
+    """Return the flat index of each maximum along one more axis, given those (or None) along the later axes."""
+    pieces = []
+    for start, size, step, number in _parts(x.shape[axis], out):
+        bounds = (*(slice(None),) * axis, slice(start, start + (number - 1) * step + size))
+        views = tn.unfold(x[bounds], axis, size, step)
+        last = (views.ndim - 1,)
+        local = first_index(views, first_max(views, axis=last, keepdims=True), last)
+        index = build.iota(local.shape, axis, dt.int32) * step + local + start
+        found = tn.squeeze(index, -1) * stride
+        if place is not None:
+            hit = tn.eq(build.iota(views.shape, views.ndim - 1, dt.int32), local)
+            earlier = tn.unfold(place[bounds], axis, size, step)
+            found = found + tn.sum(tn.where(hit, earlier, 0), axis=-1, dtype=dt.int32)
+        pieces.append(found)
+    shape = tuple(out if k == axis else n for k, n in enumerate(x.shape))
+    return interleave(*pieces, steps=((axis, len(pieces)),), shape=shape)
