@@ -36,6 +36,10 @@ CASES: dict[str, tuple[Callable, Callable]] = {
     ),
     "stack": (lambda x: tn.stack([x, tn.flip(x)], axis=1), lambda x: np.stack([x, np.flip(x)], 1)),
     "pad": (lambda x: tn.pad(x, ((1, 2), (0, 3)), 1), lambda x: np.pad(x, ((1, 2), (0, 3)), constant_values=1)),
+    "unfold": (
+        lambda x: tn.unfold(x, 1, 3, 2, 2),
+        lambda x: np.lib.stride_tricks.sliding_window_view(x, 5, 1)[:, ::2, ::2],
+    ),
     "reshape of a slice": (lambda x: x[:, 1:5].reshape(-1), lambda x: x[:, 1:5].reshape(-1)),
     "reshape of a transpose": (lambda x: x.permute(1, 0).reshape(-1), lambda x: x.T.reshape(-1)),
 }

@@ -147,7 +147,14 @@ def _by_diagonals(node: Node) -> Node:
         for axis, size, step, dilation in slides
     }
     axes, sizes, _, dilations = zip(*slides, strict=True)
-    placed = put(node.src[0], places)
+    (source,) = node.src
+    own = tuple(range(node.ndim, source.ndim))
+    if source.op.name == "expand" and all(source.src[0].shape[axis] == 1 for axis in own):
+        # The same for all elements of a window: one array, read through a window of its own.
+        shared = build.expand(source.src[0], shape=(*source.shape[: node.ndim], *(1 for _ in own)))
+        shared = put(build.reshape(shared, shape=source.shape[: node.ndim]), places)
+        return build.reshape(sum_rows(window(shared, axes, sizes, 1, dilations), axis=own), shape=node.shape)
+    placed = put(source, places)
     views = window(placed, axes, sizes, 1, dilations)
     # Element k of a window lies `dilation * k` before the end of the window that ends with element 0.
     views = flip(views, tuple(range(placed.ndim, views.ndim)))
