@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from trueno import dtypes as dt
-from trueno.ir.expand import error_function, power, trigonometry
+from trueno.ir.expand import power, trigonometry
 from trueno.ir.expand.conversion import bfloat16_to_float, float_to_bfloat16, float_to_half, half_to_float
-from trueno.ir.expand.error_function import erf, normal_cdf
+from trueno.ir.expand.error_function import erf, erfc, normal_cdf
 from trueno.ir.expand.exponential import cosh, exp, exp2, expm1, sinh, tanh
 from trueno.ir.expand.integer import (
     floor_divide,
@@ -50,7 +50,7 @@ def _single(expansion: Expansion, name: str) -> Expansion:
 
 def pow(a: Node, b: Node) -> Node:
     """a to the power b."""
-    return _float_pow(a, b) if a.dtype.kind == "f" else integer_power(a, b)
+    return power.pow(a, b) if a.dtype.kind == "f" else integer_power(a, b)
 
 
 def pow_opencl(a: Node, b: Node) -> Node:
@@ -58,9 +58,7 @@ def pow_opencl(a: Node, b: Node) -> Node:
     return _libm("pow")(a, b) if a.dtype.kind == "f" else integer_power(a, b)
 
 
-_float_pow = _single(power.pow, "pow")
 sin, cos, tan = _single(trigonometry.sin, "sin"), _single(trigonometry.cos, "cos"), _single(trigonometry.tan, "tan")
-erfc = _single(error_function.erfc, "erfc")
 
 __all__ = [
     "acos",

@@ -26,6 +26,8 @@ from trueno.ir.expand.notation import (
     power_of_two,
     reciprocal_of,
     rows,
+    two_product,
+    two_sum,
     widen,
 )
 from trueno.ir.node import Node
@@ -102,16 +104,20 @@ def _lift(x: Node) -> int:
     return FORMATS[x.dtype].mantissa + 2
 
 
-def _scaled(x: Node, shifted: Node, r: Node, coefficients: Sequence[float]) -> Node:
-    """Return ``2**n`` times a polynomial of r, rounded once; `shifted` holds ``n + _lift``.
+def _lowered(x: Node, coefficients: Sequence[float]) -> list[float]:
+    """Return the coefficients of a polynomial, lowered as `_scaled` takes its value."""
+    return [one * 2.0 ** -_lift(x) for one in coefficients]
 
-    The exponents of all results, from the least subnormal to infinity, exceed what one factor can hold. So the
-    polynomial is lowered by as much as the factor is raised, and where the result is large both go the other way: two
-    masked instructions.
+
+def _scaled(x: Node, shifted: Node, y: Node) -> Node:
+    """Return ``2**n`` times a value given as ``y 2**-_lift``, rounded once; `shifted` holds ``n + _lift``.
+
+    The exponents of all results, from the least subnormal to infinity, exceed what one factor can hold. So the value
+    is lowered by as much as the factor is raised, and where the result is large both go the other way: two masked
+    instructions. x tells that, being the exponent of the result to whatever base.
     """
     form, lift = FORMATS[x.dtype], _lift(x)
     large = rows.gt(x, number(x, _LARGE))
-    y = horner(r, [one * 2.0**-lift for one in coefficients])
     y = rows.where(large, y * 2.0 ** (2 * lift), y)
     bits = rows.shl(bits_of(shifted), const(form.mantissa, dt.int_of_same_width(x.dtype)))
     bits = rows.where(large, bits - number(bits, 2 * lift << form.mantissa), bits)
@@ -123,7 +129,7 @@ def exp(x: Node) -> Node:
     table = _TABLES[x.dtype]
     x = at_most(at_least(x, table.low), table.high)
     shifted, r = _reduce(x, _shift(x, _lift(x)))
-    return _scaled(x, shifted, r, table.exp)
+    return _scaled(x, shifted, horner(r, _lowered(x, table.exp)))
 
 
 def exp2(x: Node) -> Node:
@@ -132,7 +138,20 @@ def exp2(x: Node) -> Node:
     x = at_most(at_least(x, table.low2), table.high2)
     shift = _shift(x, _lift(x))
     shifted = x + shift
-    return _scaled(x, shifted, x - rows.sub(shifted, shift), table.exp2)
+    return _scaled(x, shifted, horner(x - rows.sub(shifted, shift), _lowered(x, table.exp2)))
+
+
+def exp2_of_sum(x: Node, rest: Node) -> Node:
+    """2 to the power of x and a small rest in float64, to some 0.6 units: exact where the result is a number."""
+    table = _TABLES[x.dtype]
+    x = at_most(at_least(x, table.low2), table.high2)
+    shift = _shift(x, _lift(x))
+    shifted = x + shift
+    high, low = FORMATS[x.dtype].ln2
+    f = x - rows.sub(shifted, shift)
+    r, lost = two_product(f, number(f, high))
+    main, main_rest = _exp_reduced(r, rows.fma(f, number(f, low), rows.fma(rest, number(f, high), lost)))
+    return _scaled(x, shifted, (main + main_rest) * 2.0 ** -_lift(x))
 
 
 def _shift(x: Node, extra: int = 0) -> Node:
@@ -161,10 +180,31 @@ def exp2_nonpositive(x: Node) -> Node:
 
 
 def _expm1_reduced(r: Node) -> tuple[Node, Node]:
-    """Return exp(r) - 1 for reduced r as the nearest number and what its rounding lost (Dekker's fast two-sum)."""
-    bend = r * r * horner(r, _TABLES[r.dtype].expm1)
-    part = r + bend
-    return part, bend - (part - r)
+    """Return exp(r) - 1 for reduced r as the nearest number and what its rounding lost."""
+    return two_sum(r, r * r * horner(r, _TABLES[r.dtype].expm1))
+
+
+def _exp_reduced(r: Node, rest: Node) -> tuple[Node, Node]:
+    """Return exp(r + rest) for reduced r and a small rest as a sum of two numbers."""
+    part, part_rest = _expm1_reduced(r)
+    main, main_rest = two_sum(number(r, 1.0), part)
+    return main, rows.fma(rest, main, part_rest + main_rest)
+
+
+#: By how much `exp_in_parts` raises its power of two.
+LIFT = 64
+
+
+def exp_in_parts(x: Node, rest: Node) -> tuple[Node, Node, Node]:
+    """Return h, l and s with ``exp(x + rest) = (h + l) s / 2**LIFT``, in float64 for x from -746 to 0."""
+    high, low = FORMATS[x.dtype].ln2
+    shift = _shift(x, LIFT)
+    shifted = rows.fma(x, number(x, _LOG2_E), shift)
+    n = rows.sub(shifted, shift)
+    first = rows.fma(n, number(x, -high), x)
+    r = rows.fma(n, number(x, -low), first)
+    lost = rows.fma(n, number(x, -low), first - r) + rest
+    return *_exp_reduced(r, lost), power_of_two(shifted)
 
 
 def expm1(x: Node) -> Node:

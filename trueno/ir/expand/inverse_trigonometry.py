@@ -44,7 +44,7 @@ _HALF_PI_REST = 6.123233995736766e-17
 
 
 def _arc(size: Node, dtype: np.dtype) -> tuple[Node, Node, Node]:
-    """Return whether |x| > 1/2, and asin(|x|), or ``asin(sqrt((1 - |x|) / 2))`` for the larger, as a sum of two numbers.
+    """Return whether |x| > 1/2, and asin(|x|) or, for larger x, ``asin(sqrt((1 - |x|) / 2))`` as a sum of two numbers.
 
     Both are NaN beyond 1.
     """

@@ -23,6 +23,8 @@ from trueno.ir.expand.notation import (
     number,
     reciprocal_of,
     rows,
+    two_product,
+    two_sum,
     widen,
 )
 from trueno.ir.node import Node
@@ -187,6 +189,44 @@ def log2_brief(x: Node) -> Node:
     y = _as_float(k) + rows.fma(f * f, horner(f, _BRIEF_2), f * (1 / math.log(2)))
     y = rows.where(rows.lt(x, number(x, math.inf)), y, x)
     return rows.where(rows.eq(x, number(x, 0)), number(x, -math.inf), y)
+
+
+#: (artanh(u) / u - 1) / u**2 - 1/3 in powers of u**2, from the first, for u**2 up to 0.0295.
+_TAIL = (
+    0.2, 0.14285714285714693, 0.11111111110822117, 0.09090909168963139, 0.07692297350628233, 0.06667409237365834,
+    0.058529385210278256, 0.0586342411323516,
+)  # fmt: skip
+_THIRD = (0.3333333333333333, 1.850371707708594e-17)
+_TWO_OVER_LN2 = (2.8853900817779268, 4.0710547481862066e-17)
+
+
+def log2_in_parts(x: Node) -> tuple[Node, Node]:
+    """Return log2(x) of a float64 that is not negative as a sum of two numbers, to some 2**-66 of its size.
+
+    With u = (m - 1) / (m + 1), the logarithm of m is ``2 artanh(u)``; its first two terms are computed in two parts.
+    """
+    k, m = _split_any(x)
+    f = m - 1.0
+    below = m + 1.0
+    inverse = rows.div(number(x, 1.0), below)
+    u = f * inverse
+    u_rest = (rows.fma(rows.neg(u), below, f) - u * (m - (below - 1.0))) * inverse
+    z, z_rest = two_product(u, u)
+    z_rest = rows.fma(u * 2.0, u_rest, z_rest)
+
+    factor, factor_rest = two_sum(number(x, _THIRD[0]), z * horner(z, _TAIL))
+    bend, bend_rest = two_product(z, factor)
+    bend_rest = rows.fma(z, factor_rest + _THIRD[1], rows.fma(z_rest, factor, bend_rest))
+    third, third_rest = two_product(u, bend)
+    third_rest = rows.fma(u, bend_rest, rows.fma(u_rest, bend, third_rest))
+    half, half_rest = two_sum(u, third)
+    half_rest = half_rest + (u_rest + third_rest)
+
+    part, part_rest = two_product(half, number(x, _TWO_OVER_LN2[0]))
+    part_rest = rows.fma(half, number(x, _TWO_OVER_LN2[1]), rows.fma(half_rest, number(x, _TWO_OVER_LN2[0]), part_rest))
+    high, low = two_sum(k, part)
+    high = rows.where(rows.lt(x, number(x, math.inf)), high, x)
+    return rows.where(rows.eq(x, number(x, 0)), number(x, -math.inf), high), low + part_rest
 
 
 #: Beyond this, ``sqrt(x**2 + 1)`` and ``sqrt(x**2 - 1)`` round to x in float64.

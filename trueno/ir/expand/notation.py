@@ -84,6 +84,18 @@ def reciprocal_of(x: Node) -> Node:
     return rows.fma(guess, rows.fma(rows.neg(x), guess, number(x, 1.0)), guess)
 
 
+def two_sum(a: Node, b: Node) -> tuple[Node, Node]:
+    """Return a + b as the nearest number and what its rounding lost, for |a| >= |b| or a = 0 (Dekker, 1971)."""
+    total = a + b
+    return total, b - (total - a)
+
+
+def two_product(a: Node, b: Node) -> tuple[Node, Node]:
+    """Return a * b as the nearest number and what its rounding lost."""
+    product = a * b
+    return product, rows.fma(a, b, rows.neg(product))
+
+
 @dataclass(frozen=True, slots=True)
 class Format:
     """A binary float format, and the number that rounds to an integer when it is added.

@@ -1,23 +1,45 @@
-"""pow, rsqrt, cbrt and hypot; float32 is computed in float64, with one rounding at the end."""
+"""pow, rsqrt, cbrt and hypot; in float32 all but rsqrt are computed in float64, with one rounding at the end."""
 
 from __future__ import annotations
 
 import math
 
 from trueno import dtypes as dt
-from trueno.ir.expand.exponential import expm1_brief
-from trueno.ir.expand.logarithm import log2_brief
-from trueno.ir.expand.notation import at_least, at_most, bits_of, float_of, horner, narrow, number, rows, widen
+from trueno.ir.expand.exponential import exp2_of_sum, expm1_brief
+from trueno.ir.expand.logarithm import log2_brief, log2_in_parts
+from trueno.ir.expand.notation import (
+    at_least,
+    at_most,
+    bits_of,
+    float_of,
+    horner,
+    narrow,
+    number,
+    rows,
+    two_product,
+    widen,
+)
 from trueno.ir.node import Node
+
+
+def _power(size: Node, b: Node) -> Node:
+    """Return ``2 ** (b log2 size)`` for size >= 0, whatever comes out where C has a special value."""
+    if size.dtype == dt.float32:
+        exponent = widen(b) * log2_brief(widen(size))
+        # Beyond these bounds every float32 result is 0 or infinite.
+        _, half = expm1_brief(at_most(at_least(exponent, -160.0), 160.0) * math.log(2))
+        return narrow(half * 2.0)
+    high, low = log2_in_parts(size)
+    exponent, rest = two_product(b, high)
+    rest = rows.fma(b, low, rest)
+    # The same for float64; an exponent that overflows has no rest.
+    return exp2_of_sum(exponent, rows.where(rows.lt(rows.abs(exponent), number(b, 1100.0)), rest, number(b, 0)))
 
 
 def pow(a: Node, b: Node) -> Node:
     """``2 ** (b log2 |a|)``, negative where a is and b is an odd integer, with C's special values."""
     size = rows.abs(a)
-    exponent = widen(b) * log2_brief(widen(size))
-    # Beyond these bounds every float32 result is 0 or infinite.
-    _, half = expm1_brief(at_most(at_least(exponent, -160.0), 160.0) * math.log(2))
-    y = narrow(half * 2.0)
+    y = _power(size, b)
     y = rows.where(rows.eq(size, number(a, 1.0)), rows.where(rows.isnan(b), b, number(a, 1.0)), y)
     whole = rows.eq(rows.floor(b), b)
     odd = rows.logical_and(whole, rows.ne(rows.floor(b * 0.5) * 2.0, b))
