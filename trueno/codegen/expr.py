@@ -100,3 +100,8 @@ def topological(roots: list[Expr]) -> list[Expr]:
             stack.append((expr, True))
             stack.extend((source, False) for source in reversed(expr.src) if id(source) not in seen)
     return order
+
+
+def reads(expr: Expr) -> list[Access]:
+    """Return the access of an expression that reads memory."""
+    return [expr.arg] if expr.kind == "load" else [expr.arg[0]] if expr.kind == "gather" else []

@@ -11,7 +11,8 @@ import numpy as np
 from trueno.codegen.buffer import ZERO, Buffer, Coordinate, access_of, reshape_strides, window, window_strides
 from trueno.codegen.contraction.match import roles
 from trueno.codegen.convolution import as_windows
-from trueno.codegen.expr import Access, Expr, Store, Table, topological
+from trueno.codegen.expr import Access, Expr, Store, Table, reads, topological
+from trueno.codegen.memory import share_scratch
 from trueno.codegen.products import as_sums
 from trueno.codegen.stage import COLUMNS, Stage
 from trueno.ir import build
@@ -154,13 +155,13 @@ class Planner:
             written, operand = self.outputs[k].number, self.operands[alias].number
             first: Access | None = None
             for stage in self.plan.stages:
-                reads = [
-                    a for e in topological([s.value for s in stage.stores]) for a in _read(e) if a.buffer == operand
+                found = [
+                    a for e in topological([s.value for s in stage.stores]) for a in reads(e) if a.buffer == operand
                 ]
                 writes = [store.access for store in stage.stores if store.access.buffer == written]
-                if reads and (first is not None or (writes and stage.inner)):
+                if found and (first is not None or (writes and stage.inner)):
                     return True
-                if any((r.offset, r.strides) != (w.offset, w.strides) for r in reads for w in writes):
+                if any((r.offset, r.strides) != (w.offset, w.strides) for r in found for w in writes):
                     return True
                 first = writes[0] if writes and first is None else first
         return False
@@ -562,11 +563,6 @@ class Planner:
         return self.slots[key]
 
 
-def _read(expr: Expr) -> list[Access]:
-    """Return the access of an expression that reads memory."""
-    return [expr.arg] if expr.kind == "load" else [expr.arg[0]] if expr.kind == "gather" else []
-
-
 def _scanned(node: Node) -> tuple[int, ...]:
     return (node.arg,)
 
@@ -591,4 +587,6 @@ def plan(
     planned = planner.run()
     if planner.overwrites_operands():
         planned = Planner(lowered, layouts, aliases, limits, staged=True).run()
+    arrays = sum(layout is not None for layout in layouts) + len(kernel.outputs)
+    share_scratch(planned.stages, planned.scratch, arrays)
     return planned

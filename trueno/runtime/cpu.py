@@ -154,14 +154,25 @@ def _cost(one: stage.Loops | Step) -> float:
 
 def _steps(planned: Plan, inputs: int, aliases: Sequence[int]) -> list[stage.Loops | Step]:
     """Return what the stages of a plan do, in normal form; the steps of contractions may add scratch memory to it."""
-    target = resolve()
+    target, arrays = resolve(), inputs + len(aliases)
+    # Packed factors are needed by their own product only: the next one packs into the same memory.
+    free: list[int] = []
+    taken: list[int] = []
 
     def scratch(size: int) -> int:
-        planned.scratch.append(max(size, 1))
-        return inputs + len(aliases) + len(planned.scratch) - 1
+        if free:
+            number = free.pop()
+            planned.scratch[number - arrays] = max(planned.scratch[number - arrays], size)
+        else:
+            planned.scratch.append(max(size, 1))
+            number = arrays + len(planned.scratch) - 1
+        taken.append(number)
+        return number
 
     found: list[stage.Loops | Step] = []
     for one in planned.stages:
+        free += taken
+        taken.clear()
         steps = contraction_steps(one, scratch, target) if one.product is not None else None
         if steps is not None:
             found += steps
