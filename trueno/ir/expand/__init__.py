@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from trueno import dtypes as dt
-from trueno.ir.expand import power, trigonometry
+from trueno.ir.expand import power
 from trueno.ir.expand.conversion import bfloat16_to_float, float_to_bfloat16, float_to_half, half_to_float
 from trueno.ir.expand.error_function import erf, erfc, normal_cdf
 from trueno.ir.expand.exponential import cosh, exp, exp2, expm1, sinh, tanh
@@ -29,6 +28,7 @@ from trueno.ir.expand.inverse_trigonometry import acos, asin, atan, atan2
 from trueno.ir.expand.logarithm import acosh, asinh, atanh, log, log1p, log2, log10
 from trueno.ir.expand.notation import rows
 from trueno.ir.expand.power import cbrt, hypot, rsqrt
+from trueno.ir.expand.trigonometry import cos, sin, tan
 from trueno.ir.node import Node
 
 Expansion = Callable[..., Node]
@@ -43,11 +43,6 @@ def _libm(name: str) -> Expansion:
     return call
 
 
-def _single(expansion: Expansion, name: str) -> Expansion:
-    """Return an expansion that is made for float32 alone, and calls the C library for float64."""
-    return lambda *operands: (expansion if operands[0].dtype == dt.float32 else _libm(name))(*operands)
-
-
 def pow(a: Node, b: Node) -> Node:
     """a to the power b."""
     return power.pow(a, b) if a.dtype.kind == "f" else integer_power(a, b)
@@ -57,8 +52,6 @@ def pow_opencl(a: Node, b: Node) -> Node:
     """As `pow`, with OpenCL's own pow for floats."""
     return _libm("pow")(a, b) if a.dtype.kind == "f" else integer_power(a, b)
 
-
-sin, cos, tan = _single(trigonometry.sin, "sin"), _single(trigonometry.cos, "cos"), _single(trigonometry.tan, "tan")
 
 __all__ = [
     "acos",

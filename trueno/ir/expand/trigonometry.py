@@ -1,9 +1,10 @@
-"""sin, cos and tan."""
+"""sin, cos and tan; here in float32, computed in float64."""
 
 from __future__ import annotations
 
 from trueno import dtypes as dt
 from trueno.ir.build import const
+from trueno.ir.expand import trigonometry_double
 from trueno.ir.expand.notation import FORMATS, bits_of, float_of, horner, narrow, number, reciprocal_of, rows, widen
 from trueno.ir.node import Node
 
@@ -60,17 +61,23 @@ def _wave(x: Node, quarters: int) -> Node:
 
 
 def sin(x: Node) -> Node:
-    """The sine in float32; tiny angles stay as they are, minus zero among them."""
+    """The sine; tiny angles stay as they are, minus zero among them."""
+    if x.dtype == dt.float64:
+        return trigonometry_double.sin(x)
     return rows.where(rows.lt(rows.abs(x), number(x, 2.0**-12)), x, _wave(x, 0))
 
 
 def cos(x: Node) -> Node:
-    """The cosine in float32."""
+    """The cosine."""
+    if x.dtype == dt.float64:
+        return trigonometry_double.cos(x)
     return _wave(x, 1)
 
 
 def tan(x: Node) -> Node:
-    """The tangent in float32, as the quotient of sine and cosine."""
+    """The tangent, as the quotient of sine and cosine."""
+    if x.dtype == dt.float64:
+        return trigonometry_double.tan(x)
     t, bits = _octant(x, 0)
     square = t * t
     sine, cosine = t * horner(square, _SIN), horner(square, _COS)
