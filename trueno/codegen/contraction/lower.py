@@ -19,11 +19,13 @@ LINE_STRIP, LINE = 1024, 128
 #: Products from which on a single row is cut in two, so that two threads share it: one reads whole lines faster.
 SHARED = 1 << 18
 #: Elements along K after which sums pass through memory: shorter sums are more accurate, longer ones faster.
-K_BLOCK = 512
+K_BLOCK = 256
 #: Bytes of packed columns that a block reads for each of its rows of tiles: half of a common second-level cache.
 BLOCK_BYTES = 1 << 20
 #: Tasks that a large result is cut into at least, so that several threads end together.
 TASKS = 16
+#: Up to so many columns, rows are read as they lie; up to so many tiles of rows, columns are.
+DIRECT_COLUMNS, DIRECT_ROWS = 512, 4
 #: Elements along K that are turned over at a time; panels have room for as many past their end.
 TURN = 64
 
@@ -99,7 +101,7 @@ class _Lowering:
 
     def _factor_a(self, out: list[Pack | Multiply]) -> Factor:
         plain = self._plain_access(self.a, self.rows)
-        if plain is not None and self.m >= self.tile.rows and self.n <= 2 * STRIP:
+        if plain is not None and self.m >= self.tile.rows and self.n <= DIRECT_COLUMNS:
             access, row, step = plain
             # Rows a multiple of half a page apart would compete for the same lines of the first-level cache.
             if self.k_size * self.tile.packed.itemsize <= 64 or row * self.tile.packed.itemsize % 2048:
@@ -108,7 +110,12 @@ class _Lowering:
 
     def _factor_b(self, out: list[Pack | Multiply]) -> Factor:
         plain = self._plain_access(self.b, self.columns)
-        if plain is not None and plain[1] == 1 and self.n >= self.tile.columns and self.m <= 4 * self.tile.rows:
+        if (
+            plain is not None
+            and plain[1] == 1
+            and self.n >= self.tile.columns
+            and self.m <= DIRECT_ROWS * self.tile.rows
+        ):
             return Factor(True, self._batch_only(plain[0]), 1, plain[2])
         return self._packed("columns", self.b, self.columns, self.tile.columns, out)
 
@@ -130,7 +137,7 @@ class _Lowering:
         count = roles["batch"].size * panels
         step = Pack(
             f"{self.stage.name}: {what} into panels", one, [expr], roles, accesses, tasks=count, width=width,
-            dense=one.group == 1 and self._dense(expr, rows),
+            dense=self._dense(expr, rows) and (one.group == 1 or self._weavable(expr, roles)),
         )  # fmt: skip
         buffer = self.scratch(count * panel * one.packed.itemsize)
         step.meta.put("tasks", count, 0)
@@ -145,6 +152,11 @@ class _Lowering:
             strides[dim] = stride
             stride *= sizes[dim]
         return Factor(False, Access(buffer, one.packed, 0, tuple(strides)), panel, width * one.group)
+
+    def _weavable(self, expr: Expr, roles: dict[str, Axes]) -> bool:
+        """Whether lines of narrow integers in memory can be woven into groups, vector by vector."""
+        single = len(roles["rows"].extents) == len(roles["k"].extents) == 1
+        return self.tile.masks and single and expr.kind == "load" and expr.dtype.kind in "iu"
 
     def _joint_k(self, accesses: Sequence[Access]) -> Axes:
         """Return the dimensions of K of a factor; where groups count, those of both factors, cut in the same way."""

@@ -157,13 +157,6 @@ class _Micro:
                 full = "vpdpwssd" if tile.kind == "vnni pairs" else "vpdpbusd"
                 self.module.declare(f"{kind} @llvm.x86.avx512.{full}.512({kind}, {kind}, {kind})")
                 lines.append(f"  {d} = call {kind} @llvm.x86.avx512.{full}.512({kind} {c}, {kind} {a}, {kind} {b})")
-            case "bfloat pairs":
-                wide = f"<{2 * tile.lanes} x bfloat>"
-                full = "@llvm.x86.avx512bf16.dpbf16ps.512"
-                self.module.declare(f"{kind} {full}({kind}, {wide}, {wide})")
-                lines.append(f"  %x{m}.{v} = bitcast {self.units} {a} to {wide}")
-                lines.append(f"  %y{m}.{v} = bitcast {self.units} {b} to {wide}")
-                lines.append(f"  {d} = call {kind} {full}({kind} {c}, {wide} %x{m}.{v}, {wide} %y{m}.{v})")
 
     def _advance(self) -> None:
         lines, tile = self.lines, self.tile

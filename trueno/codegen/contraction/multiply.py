@@ -128,8 +128,7 @@ class _Blocks(StepEmitter):
         if step.lines:
             self._lines(pa, width)
         else:
-            with p.loop(self.n0, self.n1, tile.columns) as column:
-                self._tile(pa, row, column, complete)
+            self._tiles(pa, row, complete)
         begin = p.index(0)
         if step.plain and not step.lines:
             # Complete tiles lie in the result already.
@@ -151,38 +150,41 @@ class _Blocks(StepEmitter):
             f"ptr {p.advance(self.pb, self.n0, packed)}, i64 {self.number('b steps', 1)}, ptr {self.sums}, i64 {width})"
         )
 
-    def _tile(self, pa: Any, row: Any, column: Any, complete: Any) -> None:
-        p, step, tile = self.printer, self.multiply, self.multiply.tile
-        assert step.a is not None and step.b is not None
-        pb, back = self._factor(step.b, self.pb, "b steps", column, self.number("N"), tile.columns)
-        at = p.arith("sub", p.arith("sub", column, self.n0), back)
-        sums = p.advance(self.sums, at, tile.sum)
-        buffer_row = p.index(_buffer_row(step))
-        target, target_row = sums, buffer_row
-        if step.plain:
-            fits = p.compare("sle", p.arith("add", column, p.index(tile.columns)), self.n1)
-            inside = p.both(complete, fits)
-            access = step.numbers[step.stores[0].access]
-            place = self.along(self.along(self.pc, access, "rows", 0, row), access, "columns", 0, column)
-            target = p.select(inside, place, sums)
-            target_row = p.select(inside, self.number(f"a{access} rows"), buffer_row, "i64")
+    def _tiles(self, pa: Any, row: Any, complete: Any) -> None:
+        """Add up block after block of K: the rows' part stays in the first-level cache while columns pass by."""
+        p, tile = self.printer, self.multiply.tile
         depth, block = self.number("K"), self.number("K block")
-        a_step, b_step = self.number("a steps", 1), self.number("b steps", 1)
-        a_row = self.number("a steps")
         # An empty sum takes one round, too: it is 0.
         rounds = p.arith("max", p.arith("div", p.arith("sub", p.arith("add", depth, block), "1"), block), "1")
         with p.loop(p.index(0), rounds) as turn:
             k = p.arith("mul", turn, block)
             left = p.arith("sub", depth, k)
             last = p.compare("sle", left, block)
-            out = p.select(last, target, sums) if step.plain else sums
-            out_row = p.select(last, target_row, buffer_row, "i64") if step.plain else buffer_row
-            a = p.advance(pa, p.arith("mul", k, a_step), tile.packed)
-            b = p.advance(pb, p.arith("mul", k, b_step), tile.packed)
-            p.call(
-                f"@{self.name}.tile(i64 {p.arith('min', left, block)}, ptr {a}, ptr {b}, i64 {a_row}, i64 {a_step}, "
-                f"i64 {b_step}, ptr {sums}, i64 {buffer_row}, i64 {k}, ptr {out}, i64 {out_row})"
-            )
+            a = p.advance(pa, p.arith("mul", k, self.number("a steps", 1)), tile.packed)
+            count = p.arith("min", left, block)
+            with p.loop(self.n0, self.n1, tile.columns) as column:
+                self._tile(a, row, column, complete, k, count, last)
+
+    def _tile(self, a: Any, row: Any, column: Any, complete: Any, k: Any, count: Any, last: Any) -> None:
+        p, step, tile = self.printer, self.multiply, self.multiply.tile
+        assert step.a is not None and step.b is not None
+        pb, back = self._factor(step.b, self.pb, "b steps", column, self.number("N"), tile.columns)
+        sums = p.advance(self.sums, p.arith("sub", p.arith("sub", column, self.n0), back), tile.sum)
+        buffer_row = p.index(_buffer_row(step))
+        target, target_row = sums, buffer_row
+        if step.plain:
+            fits = p.compare("sle", p.arith("add", column, p.index(tile.columns)), self.n1)
+            inside = p.both(last, p.both(complete, fits))
+            access = step.numbers[step.stores[0].access]
+            place = self.along(self.along(self.pc, access, "rows", 0, row), access, "columns", 0, column)
+            target = p.select(inside, place, sums)
+            target_row = p.select(inside, self.number(f"a{access} rows"), buffer_row, "i64")
+        a_step, b_step = self.number("a steps", 1), self.number("b steps", 1)
+        b = p.advance(pb, p.arith("mul", k, b_step), tile.packed)
+        p.call(
+            f"@{self.name}.tile(i64 {count}, ptr {a}, ptr {b}, i64 {self.number('a steps')}, i64 {a_step}, "
+            f"i64 {b_step}, ptr {sums}, i64 {buffer_row}, i64 {k}, ptr {target}, i64 {target_row})"
+        )
 
 
 class _Finish(StepEmitter):

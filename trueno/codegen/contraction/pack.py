@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import numpy as np
+
 from trueno.codegen.contraction.lower import TURN
-from trueno.codegen.contraction.masks import mask_of, masked_load
+from trueno.codegen.contraction.masks import mask_of, masked_load, masked_store
 from trueno.codegen.contraction.steps import Pack
 from trueno.codegen.contraction.tile import Tile
 from trueno.codegen.contraction.walk import StepEmitter
-from trueno.codegen.llvm import LLVMPrinter, Module, memory_type, task_function
+from trueno.codegen.llvm import LLVMPrinter, Module, memory_type, register_type, task_function
 
 
 def pack_function(module: Module, name: str, step: Pack, half_instructions: bool) -> None:
@@ -26,6 +28,9 @@ def pack_function(module: Module, name: str, step: Pack, half_instructions: bool
             signature = function(_Values(step, values))
             values.finish_function(f"{name}.{used}({signature})", f"{step.name}: {used}", "hidden")
             module.as_is.declare(f"hidden void @{name}.{used}({signature})")
+    if "weave" in task.used:
+        (root,) = step.roots
+        _weave(module.as_is, f"{name}.weave", step.tile, step.width, root.dtype)
     if "copy" in task.used:
         _copy(module.as_is, f"{name}.copy", step.tile, step.width)
     if "turn" in task.used:
@@ -145,7 +150,8 @@ class _PackEmitter(StepEmitter):
 
     def _bytes(self, role: str) -> Any:
         """Return the stride in bytes of the only access along the only dimension of a role."""
-        return self.printer.arith("mul", self.number(f"a0 {role}"), self.printer.index(self.packed.itemsize))
+        size = self.step.accesses[0].dtype.itemsize
+        return self.printer.arith("mul", self.number(f"a0 {role}"), self.printer.index(size))
 
     # --- line by line: memory runs along the rows ---------------------------------------------------------------------
 
@@ -156,7 +162,7 @@ class _PackEmitter(StepEmitter):
         if len(indices) > 1:
             last = p.arith("add", indices[-1], p.index(step.width))
             full = p.both(full, p.compare("sle", last, self.number("rows", len(indices) - 1)))
-        if self.plain and step.tile.masks:
+        if step.tile.group > 1 or (self.plain and step.tile.masks):
             self._copied(start, rows)
             return
         with p.when(full):
@@ -171,9 +177,10 @@ class _PackEmitter(StepEmitter):
                 self._call("fill", self.out, rows, start)
 
     def _copied(self, start: list[Any], rows: Any) -> None:
-        self.used.add("copy")
+        function = "copy" if self.step.tile.group == 1 else "weave"
+        self.used.add(function)
         self.printer.call(
-            f"@{self.name}.copy(ptr {start[0]}, i64 {self._bytes('k')}, i64 {rows}, ptr {self.out}, "
+            f"@{self.name}.{function}(ptr {start[0]}, i64 {self._bytes('k')}, i64 {rows}, ptr {self.out}, "
             f"i64 {self.number('k')})"
         )
 
@@ -252,6 +259,58 @@ def _copy(module: Module, name: str, tile: Tile, width: int) -> None:
         "  %from.next = getelementptr i8, ptr %from.at, i64 %from_bytes",
         f"  %to.next = getelementptr {unit}, ptr %to.at, i64 {width}",
         "  %i.next = add i64 %i, 1", "  %more = icmp slt i64 %i.next, %n",
+        "  br i1 %more, label %loop, label %done", "done:", "  ret void", "}",
+    ]))  # fmt: skip
+
+
+def _weave(module: Module, name: str, tile: Tile, width: int, source: np.dtype) -> None:
+    """Append ``name(from, from_bytes, rows, to, n)``: as `_copy`, with the elements of `group` lines side by side.
+
+    The elements of a group are shifted to their places in 32 bits. Past the last line, they are zero.
+    """
+    group, bits = tile.group, 32 // tile.group
+    narrow, kind = register_type(source), f"<{tile.lanes} x i32>"
+    lanes = f"<{tile.lanes} x i1>"
+    setup: list[str] = []
+    lines: list[str] = []
+    for j in range(group):
+        lines += [
+            f"  %k{j} = add i64 %i, {j}", f"  %in{j} = icmp slt i64 %k{j}, %n",
+            f"  %o{j} = mul i64 %k{j}, %from_bytes", f"  %f{j} = getelementptr i8, ptr %from, i64 %o{j}",
+        ]  # fmt: skip
+    for at in range(0, width, tile.lanes):
+        count = min(tile.lanes, width - at)
+        setup += mask_of(f"%m{at}", "%rows", at, tile.lanes)
+        word = ""
+        for j in range(group):
+            x = f"{at}.{j}"
+            lines.append(f"  %m{x} = select i1 %in{j}, {lanes} %m{at}, {lanes} zeroinitializer")
+            lines.append(f"  %p{x} = getelementptr {narrow}, ptr %f{j}, i64 {at}")
+            loaded = f"<{tile.lanes} x {narrow}>"
+            lines.append(masked_load(module, f"%x{x}", loaded, f"%p{x}", f"%m{x}", source.itemsize))
+            extend = "sext" if source.kind == "i" else "zext"
+            lines.append(f"  %w{x} = {extend} {loaded} %x{x} to {kind}")
+            ones = ", ".join([f"i32 {(1 << bits) - 1}"] * tile.lanes)
+            lines.append(f"  %y{x} = and {kind} %w{x}, <{ones}>")
+            places = ", ".join([f"i32 {bits * j}"] * tile.lanes)
+            lines.append(f"  %z{x} = shl {kind} %y{x}, <{places}>")
+            lines.append(f"  %s{x} = or {kind} {word or 'zeroinitializer'}, %z{x}")
+            word = f"%s{x}"
+        lines.append(f"  %q{at} = getelementptr i32, ptr %to.at, i64 {at}")
+        if count == tile.lanes:
+            lines.append(f"  store {kind} {word}, ptr %q{at}, align 4")
+        else:
+            setup += mask_of(f"%part{at}", str(count), 0, tile.lanes)
+            lines.append(masked_store(module, word, kind, f"%q{at}", f"%part{at}", 4))
+    parameters = "ptr noalias %from, i64 %from_bytes, i64 %rows, ptr noalias %to, i64 %n"
+    module.functions.append("\n".join([
+        f"define internal void @{name}({parameters}) noinline #0 {{",
+        "entry:", *setup, "  %any = icmp sgt i64 %n, 0", "  br i1 %any, label %loop, label %done", "loop:",
+        "  %i = phi i64 [ 0, %entry ], [ %i.next, %loop ]",
+        "  %to.at = phi ptr [ %to, %entry ], [ %to.next, %loop ]",
+        *lines,
+        f"  %to.next = getelementptr i32, ptr %to.at, i64 {width}",
+        f"  %i.next = add i64 %i, {group}", "  %more = icmp slt i64 %i.next, %n",
         "  br i1 %more, label %loop, label %done", "done:", "  ret void", "}",
     ]))  # fmt: skip
 

@@ -19,7 +19,7 @@ class Tile:
     ----------
     kind : str
         ``fma``, ``mul add`` (two roundings, or integers), ``pairs`` (16-bit pairs into 32-bit sums, VPMADDWD),
-        ``vnni pairs`` (VPDPWSSD), ``vnni quads`` (bytes, VPDPBUSD), ``bfloat pairs`` (VDPBF16PS).
+        ``vnni pairs`` (VPDPWSSD), ``vnni quads`` (bytes, VPDPBUSD).
     packed : numpy.dtype
         Of the factors in panels.
     sum : numpy.dtype
@@ -74,6 +74,7 @@ def arithmetic(total: np.dtype, a: Expr, b: Expr, target: Target) -> tuple[str, 
     Sums of integers are taken modulo 2^32 or 2^64 and then narrowed, which gives the same as wrapping each time.
     """
     if dt.is_floating(total):
+        # bfloat16 too: VDPBF16PS has a quarter of the rate of FMA where it was measured (docs/performance.md).
         fused = target.has("fma") or target.has("neon")
         return "fma" if fused else "mul add", total, total, 1
     narrow = total.itemsize <= 2 or all(_fits_int16(one) for one in (a, b))
