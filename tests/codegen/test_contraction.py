@@ -23,7 +23,7 @@ NUMBERS = tuple(dtype for dtype in dt.ALL if dtype != dt.bool_)
 #: (m, k, n): below, at and above one tile, strip, block of K; thin ones; one too small to be a contraction; empty ones.
 SHAPES = (
     (1, 1, 1), (3, 5, 4), (12, 8, 32), (13, 16, 33), (8, 3, 64), (5, 70, 9), (40, 17, 50), (30, 64, 1), (1, 64, 130),
-    (2, 9, 200), (200, 9, 2), (100, 1, 70), (25, K_BLOCK + 3, 40), (14, 33, STRIP + 37),
+    (2, 9, 200), (200, 9, 2), (100, 1, 70), (25, K_BLOCK + 3, 40), (8, 2 * K_BLOCK + 3, 70), (14, 33, STRIP + 37),
     (0, 5, 4), (5, 0, 4), (5, 4, 0),
 )  # fmt: skip
 LAYOUTS = ("contiguous", "transposed", "sliced", "backwards", "broadcast")

@@ -16,7 +16,7 @@ from trueno.codegen.target import Target
 STRIP = 256
 #: The same where a single row is multiplied line by line, and the length of a line from which on that is done.
 LINE_STRIP, LINE = 1024, 128
-#: Products from which on a single row is cut in two, so that two threads share it: one reads whole lines faster.
+#: Products up to which one task is enough, whatever the number of threads.
 SHARED = 1 << 18
 #: Elements along K after which sums pass through memory: shorter sums are more accurate, longer ones faster.
 K_BLOCK = 256
@@ -25,7 +25,7 @@ BLOCK_BYTES = 1 << 20
 #: Tasks that a large result is cut into at least, so that several threads end together.
 TASKS = 16
 #: Up to so many columns, rows are read as they lie; up to so many tiles of rows, columns are.
-DIRECT_COLUMNS, DIRECT_ROWS = 512, 4
+DIRECT_COLUMNS, DIRECT_ROWS = 512, 12
 #: Elements along K that are turned over at a time; panels have room for as many past their end.
 TURN = 64
 
@@ -220,13 +220,14 @@ class _Lowering:
             else min(max(fitting // columns * columns, columns), step.strip // columns * columns)
         )
         across = -(-self.n // widest)
-        if across == 1 and self.n >= 2 * columns and (not step.lines or deep * self.n >= SHARED):
+        small = self.m * self.n * deep <= SHARED
+        if across == 1 and self.n >= 2 * columns and not small:
             across = 2
         wide = _rounded(-(-self.n // across), columns)
         across = -(-self.n // wide)
         batches = step.roles["batch"].size
         panels = -(-self.m // rows)
-        down = min(panels, max(-(-TASKS // (across * batches)), 1))
+        down = 1 if small else min(panels, max(-(-TASKS // (across * batches)), 1))
         high = -(-panels // down) * rows
         down = -(-self.m // high)
         step.tasks = batches * across * down

@@ -23,19 +23,19 @@ def vector_type(dtype: np.dtype, lanes: int) -> str:
     return f"<{lanes} x {register_type(dtype)}>"
 
 
-def micro_kernel(module: Module, name: str, tile: Tile, direct_a: bool, direct_b: bool) -> None:
+def micro_kernel(module: Module, name: str, tile: Tile, direct_a: bool, direct_b: bool, panel: int = 0) -> None:
     """Append ``name(k, a, b, a_row, a_step, b_step, in, in_row, add, out, out_row)`` to a module.
 
     It computes ``out[i, j] = (add ? in[i, j] : 0) + sum of a[i, p] * b[p, j]`` for all of a tile. Strides are in
     elements. Of a direct factor it reads ``a[i * a_row + p * a_step]``, ``b[p * b_step + j]``; panels are dense. A step
-    of grouped elements counts as one along k.
+    of grouped elements counts as one along k. `panel` is the width of the columns' panel, where it is not the tile's.
     """
-    _Micro(module, name, tile, direct_a, direct_b).run()
+    _Micro(module, name, tile, direct_a, direct_b, panel or tile.columns).run()
 
 
 class _Micro:
-    def __init__(self, module: Module, name: str, tile: Tile, direct_a: bool, direct_b: bool) -> None:
-        self.module, self.name, self.tile = module, name, tile
+    def __init__(self, module: Module, name: str, tile: Tile, direct_a: bool, direct_b: bool, panel: int) -> None:
+        self.module, self.name, self.tile, self.panel = module, name, tile, panel
         self.direct_a, self.direct_b = direct_a, direct_b
         self.sum = vector_type(tile.sum, tile.lanes)
         # What one lane takes in one step: an element, or a group of 32 bits.
@@ -163,7 +163,7 @@ class _Micro:
         for base in self._bases():
             step = "%a.step" if self.direct_a else str(tile.rows * self.unit_bytes)
             lines.append(f"  %a.{base}.next = getelementptr i8, ptr %a.{base}, i64 {step}")
-        step = "%b_step" if self.direct_b else str(tile.columns)
+        step = "%b_step" if self.direct_b else str(self.panel)
         lines.append(f"  %b.next = getelementptr {self.unit}, ptr %b.at, i64 {step}")
         lines += [
             "  %i.next = add nuw nsw i64 %i, 1", "  %more = icmp ult i64 %i.next, %k",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 from trueno.codegen.contraction.lines import LINES, lines_function
@@ -24,6 +27,9 @@ def multiply_function(module: Module, name: str, step: Multiply, half_instructio
         as_is.declare(f"hidden void @{name}.lines({LINES})")
     else:
         micro_kernel(as_is, f"{name}.tile", step.tile, step.a.direct, step.b.direct)
+    if step.narrow:
+        half = replace(step.tile, vectors=step.tile.vectors // 2)
+        micro_kernel(as_is, f"{name}.narrow", half, step.a.direct, step.b.direct, step.tile.columns)
     if step.plain and step.tile.masks:
         _plain_finish(as_is, name, step, half_instructions)
     else:
@@ -68,6 +74,16 @@ def _plain_finish(module: Module, name: str, step: Multiply, half_instructions: 
 def _buffer_row(step: Multiply) -> int:
     """Return the columns of the buffer of sums: a strip and, before it, room for a tile that reaches back."""
     return step.strip + step.tile.columns
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A block of K: where the rows' part of it begins, its first position, its length, and whether it is the last."""
+
+    a: Any
+    begin: Any
+    count: Any
+    last: Any
 
 
 class _Blocks(StepEmitter):
@@ -116,7 +132,9 @@ class _Blocks(StepEmitter):
             first = p.arith("min", at, p.arith("sub", total, p.index(width)))
             offset = p.arith("mul", first, self.number(name)) if name == "a steps" else first
             return p.advance(pointer, offset, factor.access.dtype), p.arith("sub", at, first)
-        panel = p.arith("div", at, p.index(width))
+        panel = p.arith(
+            "div", at, p.index(self.multiply.tile.rows if name == "a steps" else self.multiply.tile.columns)
+        )
         return p.advance(pointer, p.arith("mul", panel, self.number(name)), factor.access.dtype), p.index(0)
 
     def _row_of_tiles(self, row: Any, rows: Any) -> None:
@@ -151,7 +169,17 @@ class _Blocks(StepEmitter):
         )
 
     def _tiles(self, pa: Any, row: Any, complete: Any) -> None:
-        """Add up block after block of K: the rows' part stays in the first-level cache while columns pass by."""
+        """Print a row of tiles: those in full, then the last one of the result, which may reach back over others."""
+        p, step, width = self.printer, self.multiply, self.printer.index(self.multiply.tile.columns)
+        end = p.arith("mul", p.arith("div", self.n1, width), width)
+        with self._rounds(pa) as part, p.loop(self.n0, end, step.tile.columns) as column:
+            self._tile(part, row, column, complete, "tile")
+        with p.when(p.compare("slt", end, self.n1)), self._rounds(pa) as part:
+            self._tile(part, row, end, complete, "narrow" if step.narrow else "tile")
+
+    @contextmanager
+    def _rounds(self, pa: Any) -> Iterator[_Part]:
+        """Walk along K block by block: the rows' part stays in the first-level cache while columns pass by."""
         p, tile = self.printer, self.multiply.tile
         depth, block = self.number("K"), self.number("K block")
         # An empty sum takes one round, too: it is 0.
@@ -159,31 +187,29 @@ class _Blocks(StepEmitter):
         with p.loop(p.index(0), rounds) as turn:
             k = p.arith("mul", turn, block)
             left = p.arith("sub", depth, k)
-            last = p.compare("sle", left, block)
             a = p.advance(pa, p.arith("mul", k, self.number("a steps", 1)), tile.packed)
-            count = p.arith("min", left, block)
-            with p.loop(self.n0, self.n1, tile.columns) as column:
-                self._tile(a, row, column, complete, k, count, last)
+            yield _Part(a, k, p.arith("min", left, block), p.compare("sle", left, block))
 
-    def _tile(self, a: Any, row: Any, column: Any, complete: Any, k: Any, count: Any, last: Any) -> None:
+    def _tile(self, part: _Part, row: Any, column: Any, complete: Any, kernel: str) -> None:
         p, step, tile = self.printer, self.multiply, self.multiply.tile
         assert step.a is not None and step.b is not None
-        pb, back = self._factor(step.b, self.pb, "b steps", column, self.number("N"), tile.columns)
+        width = tile.columns if kernel == "tile" else tile.narrow_columns
+        pb, back = self._factor(step.b, self.pb, "b steps", column, self.number("N"), width)
         sums = p.advance(self.sums, p.arith("sub", p.arith("sub", column, self.n0), back), tile.sum)
         buffer_row = p.index(_buffer_row(step))
         target, target_row = sums, buffer_row
         if step.plain:
             fits = p.compare("sle", p.arith("add", column, p.index(tile.columns)), self.n1)
-            inside = p.both(last, p.both(complete, fits))
+            inside = p.both(part.last, p.both(complete, fits))
             access = step.numbers[step.stores[0].access]
             place = self.along(self.along(self.pc, access, "rows", 0, row), access, "columns", 0, column)
             target = p.select(inside, place, sums)
             target_row = p.select(inside, self.number(f"a{access} rows"), buffer_row, "i64")
         a_step, b_step = self.number("a steps", 1), self.number("b steps", 1)
-        b = p.advance(pb, p.arith("mul", k, b_step), tile.packed)
+        b = p.advance(pb, p.arith("mul", part.begin, b_step), tile.packed)
+        a_row = self.number("a steps")
         p.call(
-            f"@{self.name}.tile(i64 {count}, ptr {a}, ptr {b}, i64 {self.number('a steps')}, i64 {a_step}, "
-            f"i64 {b_step}, ptr {sums}, i64 {buffer_row}, i64 {k}, ptr {target}, i64 {target_row})"
+            f"@{self.name}.{kernel}(i64 {part.count}, ptr {part.a}, ptr {b}, i64 {a_row}, i64 {a_step}, i64 {b_step}, ptr {sums}, i64 {buffer_row}, i64 {part.begin}, ptr {target}, i64 {target_row})"
         )
 
 

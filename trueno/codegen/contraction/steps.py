@@ -224,6 +224,8 @@ class Multiply(Step):
     stores : list of Store
     plain : bool
         Whether the sums are the result, and tiles can be written where they belong.
+    narrow : bool
+        Whether the last tile of a row of tiles is half as wide as the others.
     lines : bool
         Whether a single row is multiplied by a matrix in memory, line by line, without tiles.
     strip : int
@@ -235,6 +237,7 @@ class Multiply(Step):
     b: Factor | None = None
     stores: list[Store] = field(default_factory=list)
     plain: bool = False
+    narrow: bool = False
     lines: bool = False
     strip: int = 0
 
@@ -247,7 +250,7 @@ class Multiply(Step):
         head = (
             f"multiply {tile.kind} {tile.packed} into {tile.sum}, tile {tile.rows} x {tile.vectors} x {tile.lanes}, "
             f"strip {self.strip}, {', '.join(modes)}"
-            f"{', plain' if self.plain else ''}{', lines' if self.lines else ''}"
+            f"{', plain' if self.plain else ''}{', lines' if self.lines else ''}{', narrow' if self.narrow else ''}"
         )
         stores = [f"  a{self.numbers[store.access]} <- value {k}" for k, store in enumerate(self.stores)]
         return "\n".join([head, *self.common_text(), *stores])

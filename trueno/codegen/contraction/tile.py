@@ -48,10 +48,25 @@ class Tile:
         """Columns of the tile."""
         return self.lanes * self.vectors
 
+    @property
+    def narrow_columns(self) -> int:
+        """Columns of the tile that may take the place of the last one in a row, half as wide."""
+        return self.vectors // 2 * self.lanes
+
 
 #: Tiles by vector registers: rows and vectors in a row, and the share of the peak that one reaches in cache.
 _TILES = {
-    32: ((12, 2, 1.0), (8, 2, 0.9), (4, 4, 0.85), (4, 2, 0.65), (2, 4, 0.5), (1, 8, 0.3), (12, 1, 0.5), (1, 1, 0.05)),
+    32: (
+        (12, 2, 1.0),
+        (10, 2, 0.95),
+        (8, 2, 0.9),
+        (4, 4, 0.85),
+        (4, 2, 0.65),
+        (2, 4, 0.5),
+        (1, 8, 0.3),
+        (12, 1, 0.5),
+        (1, 1, 0.05),
+    ),
     16: ((6, 2, 1.0), (4, 2, 0.85), (2, 4, 0.7), (1, 8, 0.4), (6, 1, 0.5), (1, 1, 0.05)),
 }
 _SCALAR = ((4, 2, 1.0), (1, 4, 0.5))
@@ -132,7 +147,9 @@ def choose(total: np.dtype, a: Expr, b: Expr, m: int, n: int, target: Target) ->
     def score(candidate: tuple[int, int, float]) -> float:
         rows, vectors, share = candidate
         columns = vectors * lanes
-        return share * m * n / (-(-m // rows) * rows * -(-n // columns) * columns)
+        narrow = vectors // 2 * lanes
+        last = narrow if 0 < n % columns <= narrow else columns
+        return share * m * n / (-(-m // rows) * rows * ((n - 1) // columns * columns + last))
 
     rows, vectors, _ = max(candidates, key=score)
     return Tile(kind, packed, sums, group, lanes, rows, vectors, target.vectorise and target.has("avx512f"))
