@@ -19,6 +19,8 @@ from trueno.ir.reductions import sum as sum_rows
 from trueno.ir.views import permute, slice_
 from trueno.ir.windows import fold, interleave, interleaved_bounds, window
 
+#: Results of a channel that has a group of its own from which on it is a matrix product.
+FEW = 4
 _ROWS = (convolution, fold, window)
 
 
@@ -27,9 +29,16 @@ def as_windows(kernel: Kernel) -> Kernel:
     if not any(node.op in _ROWS for node in topological(kernel.outputs)):
         return kernel
 
+    convolutions: dict[int, Node] = {}
+
     def rule(node: Node) -> Node | None:
         if node.op is convolution:
-            return lowered(node)
+            made = lowered(node)
+            convolutions[id(made)] = node
+            return made
+        if node.op is permute and node.arg == (1, 0, *range(2, node.ndim)) and id(node.src[0]) in convolutions:
+            # The gradient of the weights has its images in place of channels, and is written the right way round.
+            return lowered(convolutions[id(node.src[0])], turned=True)
         if node.op is fold:
             return overlap_add(node)
         return unroll(node) if node.op.kind == "reduction" else None
@@ -38,14 +47,16 @@ def as_windows(kernel: Kernel) -> Kernel:
         return Kernel(kernel.name, kernel.inputs, rewrite(kernel.outputs, rule), kernel.origin)
 
 
-def lowered(node: Node) -> Node:
-    """Return a convolution as a sum over products."""
+def lowered(node: Node, turned: bool = False) -> Node:
+    """Return a convolution as a sum over products; turned: with the images after the channels of its result."""
     x, w = node.src
     geometry = Geometry(*node.arg)
+    whole = (node.shape[1], node.shape[0], *node.shape[2:]) if turned else node.shape
     if 0 in node.shape or 0 in x.shape:
-        return build.expand(build.const(0, node.dtype), shape=node.shape)
+        return build.expand(build.const(0, node.dtype), shape=whole)
     if any(b > 1 and step == 1 for step, b in zip(geometry.stride, geometry.input_dilation, strict=True)):
-        return _by_remainders(node)
+        made = _by_remainders(node)
+        return permute(made, axes=(1, 0, *range(2, made.ndim))) if turned else made
     groups, batch, narrow = geometry.groups, x.shape[0], w.shape[1]
     results, count = w.shape[0] // groups, x.ndim - 2
     points, kernel = node.shape[2:], w.shape[2:]
@@ -63,13 +74,15 @@ def lowered(node: Node) -> Node:
     weights = build.reshape(weights, shape=(1, groups, results, *(1 for _ in points), narrow, *kernel))
     shape = (batch, groups, results, *points, narrow, *kernel)
     products = build.expand(weights, shape=shape) * build.expand(views, shape=shape)
+    if turned:
+        products = permute(products, axes=(1, 2, 0, *range(3, len(shape))))
     inner = tuple(range(3 + count, len(shape)))
-    if narrow == 1 and math.prod(kernel) <= UNROLLED:
-        # Each channel has a kernel of its own: nothing is shared that a matrix product could keep in registers.
+    if narrow == 1 and results < FEW and math.prod(kernel) <= UNROLLED:
+        # Each channel has kernels of its own: little is shared that a matrix product could keep in registers.
         total = unrolled(add, products, inner)
     else:
         total = sum_rows(products, axis=inner, keepdims=True, dtype=node.dtype)
-    return build.reshape(total, shape=node.shape)
+    return build.reshape(total, shape=whole)
 
 
 class _Part(NamedTuple):
