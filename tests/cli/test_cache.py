@@ -79,8 +79,8 @@ def llvm_stages(monkeypatch):
     """Stands for the LLVM backend, which makes the later stages again."""
     asked = []
 
-    def stages(source: str, features: str) -> tuple[str, str]:
-        asked.append((source, features))
+    def stages(source: str, features: str, level: str | None) -> tuple[str, str]:
+        asked.append((source, features, level))
         return "; optimised", "vaddps %ymm0"
 
     module = types.ModuleType("trueno.codegen.compile")
@@ -98,6 +98,13 @@ def test_show_prints_all_stages_of_an_llvm_kernel(run, store, keys, llvm_stages)
     assert "OpenCL C" not in shown.out
     assert len(llvm_stages) == 1
     assert llvm_stages[0][1] == "+avx2"
+
+
+def test_show_assembles_for_another_level(run, store, keys, llvm_stages):
+    shown = run("cache", "show", keys.add.digest[:16], "--level", "neon")
+    assert shown.code == 0 and "Assembly for neon" in shown.out
+    assert [asked[1:] for asked in llvm_stages] == [("+avx2", "neon")]
+    assert "avx" in run("cache", "show", "add", "--level", "avx").err
 
 
 def test_show_prints_all_stages_of_an_opencl_kernel(run, store, llvm_stages):
@@ -148,7 +155,7 @@ def test_show_says_why_a_stage_is_missing(run, store, monkeypatch):
 def test_show_says_when_llvm_refuses_the_source(run, store, monkeypatch):
     module = types.ModuleType("trueno.codegen.compile")
 
-    def stages(source, features):
+    def stages(source, features, level):
         raise RuntimeError("expected '}'")
 
     module.stages = stages

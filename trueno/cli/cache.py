@@ -40,6 +40,9 @@ class Backend(enum.StrEnum):
     opencl = "opencl"
 
 
+Level = enum.StrEnum("Level", {name: name for name in config.FEATURE_LEVELS})  # type: ignore[misc]
+
+
 def open_store() -> Store:
     """Return the configured store; a bad setting or a folder that may not be read ends the command with exit code 2."""
     try:
@@ -132,22 +135,25 @@ def show_entry(
     stage: Annotated[
         show.Stage | None, typer.Option(help="Print only this, as plain text unless to a terminal.")
     ] = None,
+    level: Annotated[
+        Level | None, typer.Option(help="Optimise and assemble for this CPU feature level, whatever CPU this is.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show how a kernel was made: IR, plan, LLVM IR before and after optimisation, assembly, OpenCL C, build log."""
     entry = find(open_store(), key)
     if as_json:
         chosen = [stage] if stage else list(show.Stage)
-        texts = {str(one): show.look(entry, one)[0] for one in chosen}
+        texts = {str(one): show.look(entry, one, level)[0] for one in chosen}
         parts = [{"name": name, "value": value} for name, value in entry.key.parts]
         output.print_json({**describe(entry), "parts": parts, "stages": texts})
     elif stage is not None:
-        found, why = show.look(entry, stage)
+        found, why = show.look(entry, stage, level)
         if found is None:
             output.fail(f"{entry.name} {entry.digest[:12]} has no {stage}: {why}")
         show.print_stage(found, stage)
     else:
-        show.print_all(entry)
+        show.print_all(entry, level)
 
 
 @app.command("graph")

@@ -42,14 +42,17 @@ _STORED = {Stage.ir: "ir", Stage.plan: "plan", Stage.llvm: "source", Stage.openc
 _OF_BACKEND = {Stage.llvm: "llvm", Stage.optimised: "llvm", Stage.assembly: "llvm", Stage.opencl: "opencl"}
 
 
-def look(entry: Stored, stage: Stage) -> tuple[str | None, str]:
-    """Return a stage's text and "", or None and the reason why there is none."""
+def look(entry: Stored, stage: Stage, level: str | None = None) -> tuple[str | None, str]:
+    """Return a stage's text and "", or None and the reason why there is none.
+
+    `level`: the CPU feature level that the stages after LLVM IR are made for; by default the entry's own target.
+    """
     if not applies(entry, stage):
         return None, f"it was made by the {entry.backend} backend"
     if stage in _STORED:
         return entry.header.get(_STORED[stage]) or None, "nothing was kept of it"
     try:
-        optimised, assembly = _regenerate(entry)
+        optimised, assembly = _regenerate(entry, level)
     except RuntimeError as error:
         return None, str(error)
     return (optimised if stage is Stage.optimised else assembly), ""
@@ -60,30 +63,33 @@ def applies(entry: Stored, stage: Stage) -> bool:
     return _OF_BACKEND.get(stage, entry.backend) == entry.backend
 
 
-_regenerated: dict[str, tuple[str, str]] = {}
+_regenerated: dict[tuple[str, str | None], tuple[str, str]] = {}
 
 
-def _regenerate(entry: Stored) -> tuple[str, str]:
-    """Run LLVM again over the stored source, for the features that the entry was made for.
+def _regenerate(entry: Stored, level: str | None) -> tuple[str, str]:
+    """Run LLVM again over the stored source, for the features that the entry was made for or those of a level.
 
     Raises
     ------
     RuntimeError
         It cannot be done; the message says why.
     """
-    if entry.digest not in _regenerated:
+    known = (entry.digest, level)
+    if known not in _regenerated:
         source, features = entry.header.get("source"), entry.header.get("features")
         if not source or features is None:
             raise RuntimeError("the entry holds no LLVM source or no feature list")
         try:
             from trueno.codegen.compile import stages
 
-            _regenerated[entry.digest] = stages(source, features)
+            _regenerated[known] = stages(source, features, level)
         except ImportError as error:
             raise RuntimeError(f"the LLVM backend cannot be imported: {error}") from error
-        except (RuntimeError, ValueError) as error:
+        except ValueError as error:
+            raise RuntimeError(str(error)) from error
+        except RuntimeError as error:
             raise RuntimeError(f"LLVM could not compile the stored source: {error}") from error
-    return _regenerated[entry.digest]
+    return _regenerated[known]
 
 
 def print_stage(found: str, stage: Stage) -> None:
@@ -101,14 +107,15 @@ def _coloured(found: str, stage: Stage) -> Syntax | Text:
     return Syntax(found, lexer, theme="ansi_dark", background_color="default", word_wrap=False)
 
 
-def print_all(entry: Stored) -> None:
-    """Print what is known of the entry, then every stage that it has."""
+def print_all(entry: Stored, level: str | None = None) -> None:
+    """Print what is known of the entry, then every stage that it has; `level` as for `look`."""
     console = output.console()
     console.print(Panel(_summary(entry), title=entry.name, title_align="left", expand=False))
     for stage in Stage:
-        found, why = look(entry, stage)
+        found, why = look(entry, stage, level)
         if found is not None or (applies(entry, stage) and stage not in _STORED):
-            console.print(Rule(_TITLES[stage], align="left", style="cyan"))
+            title = _TITLES[stage] + (f" for {level}" if level and stage not in _STORED else "")
+            console.print(Rule(title, align="left", style="cyan"))
             console.print(
                 _coloured(found.rstrip("\n"), stage) if found else Text(f"not available: {why}", style="yellow")
             )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import llvmlite.binding as llvm
 
 from trueno.codegen.streaming import MARK, past_caches
-from trueno.codegen.target import Target, parse
+from trueno.codegen.target import Target, host_architecture, named, parse
 
 #: LLVM's loop strength reduction takes half the time of code generation and makes loops over several arrays slower: it
 #: replaces one index and scaled addresses by a pointer for each array. There is no switch for one module.
@@ -18,6 +20,9 @@ _OPTIONS = ("-disable-lsr",)
 
 #: The line that parts LLVM IR text: what follows is a module of its own, which goes to the code generator as it is.
 AS_IS = "; not for LLVM's passes"
+
+#: Triples of the architectures that code can be made for on machines of another one.
+_TRIPLES = {"x86-64": "x86_64-unknown-linux-gnu", "aarch64": "aarch64-unknown-linux-gnu"}
 
 _serial = itertools.count()
 _loaded: list[Any] = []
@@ -29,14 +34,31 @@ def machine(target: Target) -> Any:
 
     Its code and constants lie together: with the code model that LLVM takes for JIT code, each constant would be
     reached through a 64-bit address of its own.
+
+    Raises
+    ------
+    ValueError
+        When this LLVM makes no code for the architecture.
     """
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
     for option in _OPTIONS:
         llvm.set_option("trueno", option)
-    return llvm.Target.from_default_triple().create_target_machine(
+    return _back_end(target.architecture).create_target_machine(
         cpu=target.cpu, features=target.features, opt=2, jit=True, codemodel="small", reloc="pic"
     )
+
+
+def _back_end(architecture: str) -> Any:
+    """Return LLVM's back end for an architecture; those of other machines are initialised when one is asked for."""
+    if architecture == host_architecture():
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        return llvm.Target.from_default_triple()
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    try:
+        return llvm.Target.from_triple(_TRIPLES[architecture])
+    except (KeyError, RuntimeError):
+        raise ValueError(f"this LLVM makes no code for {architecture}") from None
 
 
 def optimise(source: str, target: Target) -> Any:
@@ -78,7 +100,14 @@ def link(code: bytes, target: Target, symbol: str = "kernel", imports: Mapping[s
         Addresses of functions that the code calls besides the C library's.
 
     The address stays valid for the life of the process. C library functions that the code calls are found in it.
+
+    Raises
+    ------
+    ValueError
+        When the code is for another architecture.
     """
+    if target.architecture != host_architecture():
+        raise ValueError(f"code for {target.architecture} does not run on this machine ({host_architecture()})")
     jit = _linker(target)
     # Library names must be unique in a process, whatever the code.
     name = f"trueno{next(_serial)}"
@@ -99,7 +128,7 @@ def _linker(target: Target) -> Any:
     return _linkers[target]
 
 
-def stages(source: str, description: str) -> tuple[str, str]:
+def stages(source: str, description: str, level: str | None = None) -> tuple[str, str]:
     """Return a stored kernel's LLVM IR after optimisation, and its assembly.
 
     Parameters
@@ -108,12 +137,22 @@ def stages(source: str, description: str) -> tuple[str, str]:
         LLVM IR before optimisation.
     description : str
         The target's description, from the entry's header.
+    level : str, optional
+        A feature level to compile the same IR for instead, of this machine or another.
 
     Raises
     ------
     RuntimeError, ValueError
-        When the text does not parse or the description names no target of this machine.
+        When the text does not parse, the description names no target, or the IR holds what is for its own target alone.
     """
     target = parse(description)
+    if level is not None and named(level) != replace(target, level=level):
+        own = re.search(r"@llvm\.x86\.|<\d+ x \w+>", source)
+        if own:
+            raise ValueError(
+                f"the kernel was planned for the vectors of {target.cpu} (its LLVM IR holds {own[0].lstrip('@')}); "
+                f"level {level} would be given another plan"
+            )
+        target = named(level)
     module = optimise(source, target)
     return str(module), machine(target).emit_assembly(module)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trueno.codegen.expr import Access, Expr
@@ -72,24 +72,28 @@ class ExpressionEmitter:
                 return p.load(p.advance(pointer, p.arith("mul", index, p.meta(place + 1)), access.dtype), expr.dtype)
             case "op":
                 assert expr.op is not None
-                return self._applied(expr, operands)
+                return applied(self.p, expr, operands)
         raise AssertionError(f"{expr.kind} has no value outside its loop")
 
-    def _applied(self, expr: Expr | Node, operands: list[Any]) -> Any:
-        """Print a row on operands: a cast, an instruction, or the rows of its expansion."""
-        p = self.p
-        assert expr.op is not None
-        if expr.op.name == "cast":
-            return p.cast(operands[0], expr.src[0].dtype, expr.dtype)
-        if not is_composite(expr.op, p.backend):
-            return p.apply(expr, operands)
-        values: dict[int, Any] = {}
-        nodes = formula(expr.op, p.backend, tuple(source.dtype for source in expr.src), expr.dtype)
-        for node in nodes:
-            if node.op is build.INPUT:
-                values[id(node)] = operands[node.arg]
-            elif node.op is build.CONST:
-                values[id(node)] = p.const(node.arg, node.dtype)
-            else:
-                values[id(node)] = self._applied(node, [values[id(source)] for source in node.src])
-        return values[id(nodes[-1])]
+
+def applied(p: Printer, expr: Expr | Node, operands: list[Any]) -> Any:
+    """Print a row on operands: a cast, an instruction, or the rows of its expansion."""
+    assert expr.op is not None
+    if expr.op.name == "cast":
+        return p.cast(operands[0], expr.src[0].dtype, expr.dtype)
+    if not is_composite(expr.op, p.backend):
+        return p.apply(expr, operands)
+    return expanded(p, formula(expr.op, p.backend, tuple(source.dtype for source in expr.src), expr.dtype), operands)
+
+
+def expanded(p: Printer, nodes: Sequence[Node], operands: list[Any]) -> Any:
+    """Print an expansion that `formula` recorded on operands."""
+    values: dict[int, Any] = {}
+    for node in nodes:
+        if node.op is build.INPUT:
+            values[id(node)] = operands[node.arg]
+        elif node.op is build.CONST:
+            values[id(node)] = p.const(node.arg, node.dtype)
+        else:
+            values[id(node)] = applied(p, node, [values[id(source)] for source in node.src])
+    return values[id(nodes[-1])]

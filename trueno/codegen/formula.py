@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
 
-from trueno.ir import build
+from trueno import dtypes as dt
+from trueno.ir import build, expand
 from trueno.ir.node import Kernel, Node, recording, topological
 from trueno.ir.op import Op
 from trueno.ir.text import to_text
@@ -29,11 +31,33 @@ def formula(op: Op, backend: str, operands: tuple[np.dtype, ...], result: np.dty
         Operand k is the leaf ``input`` with argument k.
     result : numpy.dtype
     """
-    rule = getattr(op, backend)
+    return recorded(getattr(op, backend), operands, result)
+
+
+@cache
+def recorded(rule: Callable[..., Node], operands: tuple[np.dtype, ...], result: np.dtype) -> tuple[Node, ...]:
+    """Return what a rule gives for one element of each dtype, as `formula` does."""
     leaves = [build.array(k, dtype, ()) for k, dtype in enumerate(operands)]
     with recording():
         root = build.cast(rule(*leaves), dtype=result)
     return tuple(topological((root,)))
+
+
+def half_to_float() -> tuple[Node, ...]:
+    """Return the conversion of float16 to float32, for targets without the instruction; the half is its bits, int16."""
+    return recorded(expand.half_to_float, (dt.int16,), dt.float32)
+
+
+def float_to_half() -> tuple[Node, ...]:
+    """Return the conversion of float32 to float16, for targets without the instruction; the half is its bits, int16."""
+    return recorded(expand.float_to_half, (dt.float32,), dt.int16)
+
+
+@cache
+def conversions_text() -> str:
+    """Return both conversions as text, for keys."""
+    both = {"half_to_float": half_to_float(), "float_to_half": float_to_half()}
+    return "\n".join(to_text(Kernel(name, (), (nodes[-1],))) for name, nodes in both.items())
 
 
 @cache

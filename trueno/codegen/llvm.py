@@ -14,6 +14,8 @@ from trueno.codegen import driver, streaming
 from trueno.codegen.compile import AS_IS
 from trueno.codegen.emit import StageEmitter, is_flat
 from trueno.codegen.expr import Expr
+from trueno.codegen.expressions import expanded
+from trueno.codegen.formula import float_to_half, half_to_float
 from trueno.codegen.stage import CHUNK, COLUMNS, Loops
 from trueno.ir.elementwise import add
 from trueno.ir.node import Node
@@ -404,9 +406,13 @@ class LLVMPrinter:
         if source == dt.bfloat16:
             wide = self._let(f"zext i16 {value} to i32")
             return self._let(f"bitcast i32 {self._let(f'shl i32 {wide}, 16')} to float")
+        if not self.half_instructions:
+            return expanded(self, half_to_float(), [self._let(f"bitcast half {value} to i16")])
         return self._let(f"fpext half {value} to float")
 
     def _to_half(self, value: str, target: np.dtype) -> str:
+        if target == dt.float16 and not self.half_instructions:
+            return self._let(f"bitcast i16 {expanded(self, float_to_half(), [value])} to half")
         if target == dt.float16:
             return self._let(f"fptrunc float {value} to half")
         bits = self._let(f"bitcast float {value} to i32")

@@ -16,6 +16,8 @@ _V2 = ("cx16", "sahf", "popcnt", "sse3", "ssse3", "sse4.1", "sse4.2")
 _V3 = (*_V2, "avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", "xsave")
 _V4 = (*_V3, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
 _LEVELS = {"scalar": _V3, "x86-64-v2": _V2, "x86-64-v3": _V3, "x86-64-v4": _V4}
+#: What platform.machine() calls the architectures.
+_ARCHITECTURES = {"amd64": "x86-64", "x86_64": "x86-64", "arm64": "aarch64", "aarch64": "aarch64"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,32 +32,49 @@ class Target:
     features : str
         LLVM's feature string, e.g. ``+avx2,+fma``; part of every key.
     vectorise : bool
+    architecture : str
+        ``x86-64``, ``aarch64``, or what the operating system calls another one.
     """
 
     level: str
     cpu: str
     features: str
     vectorise: bool
+    architecture: str
 
     def has(self, feature: str) -> bool:
         """Whether code for this target may use a feature."""
         return f"+{feature}" in self.features.split(",")
 
+    @property
+    def converts_halves(self) -> bool:
+        """Whether the target has instructions between float16 and float32."""
+        return self.has("f16c") or self.has("neon")
+
     def description(self) -> str:
         """Return what `parse` reads back: everything that machine code depends on."""
-        return f"{self.cpu};{self.features};{'vector' if self.vectorise else 'scalar'}"
+        return f"{self.architecture};{self.cpu};{self.features};{'vector' if self.vectorise else 'scalar'}"
 
 
 def parse(description: str) -> Target:
-    """Return the target that a description stands for."""
-    cpu, features, mode = description.split(";")
-    return Target("stored", cpu, features, mode == "vector")
+    """Return the target that a description stands for.
+
+    Raises
+    ------
+    ValueError
+        When the text is no description of a target.
+    """
+    parts = description.split(";")
+    if len(parts) != 4:
+        raise ValueError(f"{description!r} does not describe a target: architecture;cpu;features;mode")
+    architecture, cpu, features, mode = parts
+    return Target("stored", cpu, features, mode == "vector", architecture)
 
 
-@cache
-def _initialise() -> None:
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
+def host_architecture() -> str:
+    """Return the architecture of this machine."""
+    name = platform.machine().lower()
+    return _ARCHITECTURES.get(name, name)
 
 
 @cache
@@ -66,45 +85,71 @@ def host_features() -> frozenset[str]:
 
 @cache
 def resolve(level: str | None = None) -> Target:
-    """Return the target of a feature level (by default the one that TRUENO_CPU_FEATURES names).
+    """Return the target of a feature level that this CPU has.
+
+    Parameters
+    ----------
+    level : str, optional
+        One of `FEATURE_LEVELS`; by default the one that TRUENO_CPU_FEATURES names.
 
     Raises
     ------
     ValueError
         When this CPU lacks a feature of the level, or the level is for another architecture.
     """
-    level = level or settings().cpu_features
-    if level not in FEATURE_LEVELS:
-        raise ValueError(f"unknown CPU feature level {level!r}; known are {', '.join(FEATURE_LEVELS)}")
+    target = named(level or settings().cpu_features)
+    if target.architecture != host_architecture():
+        raise ValueError(f"CPU feature level {target.level!r} is not for this machine ({platform.machine()})")
     have = host_features()
-    x86 = platform.machine().lower() in ("x86_64", "amd64")
-    if level == "native" or (level == "scalar" and not x86):
-        flags = ",".join(f"+{name}" for name in sorted(have))
-        return Target(level, llvm.get_host_cpu_name(), flags, level == "native")
-    if (level == "neon") == x86:
-        raise ValueError(f"CPU feature level {level!r} is not for this machine ({platform.machine()})")
-    if level == "neon":
-        return Target(level, "generic", "+neon", True)
-    missing = [name for name in _LEVELS[level] if name not in have]
+    needed = target.features.replace("+", "").split(",") if target.level in _LEVELS else []
+    missing = [name for name in needed if name not in have]
     if missing:
         raise ValueError(
-            f"this CPU lacks {', '.join(missing)}, which level {level} needs; "
+            f"this CPU lacks {', '.join(missing)}, which level {target.level} needs; "
             "unset TRUENO_CPU_FEATURES or name a lower level"
         )
-    names = _LEVELS[level]
-    return Target(level, "x86-64", ",".join(f"+{name}" for name in sorted(names)), level != "scalar")
+    return target
 
 
 @cache
-def machine(target: Target) -> Any:
-    """Return LLVM's target machine."""
-    _initialise()
-    return llvm.Target.from_default_triple().create_target_machine(
-        cpu=target.cpu, features=target.features, opt=2, jit=True
-    )
+def named(level: str) -> Target:
+    """Return the target of a feature level, whether or not this CPU can run its code.
+
+    Raises
+    ------
+    ValueError
+        When there is no such level.
+    """
+    if level not in FEATURE_LEVELS:
+        raise ValueError(f"unknown CPU feature level {level!r}; known are {', '.join(FEATURE_LEVELS)}")
+    host = host_architecture()
+    if level == "native" or (level == "scalar" and host != "x86-64"):
+        flags = ",".join(f"+{name}" for name in sorted(host_features()))
+        return Target(level, llvm.get_host_cpu_name(), flags, level == "native", host)
+    if level == "neon":
+        return Target(level, "generic", "+neon", True, "aarch64")
+    flags = ",".join(f"+{name}" for name in sorted(_LEVELS[level]))
+    return Target(level, "x86-64", flags, level != "scalar", "x86-64")
+
+
+def runnable() -> list[str]:
+    """Return the feature levels whose code this CPU runs."""
+    found = []
+    for level in FEATURE_LEVELS:
+        try:
+            found.append(resolve(level).level)
+        except ValueError:
+            continue
+    return found
 
 
 def status() -> dict[str, Any]:
-    """Return the resolved level and its features, for `trueno doctor`."""
-    target = resolve()
-    return {"level": target.level, "cpu": target.cpu, "features": target.features.replace("+", "").split(",")}
+    """Return the resolved level, its features, and the levels that run here and not, for `trueno doctor`."""
+    target, here = resolve(), runnable()
+    return {
+        "level": target.level,
+        "cpu": target.cpu,
+        "features": target.features.replace("+", "").split(","),
+        "runs": here,
+        "compiles_only": [level for level in FEATURE_LEVELS if level not in here],
+    }

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, cached_property
+from itertools import accumulate
 
 import llvmlite
 import llvmlite.binding as llvm
@@ -18,7 +20,7 @@ from trueno.codegen import llvm as printer
 from trueno.codegen.contraction.lower import steps as contraction_steps
 from trueno.codegen.contraction.steps import Step
 from trueno.codegen.expr import Expr
-from trueno.codegen.formula import formula_size, formula_text, is_composite
+from trueno.codegen.formula import conversions_text, formula_size, formula_text, is_composite
 from trueno.codegen.plan import Limits, Plan, plan
 from trueno.codegen.streaming import streams
 from trueno.codegen.target import Target, resolve
@@ -78,30 +80,72 @@ _functions: dict[tuple, int] = {}
 _compiling = fork_safe_lock()
 
 
-def _function(kernel: Kernel, loops: Sequence[stage.Loops | Step]) -> int:
+@dataclass
+class Lowered:
+    """A kernel for exact layouts and one target, planned and not yet compiled.
+
+    Attributes
+    ----------
+    kernel : Kernel
+    target : Target
+    planned : Plan
+        Numbers its buffers: operands, results, scratch.
+    steps : list of Loops or Step
+    parallel : list of bool
+        Whether each step is worth threads.
+    """
+
+    kernel: Kernel
+    target: Target
+    planned: Plan
+    steps: list[stage.Loops | Step]
+    parallel: list[bool]
+
+    @property
+    def meta(self) -> list[int]:
+        """The run-time numbers of all steps."""
+        return [n for one, flag in zip(self.steps, self.parallel, strict=True) for n in one.meta_values(flag)] or [0]
+
+    @cached_property
+    def sequence(self) -> list[tuple[str, int]]:
+        """For each step its text, and where its numbers begin."""
+        offsets = accumulate((one.meta_size for one in self.steps), initial=0)
+        return [(one.text, offset) for one, offset in zip(self.steps, offsets, strict=False)]
+
+    @cached_property
+    def distinct(self) -> dict[str, int]:
+        """The number of each distinct text."""
+        return {text: k for k, text in enumerate(dict.fromkeys(text for text, _ in self.sequence))}
+
+    def text(self) -> str:
+        """Return the plan's text: equal texts have equal code, whatever the sizes."""
+        runs = " ".join(f"{self.distinct[text]}@{at}" for text, at in self.sequence)
+        return "\n".join([*self.distinct, f"run {runs}"])
+
+    def slots(self) -> tuple[ScalarSlot, ...]:
+        """Return how the kernel's scalar slots are filled."""
+        return _slots(self.planned)
+
+    def source(self) -> str:
+        """Return the LLVM IR."""
+        about = f"; {self.kernel.name}" + (f", asked for at {self.kernel.origin}" if self.kernel.origin else "")
+        first = {text: one for (text, _), one in reversed(list(zip(self.sequence, self.steps, strict=True)))}
+        runs = [(self.distinct[text], at) for text, at in self.sequence]
+        stages = [(text, first[text]) for text in self.distinct]
+        return printer.print_module(stages, runs, about, self.target.converts_halves)
+
+
+def _function(lowered: Lowered) -> int:
     """Return the address of the kernel's code; equal stage texts share it, whatever their sizes."""
-    target = resolve()
-    texts = [one.text for one in loops]
-    distinct = list(dict.fromkeys(texts))
-    sequence = []
-    offset = 0
-    for one, text in zip(loops, texts, strict=True):
-        sequence.append((distinct.index(text), offset))
-        offset += one.meta_size
-    plan_text = "\n".join([*distinct, "run " + " ".join(f"{which}@{at}" for which, at in sequence)])
+    kernel, target, plan_text = lowered.kernel, lowered.target, lowered.text()
     known = (plan_text, target)
     with _compiling:
         if known not in _functions:
-
-            def source() -> str:
-                about = f"; {kernel.name}" + (f", asked for at {kernel.origin}" if kernel.origin else "")
-                stages = [(text, loops[texts.index(text)]) for text in distinct]
-                return printer.print_module(stages, sequence, about, target.has("f16c"))
-
-            code = (("generator", generator.digest()), ("plan", plan_text), ("formulas", _formulas(loops)))
+            formulas = _formulas(lowered.steps) + ("" if target.converts_halves else conversions_text())
+            code = (("generator", generator.digest()), ("plan", plan_text), ("formulas", formulas))
             parts = (*code, *_versions(target))
             header = {"name": kernel.name, "ir": to_text(kernel), "plan": plan_text, "origin": kernel.origin}
-            _functions[known] = _load(parts, source, target, "kernel", header)
+            _functions[known] = _load(parts, lowered.source, target, "kernel", header)
         return _functions[known]
 
 
@@ -152,9 +196,9 @@ def _cost(one: stage.Loops | Step) -> float:
     return per_element * one.elements
 
 
-def _steps(planned: Plan, inputs: int, aliases: Sequence[int]) -> list[stage.Loops | Step]:
+def _steps(planned: Plan, inputs: int, aliases: Sequence[int], target: Target) -> list[stage.Loops | Step]:
     """Return what the stages of a plan do, in normal form; the steps of contractions may add scratch memory to it."""
-    target, arrays = resolve(), inputs + len(aliases)
+    arrays = inputs + len(aliases)
     # Packed factors are needed by their own product only: the next one packs into the same memory.
     free: list[int] = []
     taken: list[int] = []
@@ -183,6 +227,26 @@ def _steps(planned: Plan, inputs: int, aliases: Sequence[int]) -> list[stage.Loo
     return found
 
 
+def lower(
+    kernel: Kernel, layouts: Sequence[Layout | None], aliases: Sequence[int], target: Target | None = None
+) -> Lowered:
+    """Plan a kernel for exact operand layouts, as `bind` does, for this machine or another.
+
+    Parameters
+    ----------
+    kernel : Kernel
+    layouts, aliases : sequence
+        As for `bind`.
+    target : Target, optional
+        By default the one that TRUENO_CPU_FEATURES names.
+    """
+    target = target or resolve()
+    planned = plan(simplify(kernel), layouts, aliases, Limits(contractions=True))
+    steps = _steps(planned, sum(layout is not None for layout in layouts), aliases, target)
+    parallel = [one.tasks > 1 and _cost(one) > choices.current().parallel_nanoseconds for one in steps]
+    return Lowered(kernel, target, planned, steps, parallel)
+
+
 def bind(kernel: Kernel, layouts: Sequence[Layout | None], aliases: Sequence[int]) -> Entry:
     """Compile (or find) a kernel and bind it to exact operand layouts.
 
@@ -198,23 +262,17 @@ def bind(kernel: Kernel, layouts: Sequence[Layout | None], aliases: Sequence[int
     -------
     Entry
     """
-    lowered = simplify(kernel)
-    planned = plan(lowered, layouts, aliases, Limits(contractions=True))
-    loops = _steps(planned, sum(layout is not None for layout in layouts), aliases)
-    parallel = [one.tasks > 1 and _cost(one) > choices.current().parallel_nanoseconds for one in loops]
-    meta = np.array(
-        [value for one, flag in zip(loops, parallel, strict=True) for value in one.meta_values(flag)] or [0],
-        np.int64,
-    )
+    lowered = lower(kernel, layouts, aliases)
+    meta = np.array(lowered.meta, np.int64)
     outputs = []
     for node, alias in zip(kernel.outputs, aliases, strict=True):
         target = layouts[alias] if alias >= 0 else None
         outputs.append(layout_of(node.dtype, node.shape) if target is None else target)
     return Entry(
-        function=_function(kernel, loops), meta=meta, meta_address=meta.ctypes.data,
+        function=_function(lowered), meta=meta, meta_address=meta.ctypes.data,
         tensors=tuple(k for k, layout in enumerate(layouts) if layout is not None), outputs=tuple(outputs),
-        aliases=tuple(aliases), scratch=tuple(planned.scratch), scalars=_slots(planned),
-        parallel=any(parallel), single=len(outputs) == 1,
+        aliases=tuple(aliases), scratch=tuple(lowered.planned.scratch),
+        scalars=lowered.slots(), parallel=any(lowered.parallel), single=len(outputs) == 1,
     )  # fmt: skip
 
 
