@@ -17,6 +17,9 @@ FEATURE_LEVELS = ("native", "scalar", "x86-64-v2", "x86-64-v3", "x86-64-v4", "ne
 
 LAUNCHERS = ("native", "python")
 
+DEBUG = ("ir", "compiles", "code", "bounds")
+"""Words that TRUENO_DEBUG takes."""
+
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 
@@ -46,10 +49,14 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _level(text: str) -> int:
-    if text not in ("0", "1", "2"):
-        raise ValueError("expected 0, 1 or 2")
-    return int(text)
+def _debug(text: str) -> frozenset[str]:
+    numbers = {"0": set[str](), "1": {"ir", "compiles"}, "2": {"ir", "compiles", "code"}}
+    if text in numbers:
+        return frozenset(numbers[text])
+    words = {word.strip() for word in text.lower().split(",")}
+    if not words <= set(DEBUG):
+        raise ValueError(f"expected 0, 1, 2 or some of {','.join(DEBUG)}, parted by commas")
+    return frozenset(words)
 
 
 def _choice(names: tuple[str, ...]) -> Callable[[str], str]:
@@ -117,7 +124,8 @@ class Settings:
         One of FEATURE_LEVELS.
     device : str
         ``"cpu"`` or ``"opencl:N"``.
-    debug : int
+    debug : frozenset of str
+        Some of DEBUG.
     """
 
     cache: bool = _setting(
@@ -175,12 +183,14 @@ class Settings:
     device: str = _setting(
         "TRUENO_DEVICE", "cpu or opencl:N", "cpu", _device, "Device of arrays that are created without device=."
     )
-    debug: int = _setting(
+    debug: frozenset[str] = _setting(
         "TRUENO_DEBUG",
-        "0, 1 or 2",
-        0,
-        _level,
-        "1 prints a line for each kernel compiled, and why the cache did not hold it; 2 prints its code too.",
+        "ir, compiles, code, bounds",
+        frozenset(),
+        _debug,
+        "Words parted by commas. ir: check each kernel's IR after every pass. compiles: print a line for each kernel "
+        "compiled, and why the cache did not hold it. code: print its code. bounds: CPU kernels check each access to "
+        "memory, and one outside of it raises BoundsError. 1 stands for ir,compiles; 2 for ir,compiles,code.",
     )
 
     def __init__(self, **values: Any) -> None:
@@ -287,6 +297,8 @@ def _in_words(row: Setting, value: Any) -> str:
         return "1" if value else "0"
     if value is None and row.variable == "TRUENO_CACHE_DIR":
         return user_cache_folder() or "none: no home folder is known"
+    if isinstance(value, frozenset):
+        return ",".join(word for word in DEBUG if word in value) or "0"
     return row.unset if value is None else str(value)
 
 

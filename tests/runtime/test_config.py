@@ -20,7 +20,7 @@ def test_defaults_without_variables():
     assert settings.num_threads is None
     assert settings.cpu_features == "native"
     assert settings.device == "cpu"
-    assert settings.debug == 0
+    assert settings.debug == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -38,8 +38,11 @@ def test_defaults_without_variables():
         ("TRUENO_CPU_FEATURES", "x86-64-v3", "cpu_features", "x86-64-v3"),
         ("TRUENO_DEVICE", "opencl", "device", "opencl:0"),
         ("TRUENO_DEVICE", "opencl:2", "device", "opencl:2"),
-        ("TRUENO_DEBUG", "2", "debug", 2),
-        ("TRUENO_DEBUG", "  ", "debug", 0),
+        ("TRUENO_DEBUG", "0", "debug", set()),
+        ("TRUENO_DEBUG", "1", "debug", {"ir", "compiles"}),
+        ("TRUENO_DEBUG", "2", "debug", {"ir", "compiles", "code"}),
+        ("TRUENO_DEBUG", "bounds, IR", "debug", {"ir", "bounds"}),
+        ("TRUENO_DEBUG", "  ", "debug", set()),
     ],
 )
 def test_values(variable, text, name, value):
@@ -58,7 +61,8 @@ def test_values(variable, text, name, value):
         ("TRUENO_NUM_THREADS", "two", "at least 1"),
         ("TRUENO_CPU_FEATURES", "avx", "x86-64-v3"),
         ("TRUENO_DEVICE", "cuda", "opencl:N"),
-        ("TRUENO_DEBUG", "3", "0, 1 or 2"),
+        ("TRUENO_DEBUG", "3", "0, 1, 2 or some of ir,compiles,code,bounds"),
+        ("TRUENO_DEBUG", "bounds,", "parted by commas"),
     ],
 )
 def test_bad_values_name_the_variable_and_what_is_right(variable, text, expected):
@@ -74,7 +78,7 @@ def test_table_has_every_setting_and_reports_bad_values():
     by_name = {row.name: row for row in rows}
     assert by_name["device"].origin == "error"
     assert "opencl:N" in (by_name["device"].error or "")
-    assert (by_name["debug"].value, by_name["debug"].origin) == ("1", "environment")
+    assert (by_name["debug"].value, by_name["debug"].origin) == ("ir,compiles", "environment")
     assert (by_name["cache"].value, by_name["cache"].origin) == ("1", "default")
     assert all(row.meaning and row.type and row.variable.startswith("TRUENO_") for row in rows)
 
@@ -82,18 +86,18 @@ def test_table_has_every_setting_and_reports_bad_values():
 def test_settings_do_not_change():
     settings = config.read({"TRUENO_DEBUG": "1"})
     with pytest.raises(AttributeError, match="reload"):
-        settings.debug = 2
-    assert "debug=1" in repr(settings)
+        settings.debug = set()
+    assert "debug=frozenset" in repr(settings)
 
 
 def test_settings_are_read_once_and_again_on_reload(monkeypatch):
     monkeypatch.setenv("TRUENO_DEBUG", "1")
     try:
-        assert config.reload().debug == 1
+        assert "code" not in config.reload().debug
         monkeypatch.setenv("TRUENO_DEBUG", "2")
-        assert config.settings().debug == 1
-        assert config.reload().debug == 2
-        assert config.settings().debug == 2
+        assert "code" not in config.settings().debug
+        assert "code" in config.reload().debug
+        assert "code" in config.settings().debug
     finally:
         monkeypatch.undo()
         config.reload()

@@ -11,6 +11,7 @@ import numpy as np
 
 from trueno import dtypes as dt
 from trueno.codegen import driver, streaming
+from trueno.codegen.bounds import Bounds
 from trueno.codegen.compile import AS_IS
 from trueno.codegen.emit import StageEmitter, is_flat
 from trueno.codegen.expr import Expr
@@ -104,10 +105,12 @@ class Module:
     ----------
     as_is : Module
         What LLVM's passes would not make better, for which they would take long.
+    checked : bool
+        Whether accesses to memory are checked; see codegen/bounds.py.
     """
 
-    def __init__(self, as_is: Module | None = None) -> None:
-        self.as_is = as_is
+    def __init__(self, as_is: Module | None = None, checked: bool = False) -> None:
+        self.as_is, self.checked = as_is, checked
         self.functions: list[str] = []
         self.declarations: dict[str, None] = {}
         self.metadata: list[str] = []
@@ -159,6 +162,7 @@ class LLVMPrinter:
         self.streams = streams
         self.metas: dict[int, str] = {}
         self.in_entry = True
+        self.bounds = Bounds(self) if module.checked else None
 
     # --- text ---------------------------------------------------------------------------------------------------------
 
@@ -175,6 +179,16 @@ class LLVMPrinter:
     def _let(self, text: str, hint: str = "v") -> str:
         name = self._name(hint)
         self._line(f"{name} = {text}")
+        return name
+
+    def let(self, text: str) -> str:
+        """Print an instruction and return the name of its value."""
+        return self._let(text)
+
+    def let_on_entry(self, text: str) -> str:
+        """Print an instruction where the function begins, and return the name of its value."""
+        name = self._name()
+        self.entry.append(f"  {name} = {text}")
         return name
 
     def comment(self, text: str) -> None:
@@ -197,13 +211,9 @@ class LLVMPrinter:
 
     def meta(self, place: int) -> str:
         if place not in self.metas:
-            pointer, name = self._name("mp"), self._name("m")
             # Read on entry: stores in the loops could otherwise be taken to change it.
-            self.entry += [
-                f"  {pointer} = getelementptr i64, ptr %meta, i64 {place}",
-                f"  {name} = load i64, ptr {pointer}, align 8",
-            ]
-            self.metas[place] = name
+            pointer = self.let_on_entry(f"getelementptr i64, ptr %meta, i64 {place}")
+            self.metas[place] = self.let_on_entry(f"load i64, ptr {pointer}, align 8")
         return self.metas[place]
 
     def scalar(self, slot: str, dtype: np.dtype) -> str:
@@ -246,22 +256,39 @@ class LLVMPrinter:
     def base(self, buffer: str, byte_offset: str, dtype: np.dtype) -> str:
         place = self._let(f"getelementptr ptr, ptr %buffers, i64 {buffer}", "bp")
         pointer = self._let(f"load ptr, ptr {place}, align 8", "b")
-        return self._let(f"getelementptr i8, ptr {pointer}, i64 {byte_offset}", "p")
+        made = self._let(f"getelementptr i8, ptr {pointer}, i64 {byte_offset}", "p")
+        self.points_into(made, buffer)
+        return made
+
+    def points_into(self, pointer: str, buffer: str | None) -> None:
+        """Say which buffer a pointer goes into; None: memory of the kernel's own, or that the caller checks."""
+        if self.bounds is not None:
+            self.bounds.begin(pointer, buffer)
 
     def advance(self, pointer: str, elements: str, dtype: np.dtype) -> str:
-        return (
-            pointer
-            if elements == "0"
-            else self._let(f"getelementptr {memory_type(dtype)}, ptr {pointer}, i64 {elements}", "p")
-        )
+        if elements == "0":
+            return pointer
+        made = self._let(f"getelementptr {memory_type(dtype)}, ptr {pointer}, i64 {elements}", "p")
+        if self.bounds is not None:
+            self.bounds.follow(made, pointer)
+        return made
+
+    def check_grid(self, pointer: str, dtype: np.dtype, walks: Sequence[tuple[str, str]], writes: bool = False) -> None:
+        """Check, in checked code, all that a function will access; `walks`: count and stride of each dimension."""
+        if self.bounds is not None:
+            self.bounds.check(pointer, dtype, writes, walks)
 
     def load(self, pointer: str, dtype: np.dtype) -> str:
+        if self.bounds is not None:
+            self.bounds.check(pointer, dtype)
         value = self._let(
             f"load {memory_type(dtype)}, ptr {pointer}, align {dtype.itemsize}{self._access_group()}", "x"
         )
         return self._let(f"icmp ne i8 {value}, 0", "x") if dtype == dt.bool_ else value
 
     def store(self, pointer: str, value: str, dtype: np.dtype) -> None:
+        if self.bounds is not None:
+            self.bounds.check(pointer, dtype, writes=True)
         if dtype == dt.bool_:
             value = self._let(f"zext i1 {value} to i8")
         marks = self._access_group() + (f", !alias.scope {self.module.stream_scope()}" if self.streams else "")
@@ -271,6 +298,7 @@ class LLVMPrinter:
         name = self._name("acc")
         kind = memory_type(dtype)
         self.entry.insert(0, f"  {name} = alloca {kind if count == 1 else f'[{count} x {kind}]'}, align 64")
+        self.points_into(name, None)
         return name, dtype
 
     def _place(self, variable: tuple[str, np.dtype], at: str | None) -> str:
@@ -471,6 +499,11 @@ class LLVMPrinter:
         """Call a function of the module that returns nothing."""
         self._line(f"call void {text}")
 
+    def leave(self) -> None:
+        """Return from the function; what is printed after it is not reached."""
+        self._line("ret void")
+        self._label(self._name("X")[1:])
+
     @contextmanager
     def when(self, condition: str, holds: bool = True) -> Iterator[None]:
         """A block that runs where a condition holds, or where it does not."""
@@ -595,6 +628,7 @@ def print_module(
     sequence: Sequence[tuple[int, int]],
     header: str,
     half_instructions: bool = True,
+    checked: bool = False,
 ) -> str:
     """Return the LLVM IR of a kernel.
 
@@ -608,8 +642,10 @@ def print_module(
         Comment and target lines.
     half_instructions : bool
         Whether the target converts float16 itself.
+    checked : bool
+        Whether accesses to memory are checked.
     """
-    module = Module(as_is=Module())
+    module = Module(Module(checked=checked), checked)
     for k, (_, step) in enumerate(stages):
         if isinstance(step, Loops):
             stage_function(module, f"stage{k}", step, half_instructions)

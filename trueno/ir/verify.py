@@ -47,7 +47,7 @@ _enabled = False
 
 
 def enable(on: bool = True) -> None:
-    """Check every kernel after it is recorded and after each pass, from now on; TRUENO_DEBUG does that too."""
+    """Check every kernel after it is recorded and after each pass, from now on; TRUENO_DEBUG=ir does that too."""
     global _enabled
     _enabled = on
 

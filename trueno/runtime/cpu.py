@@ -17,6 +17,7 @@ from trueno import dtypes as dt
 from trueno.codegen import choices, driver, generator, stage
 from trueno.codegen import compile as compiler
 from trueno.codegen import llvm as printer
+from trueno.codegen.bounds import meta_array
 from trueno.codegen.contraction.lower import steps as contraction_steps
 from trueno.codegen.contraction.steps import Step
 from trueno.codegen.expr import Expr
@@ -24,10 +25,12 @@ from trueno.codegen.formula import conversions_text, formula_size, formula_text,
 from trueno.codegen.plan import Limits, Plan, plan
 from trueno.codegen.streaming import streams
 from trueno.codegen.target import Target, resolve
+from trueno.config import settings
 from trueno.ir import build
 from trueno.ir.node import Kernel, topological
 from trueno.ir.simplify import simplify
 from trueno.ir.text import to_text
+from trueno.runtime import bounds
 from trueno.runtime.entry import Entry, ScalarSlot
 from trueno.runtime.launcher.records import fork_safe_lock
 from trueno.runtime.layout import Layout, layout_of
@@ -93,6 +96,8 @@ class Lowered:
     steps : list of Loops or Step
     parallel : list of bool
         Whether each step is worth threads.
+    extents : list of (int, int) or None
+        The bytes that each buffer spans, where accesses are checked against them; see codegen/bounds.py.
     """
 
     kernel: Kernel
@@ -100,16 +105,21 @@ class Lowered:
     planned: Plan
     steps: list[stage.Loops | Step]
     parallel: list[bool]
+    extents: list[tuple[int, int]] | None = None
 
     @property
     def meta(self) -> list[int]:
-        """The run-time numbers of all steps."""
-        return [n for one, flag in zip(self.steps, self.parallel, strict=True) for n in one.meta_values(flag)] or [0]
+        """The run-time numbers of all steps; a checked kernel is given the address of its second."""
+        steps = [one.meta_values(flag) for one, flag in zip(self.steps, self.parallel, strict=True)]
+        if self.extents is not None:
+            return meta_array(steps, self.extents)
+        return [number for numbers in steps for number in numbers] or [0]
 
     @cached_property
     def sequence(self) -> list[tuple[str, int]]:
         """For each step its text, and where its numbers begin."""
-        offsets = accumulate((one.meta_size for one in self.steps), initial=0)
+        between = 0 if self.extents is None else 1
+        offsets = accumulate((one.meta_size + between for one in self.steps), initial=0)
         return [(one.text, offset) for one, offset in zip(self.steps, offsets, strict=False)]
 
     @cached_property
@@ -120,7 +130,7 @@ class Lowered:
     def text(self) -> str:
         """Return the plan's text: equal texts have equal code, whatever the sizes."""
         runs = " ".join(f"{self.distinct[text]}@{at}" for text, at in self.sequence)
-        return "\n".join([*self.distinct, f"run {runs}"])
+        return "\n".join([*self.distinct, f"run {runs}{'' if self.extents is None else ' checked'}"])
 
     def slots(self) -> tuple[ScalarSlot, ...]:
         """Return how the kernel's scalar slots are filled."""
@@ -132,7 +142,8 @@ class Lowered:
         first = {text: one for (text, _), one in reversed(list(zip(self.sequence, self.steps, strict=True)))}
         runs = [(self.distinct[text], at) for text, at in self.sequence]
         stages = [(text, first[text]) for text in self.distinct]
-        return printer.print_module(stages, runs, about, self.target.converts_halves)
+        checked = self.extents is not None
+        return printer.print_module(stages, runs, about, self.target.converts_halves, checked)
 
 
 def _function(lowered: Lowered) -> int:
@@ -228,8 +239,9 @@ def _steps(planned: Plan, inputs: int, aliases: Sequence[int], target: Target) -
 
 
 def lower(
-    kernel: Kernel, layouts: Sequence[Layout | None], aliases: Sequence[int], target: Target | None = None
-) -> Lowered:
+    kernel: Kernel, layouts: Sequence[Layout | None], aliases: Sequence[int], target: Target | None = None,
+    checked: bool = False,
+) -> Lowered:  # fmt: skip
     """Plan a kernel for exact operand layouts, as `bind` does, for this machine or another.
 
     Parameters
@@ -239,12 +251,27 @@ def lower(
         As for `bind`.
     target : Target, optional
         By default the one that TRUENO_CPU_FEATURES names.
+    checked : bool
+        Whether the code checks its accesses to memory.
     """
     target = target or resolve()
     planned = plan(simplify(kernel), layouts, aliases, Limits(contractions=True))
     steps = _steps(planned, sum(layout is not None for layout in layouts), aliases, target)
     parallel = [one.tasks > 1 and _cost(one) > choices.current().parallel_nanoseconds for one in steps]
-    return Lowered(kernel, target, planned, steps, parallel)
+    spans = None
+    if checked:
+        inputs = [layout for layout in layouts if layout is not None]
+        spans = bounds.extents(inputs, _outputs(kernel, layouts, aliases), planned.scratch)
+    return Lowered(kernel, target, planned, steps, parallel, spans)
+
+
+def _outputs(kernel: Kernel, layouts: Sequence[Layout | None], aliases: Sequence[int]) -> tuple[Layout, ...]:
+    """Return the layouts of the results."""
+    outputs = []
+    for node, alias in zip(kernel.outputs, aliases, strict=True):
+        target = layouts[alias] if alias >= 0 else None
+        outputs.append(layout_of(node.dtype, node.shape) if target is None else target)
+    return tuple(outputs)
 
 
 def bind(kernel: Kernel, layouts: Sequence[Layout | None], aliases: Sequence[int]) -> Entry:
@@ -262,15 +289,17 @@ def bind(kernel: Kernel, layouts: Sequence[Layout | None], aliases: Sequence[int
     -------
     Entry
     """
-    lowered = lower(kernel, layouts, aliases)
+    lowered = lower(kernel, layouts, aliases, checked="bounds" in settings().debug)
     meta = np.array(lowered.meta, np.int64)
-    outputs = []
-    for node, alias in zip(kernel.outputs, aliases, strict=True):
-        target = layouts[alias] if alias >= 0 else None
-        outputs.append(layout_of(node.dtype, node.shape) if target is None else target)
+    inputs = [(k, layout) for k, layout in enumerate(layouts) if layout is not None]
+    outputs = _outputs(kernel, layouts, aliases)
+    begin, verify = meta.ctypes.data, None
+    if lowered.extents is not None:
+        begin += meta.itemsize
+        verify = bounds.verifier(kernel, meta, inputs, outputs, len(lowered.extents))
     return Entry(
-        function=_function(lowered), meta=meta, meta_address=meta.ctypes.data,
-        tensors=tuple(k for k, layout in enumerate(layouts) if layout is not None), outputs=tuple(outputs),
+        function=_function(lowered), meta=meta, meta_address=begin, verify=verify,
+        tensors=tuple(k for k, _ in inputs), outputs=outputs,
         aliases=tuple(aliases), scratch=tuple(lowered.planned.scratch),
         scalars=lowered.slots(), parallel=any(lowered.parallel), single=len(outputs) == 1,
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,8 @@ class Entry:
         Whether the work is large enough to be split over threads (and to release the GIL).
     single : bool
         Whether the call returns one Tensor, not a tuple of them.
+    verify : callable, optional
+        Called after each launch; raises if the kernel reports that it was refused an access (TRUENO_DEBUG=bounds).
     """
 
     function: int
@@ -67,4 +70,5 @@ class Entry:
     scalars: tuple[ScalarSlot, ...]
     parallel: bool
     single: bool = True
+    verify: Callable[[], None] | None = None
     keep: list[Any] = field(default_factory=list)

@@ -37,7 +37,7 @@ from trueno.runtime.layout import Layout
 if TYPE_CHECKING:
     pass
 
-if settings().debug:
+if "ir" in settings().debug:
     verify.enable()
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep

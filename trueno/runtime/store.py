@@ -107,7 +107,7 @@ class Store:
         """
         data = encode(key, code, header)
         written = 0
-        if self._debug:
+        if self._debug & {"compiles", "code"}:
             self._tell(key, header)
         if self._writable():
             try:
@@ -402,7 +402,7 @@ class Store:
         found = self.explain(key)
         why = "the cache is off" if self._off else "the cache is empty" if found is None else found.sentence()
         print(f"trueno:   not from the cache: {why}", file=sys.stderr)
-        if self._debug > 1:
+        if "code" in self._debug:
             for stage in ("ir", "plan", "source"):
                 if header.get(stage):
                     print(f"--- {stage}\n{header[stage]}", file=sys.stderr)

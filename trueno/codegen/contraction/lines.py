@@ -30,6 +30,8 @@ def lines_function(module: Module, name: str, tile: Tile, strip: int, half_instr
     zero = p.const(0, dtype)
     block = p.variable(dtype, strip)[0]
     p.in_entry = False
+    for pointer in ("%a", "%b", "%sums"):
+        p.points_into(pointer, None)
     with p.vector_loop("0", "%n", True) as j:
         p.store(p.advance("%sums", j, dtype), zero, dtype)
     with p.loop("0", "%k", K_BLOCK) as low:

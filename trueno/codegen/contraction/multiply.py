@@ -46,6 +46,7 @@ def _plain_finish(module: Module, name: str, step: Multiply, half_instructions: 
     """Print the function that only moves sums to their place."""
     p = LLVMPrinter(module, half_instructions)
     emitter = StepEmitter(step, p)
+    p.points_into("%sums", None)
     access = step.numbers[step.stores[0].access]
     pointer = emitter.base(access)
     p.in_entry = False
@@ -59,8 +60,9 @@ def _plain_finish(module: Module, name: str, step: Multiply, half_instructions: 
         place = emitter.along(pointer, access, "rows", 0, r)
         sums = p.advance("%sums", p.arith("mul", r, p.index(_buffer_row(step))), dtype)
         with p.loop("0", "%columns", step.tile.lanes) as c:
-            rest = p.arith("sub", "%columns", c)
-            p.call(f"@{name}.move(ptr {p.advance(sums, c, dtype)}, i64 {rest}, ptr {p.advance(place, c, dtype)})")
+            rest, to = p.arith("sub", "%columns", c), p.advance(place, c, dtype)
+            p.check_grid(to, dtype, [(p.arith("min", rest, p.index(step.tile.lanes)), "1")], writes=True)
+            p.call(f"@{name}.move(ptr {p.advance(sums, c, dtype)}, i64 {rest}, ptr {to})")
     p.finish_function(f"{name}.finish({_FINISH})", f"{step.name}: sums to their place")
     kind, lanes, size = vector_type(dtype, step.tile.lanes), step.tile.lanes, dtype.itemsize
     module.functions.append("\n".join([
@@ -163,9 +165,13 @@ class _Blocks(StepEmitter):
 
     def _lines(self, pa: Any, width: Any) -> None:
         p, packed = self.printer, self.multiply.tile.packed
+        depth, a_step, b_step = self.number("K"), self.number("a steps", 1), self.number("b steps", 1)
+        b = p.advance(self.pb, self.n0, packed)
+        p.check_grid(pa, packed, [(depth, a_step)])
+        p.check_grid(b, packed, [(depth, b_step), (width, "1")])
         p.call(
-            f"@{self.name}.lines(i64 {self.number('K')}, ptr {pa}, i64 {self.number('a steps', 1)}, "
-            f"ptr {p.advance(self.pb, self.n0, packed)}, i64 {self.number('b steps', 1)}, ptr {self.sums}, i64 {width})"
+            f"@{self.name}.lines(i64 {depth}, ptr {pa}, i64 {a_step}, ptr {b}, i64 {b_step}, ptr {self.sums}, "
+            f"i64 {width})"
         )
 
     def _tiles(self, pa: Any, row: Any, complete: Any) -> None:
@@ -203,13 +209,22 @@ class _Blocks(StepEmitter):
             inside = p.both(part.last, p.both(complete, fits))
             access = step.numbers[step.stores[0].access]
             place = self.along(self.along(self.pc, access, "rows", 0, row), access, "columns", 0, column)
+            if p.bounds is not None:
+                with p.when(inside):
+                    down = (p.index(tile.rows), self.number(f"a{access} rows"))
+                    p.check_grid(place, tile.sum, [down, (p.index(tile.columns), "1")], writes=True)
             target = p.select(inside, place, sums)
             target_row = p.select(inside, self.number(f"a{access} rows"), buffer_row, "i64")
         a_step, b_step = self.number("a steps", 1), self.number("b steps", 1)
         b = p.advance(pb, p.arith("mul", part.begin, b_step), tile.packed)
         a_row = self.number("a steps")
+        # What lies side by side in panels is a row apart in a factor that is read as it lies.
+        rows = (p.index(tile.rows), a_row) if step.a.direct else (p.index(tile.rows * tile.group), "1")
+        p.check_grid(part.a, tile.packed, [(part.count, a_step), rows])
+        p.check_grid(b, tile.packed, [(part.count, b_step), (p.index(width * tile.group), "1")])
         p.call(
-            f"@{self.name}.{kernel}(i64 {part.count}, ptr {part.a}, ptr {b}, i64 {a_row}, i64 {a_step}, i64 {b_step}, ptr {sums}, i64 {buffer_row}, i64 {part.begin}, ptr {target}, i64 {target_row})"
+            f"@{self.name}.{kernel}(i64 {part.count}, ptr {part.a}, ptr {b}, i64 {a_row}, i64 {a_step}, "
+            f"i64 {b_step}, ptr {sums}, i64 {buffer_row}, i64 {part.begin}, ptr {target}, i64 {target_row})"
         )
 
 
@@ -225,6 +240,7 @@ class _Finish(StepEmitter):
         p, step = self.printer, self.multiply
         assert step.a is not None and step.b is not None
         self.prepare()
+        p.points_into("%sums", None)
         factors = (step.a.access, step.b.access)
         skipped = {k for k, access in enumerate(step.accesses) if access in factors}
         pointers = ["null" if k in skipped else self.base(k) for k in range(len(step.accesses))]

@@ -50,6 +50,15 @@ class _Values(StepEmitter):
             f", {'i64' if access.buffer < 0 else 'ptr'} %x{k}" for k, access in enumerate(step.accesses)
         )
 
+    def begin(self, buffer: Any) -> None:
+        """Print what comes before the loops; `buffer`: where results go, None for the caller's own memory."""
+        self.prepare()
+        self.printer.points_into("%to", buffer)
+        for k, access in enumerate(self.step.accesses):
+            if access.buffer >= 0:
+                self.printer.points_into(self.starts[k], self.number(f"a{k}"))
+        self.printer.in_entry = False
+
     def put(self, line: Any, at: Any, pointers: list[Any]) -> None:
         """Print the value at these pointers into place `at` of a line."""
         p, packed = self.p, self.step.tile.packed
@@ -62,8 +71,7 @@ def _fill(values: _Values) -> str:
     p, step = values.printer, values.pack
     packed, width = step.tile.packed, p.index(step.width)
     dim = len(step.roles["rows"].extents) - 1
-    values.prepare()
-    p.in_entry = False
+    values.begin(values.number("out"))
     with k_nest(values, values.starts, True) as (moved, position):
         line = p.advance("%to", p.arith("mul", position, width), packed)
         with p.vector_loop("0", "%n", True, short=True) as r:
@@ -78,8 +86,7 @@ def _run(values: _Values) -> str:
     p, step = values.printer, values.pack
     packed, group = step.tile.packed, p.index(step.tile.group)
     last = len(step.roles["k"].extents) - 1
-    values.prepare()
-    p.in_entry = False
+    values.begin(None)
     strided = all(step.roles["k"].last_class(access) == "s" for access in step.accesses)
     with p.scalar_loop("0", "%n") if strided else p.vector_loop("0", "%n", True) as i:
         values.put("%to", i, [values.along(pointer, k, "k", last, i) for k, pointer in enumerate(values.starts)])
@@ -179,9 +186,11 @@ class _PackEmitter(StepEmitter):
     def _copied(self, start: list[Any], rows: Any) -> None:
         function = "copy" if self.step.tile.group == 1 else "weave"
         self.used.add(function)
-        self.printer.call(
-            f"@{self.name}.{function}(ptr {start[0]}, i64 {self._bytes('k')}, i64 {rows}, ptr {self.out}, "
-            f"i64 {self.number('k')})"
+        p, count, width = self.printer, self.number("k"), self.printer.index(self.pack.width)
+        p.check_grid(start[0], self.packed, [(count, self.number("a0 k")), (rows, "1")])
+        p.check_grid(self.out, self.packed, [(count, width), (width, "1")], writes=True)
+        p.call(
+            f"@{self.name}.{function}(ptr {start[0]}, i64 {self._bytes('k')}, i64 {rows}, ptr {self.out}, i64 {count})"
         )
 
     # --- in runs along K, turned over ---------------------------------------------------------------------------------
@@ -199,6 +208,8 @@ class _PackEmitter(StepEmitter):
             lanes = p.index(step.tile.lanes)
             whole = p.select(full, p.arith("mul", p.arith("div", whole, lanes), lanes), "0", "i64")
         row_bytes = self._bytes("rows")
+        p.check_grid(start[0], self.packed, [(rows, self.number("a0 rows")), (whole, "1")])
+        self._check_turned(self.out, whole)
         p.call(f"@{self.name}.turn(ptr {start[0]}, i64 {row_bytes}, i64 {rows}, ptr {self.out}, i64 {whole})")
         if not step.tile.masks:
             self._turned(pointers, whole)
@@ -221,9 +232,18 @@ class _PackEmitter(StepEmitter):
             target = p.advance(self.out, p.arith("mul", done, p.index(step.width * group)), self.packed)
             units = p.arith("div", p.arith("add", length, p.index(group - 1)), p.index(group))
             row_bytes = TURN * self.packed.itemsize
+            self._check_turned(target, units)
             p.call(
                 f"@{self.name}.turn(ptr {self.buffer}, i64 {row_bytes}, i64 {step.width}, ptr {target}, i64 {units})"
             )
+
+    def _check_turned(self, target: Any, lines: Any) -> None:
+        """Check what turning over writes: whole vectors of lines, the last of which may reach past its line's end."""
+        p, tile, width = self.printer, self.pack.tile, self.pack.width
+        lanes = p.index(tile.lanes)
+        begun = p.arith("mul", p.arith("div", p.arith("add", lines, p.index(tile.lanes - 1)), lanes), lanes)
+        line = p.index(-(-width // tile.lanes) * tile.lanes * tile.group)
+        p.check_grid(target, self.packed, [(begun, p.index(width * tile.group)), (line, "1")], writes=True)
 
 
 def _copy(module: Module, name: str, tile: Tile, width: int) -> None:

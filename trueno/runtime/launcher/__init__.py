@@ -222,7 +222,18 @@ def install(
     ValueError
         The entry does not fit the arguments.
     """
+    if isinstance(entry, Entry) and entry.verify is not None:
+        after = _after_verifying(entry.verify, after)
     return _launcher.install(function, key_args, key_kwargs, entry, after)
+
+
+def _after_verifying(verify: Callable[[], None], after: Callable[..., None] | None) -> Callable[..., None]:
+    def told(*given: Any) -> None:
+        verify()
+        if after is not None:
+            after(*given)
+
+    return told
 
 
 def prepare(entry: Entry | View, args: tuple[Any, ...]) -> Callable[..., Any]:
@@ -253,10 +264,15 @@ def invoke(entry: Entry, args: tuple[Any, ...]) -> Any:
     """
     for item in entry.keep:
         if type(item) is _Prepared and item.launcher is _launcher:
-            return item.launch(*args)
-    prepared = _Prepared(_launcher, _launcher.prepare(entry, args))
-    entry.keep.append(prepared)
-    return prepared.launch(*args)
+            prepared = item
+            break
+    else:
+        prepared = _Prepared(_launcher, _launcher.prepare(entry, args))
+        entry.keep.append(prepared)
+    result = prepared.launch(*args)
+    if entry.verify is not None:
+        entry.verify()
+    return result
 
 
 def overlaps(a: Any, b: Any) -> bool:
