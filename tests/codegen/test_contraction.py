@@ -16,6 +16,7 @@ from trueno import dtypes as dt
 from trueno.codegen.contraction.lower import K_BLOCK, STRIP
 from trueno.codegen.contraction.steps import Multiply, Pack, Step
 from trueno.codegen.plan import Limits, plan
+from trueno.codegen.target import resolve
 from trueno.ir.simplify import simplify
 from trueno.runtime import cpu
 
@@ -47,7 +48,7 @@ def steps_of(function: Callable, arrays: Sequence[np.ndarray], level: str = "nat
     layouts = [one._layout for one in tensors(arrays)]
     with feature_level(level):
         planned = plan(kernel, layouts, None, Limits(contractions=True))
-        return cpu._steps(planned, len(layouts), [-1] * len(kernel.outputs))
+        return cpu._steps(planned, len(layouts), [-1] * len(kernel.outputs), resolve())
 
 
 def check(function: Callable, arrays: Sequence[np.ndarray], want: np.ndarray, size: Any, level: str, what: str) -> None:
