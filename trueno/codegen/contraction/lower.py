@@ -213,12 +213,10 @@ class _Lowering:
         if step.tile.group > 1:
             k = self._joint_k([])
             deep = prod(k.extents[:-1]) * -(-k.extents[-1] // step.tile.group)
-        fitting = BLOCK_BYTES // max(deep * step.tile.group * step.tile.packed.itemsize, 1)
-        widest = (
-            step.strip
-            if step.lines
-            else min(max(fitting // columns * columns, columns), step.strip // columns * columns)
-        )
+        widest = step.strip // columns * columns
+        if not step.lines:
+            fitting = BLOCK_BYTES // max(deep * step.tile.group * step.tile.packed.itemsize, 1)
+            widest = min(widest, max(fitting // columns * columns, columns))
         across = -(-self.n // widest)
         small = self.m * self.n * deep <= SHARED
         if across == 1 and self.n >= 2 * columns and not small:

@@ -187,7 +187,7 @@ class _PackEmitter(StepEmitter):
         function = "copy" if self.step.tile.group == 1 else "weave"
         self.used.add(function)
         p, count, width = self.printer, self.number("k"), self.printer.index(self.pack.width)
-        p.check_grid(start[0], self.packed, [(count, self.number("a0 k")), (rows, "1")])
+        p.check_grid(start[0], self.step.accesses[0].dtype, [(count, self.number("a0 k")), (rows, "1")])
         p.check_grid(self.out, self.packed, [(count, width), (width, "1")], writes=True)
         p.call(
             f"@{self.name}.{function}(ptr {start[0]}, i64 {self._bytes('k')}, i64 {rows}, ptr {self.out}, i64 {count})"
