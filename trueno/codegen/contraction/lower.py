@@ -138,6 +138,7 @@ class _Lowering:
         step = Pack(
             f"{self.stage.name}: {what} into panels", one, [expr], roles, accesses, tasks=count, width=width,
             dense=self._dense(expr, rows) and (one.group == 1 or self._weavable(expr, roles)),
+            picked=self._pickable(expr, roles),
         )  # fmt: skip
         buffer = self.scratch(count * panel * one.packed.itemsize)
         step.meta.put("tasks", count, 0)
@@ -152,6 +153,15 @@ class _Lowering:
             strides[dim] = stride
             stride *= sizes[dim]
         return Factor(False, Access(buffer, one.packed, 0, tuple(strides)), panel, width * one.group)
+
+    def _pickable(self, expr: Expr, roles: dict[str, Axes]) -> bool:
+        """Whether a factor is memory whose elements are better gathered: windows, whose runs are short."""
+        if not self.tile.masks or expr.kind != "load" or expr.dtype != self.tile.packed or self.tile.group > 1:
+            return False
+        rows, k = roles["rows"], roles["k"]
+        reach = sum(abs(s) * (n - 1) for n, s in zip(rows.extents, rows.strides[expr.arg], strict=True))
+        short = k.strides[expr.arg][-1] != 1 or (len(k.extents) > 1 and k.extents[-1] < self.tile.lanes)
+        return reach < 1 << 31 and (len(rows.extents) > 1 or (short and rows.last_class(expr.arg) != "1"))
 
     def _weavable(self, expr: Expr, roles: dict[str, Axes]) -> bool:
         """Whether lines of narrow integers in memory can be woven into groups, vector by vector."""

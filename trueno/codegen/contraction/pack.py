@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from trueno import dtypes as dt
 from trueno.codegen.contraction.lower import TURN
 from trueno.codegen.contraction.masks import mask_of, masked_load, masked_store
 from trueno.codegen.contraction.steps import Pack
@@ -33,6 +34,8 @@ def pack_function(module: Module, name: str, step: Pack, half_instructions: bool
         _weave(module.as_is, f"{name}.weave", step.tile, step.width, root.dtype)
     if "copy" in task.used:
         _copy(module.as_is, f"{name}.copy", step.tile, step.width)
+    if "pick" in task.used:
+        _pick(module.as_is, f"{name}.pick", step.tile, step.width)
     if "turn" in task.used:
         _turn(module.as_is, f"{name}.turn", step.tile, step.width)
     task_function(printer, name, step.name, "hidden")
@@ -140,7 +143,9 @@ class _PackEmitter(StepEmitter):
                 self.total = p.arith("mul", self.total, self.number("rows", dim))
             rows = p.arith("min", p.index(step.width), p.arith("sub", self.total, self.first))
             full = p.compare("eq", rows, p.index(step.width))
-            if step.dense:
+            if step.picked and p.bounds is None:
+                self._gathered(pointers, rows, full)
+            elif step.dense:
                 self._lines(pointers, rows, full)
             else:
                 self._columns(pointers, rows, full)
@@ -192,6 +197,32 @@ class _PackEmitter(StepEmitter):
         p.call(
             f"@{self.name}.{function}(ptr {start[0]}, i64 {self._bytes('k')}, i64 {rows}, ptr {self.out}, i64 {count})"
         )
+
+    # --- element by element, where rows are unevenly spaced -----------------------------------------------------------
+
+    def _gathered(self, pointers: list[Any], rows: Any, full: Any) -> None:
+        p, step = self.printer, self.pack
+        indices = self.unravel("rows", self.first)
+        even = "false"
+        if step.dense:
+            last = p.arith("add", indices[-1], p.index(step.width))
+            even = p.both(full, p.compare("sle", last, self.number("rows", len(indices) - 1)))
+            self.used.add("copy")
+            with p.when(even), k_nest(self, self.moved(pointers, "rows", indices), True) as (moved, position):
+                line = p.advance(self.out, p.arith("mul", position, p.index(step.width)), self.packed)
+                p.call(f"@{self.name}.copy(ptr {moved[0]}, i64 0, i64 {step.width}, ptr {line}, i64 1)")
+        self.used.add("pick")
+        with p.when(even, False):
+            offsets = p.variable(dt.int32, step.width)[0]
+            with p.loop("0", p.index(step.width)) as r:
+                row = p.arith("min", p.arith("add", self.first, r), p.arith("sub", self.total, "1"))
+                offset = p.index(0)
+                for dim, index in enumerate(self.unravel("rows", row)):
+                    offset = p.arith("add", offset, p.arith("mul", index, self.number("a0 rows", dim)))
+                p.store(p.advance(offsets, r, dt.int32), p.cast(offset, dt.int64, dt.int32), dt.int32)
+            with k_nest(self, pointers, True) as (moved, position):
+                line = p.advance(self.out, p.arith("mul", position, p.index(step.width)), self.packed)
+                p.call(f"@{self.name}.pick(ptr {moved[0]}, ptr {offsets}, i64 {rows}, ptr {line})")
 
     # --- in runs along K, turned over ---------------------------------------------------------------------------------
 
@@ -280,6 +311,34 @@ def _copy(module: Module, name: str, tile: Tile, width: int) -> None:
         f"  %to.next = getelementptr {unit}, ptr %to.at, i64 {width}",
         "  %i.next = add i64 %i, 1", "  %more = icmp slt i64 %i.next, %n",
         "  br i1 %more, label %loop, label %done", "done:", "  ret void", "}",
+    ]))  # fmt: skip
+
+
+def _pick(module: Module, name: str, tile: Tile, width: int) -> None:
+    """Append ``name(from, offsets, rows, to)``: a line of a panel from elements at 32-bit offsets, zero past `rows`."""
+    unit, size = memory_type(tile.packed), tile.packed.itemsize
+    lines: list[str] = []
+    at = lanes = 0
+    while (at := at + lanes) < width:
+        lanes = min(tile.lanes, 1 << (width - at).bit_length() - 1)
+        kind, index = f"<{lanes} x {unit}>", f"<{lanes} x i32>"
+        full = f"@llvm.masked.gather.v{lanes}{'f' if tile.packed.kind == 'f' else 'i'}{8 * size}.v{lanes}p0"
+        module.declare(f"{kind} {full}(<{lanes} x ptr>, i32, <{lanes} x i1>, {kind})")
+        lines += [
+            *mask_of(f"%m{at}", "%rows", at, lanes),
+            f"  %o{at} = getelementptr i32, ptr %offsets, i64 {at}",
+            f"  %n{at} = load {index}, ptr %o{at}, align 4",
+            f"  %w{at} = sext {index} %n{at} to <{lanes} x i64>",
+            f"  %p{at} = getelementptr {unit}, ptr %from, <{lanes} x i64> %w{at}",
+            f"  %v{at} = call {kind} {full}(<{lanes} x ptr> %p{at}, i32 {size}, <{lanes} x i1> %m{at}, "
+            f"{kind} zeroinitializer)",
+            f"  %q{at} = getelementptr {unit}, ptr %to, i64 {at}",
+            f"  store {kind} %v{at}, ptr %q{at}, align {size}",
+        ]
+    module.functions.append("\n".join([
+        f"define internal void @{name}(ptr noalias %from, ptr noalias %offsets, i64 %rows, ptr noalias %to) "
+        "noinline #0 {",
+        "entry:", *lines, "  ret void", "}",
     ]))  # fmt: skip
 
 

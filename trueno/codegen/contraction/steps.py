@@ -169,10 +169,13 @@ class Pack(Step):
     width : int
     dense : bool
         Whether memory runs along the rows: then a panel is filled line by line; else runs along K are turned over.
+    picked : bool
+        Whether elements are gathered from memory one by one where the rows of a panel are not evenly spaced.
     """
 
     width: int = 0
     dense: bool = False
+    picked: bool = False
 
     @property
     def text(self) -> str:
@@ -180,7 +183,7 @@ class Pack(Step):
         tile = self.tile
         head = (
             f"pack {self.width} of {tile.packed} in groups of {tile.group}, {tile.lanes} lanes"
-            f"{', dense' if self.dense else ''}"
+            f"{', dense' if self.dense else ''}{', picked' if self.picked else ''}"
         )
         return "\n".join([head, *self.common_text()])
 
