@@ -11,13 +11,13 @@ import trueno as tn
 from benchmarks import accuracy
 from benchmarks.ulp import errors, stratified
 from trueno import dtypes as dt
-from trueno.ir.op import Op, registry
+from trueno.ir.op import Op
 
 
 @pytest.mark.parametrize("row", accuracy.functions(), ids=lambda row: row.name)
 def test_float32_functions_are_within_a_unit(row: Op) -> None:
-    with ThreadPoolExecutor(1) as pool:
-        worst = accuracy.worst_of(row, accuracy.sampled(dt.float32, 300), pool)
+    inputs = accuracy.Inputs(dt.float32, 300)
+    worst = accuracy.worst_in(row.name, inputs, 0, inputs.size)
     assert worst.error <= accuracy.LIMITS[dt.float32], worst
 
 
@@ -54,34 +54,38 @@ def test_wrong_special_values_are_infinite_errors() -> None:
 
 def test_the_search_finds_a_wrong_value(monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(x: tn.Tensor) -> tn.Tensor:
-        values = np.exp(x.numpy())
+        values = np.exp(x.numpy().astype(np.float64))
         values[x.numpy() == 1.5] *= 1 + 1e-6
-        return tn.from_numpy(values)
+        return tn.from_numpy(values.astype(np.float32))
 
     monkeypatch.setattr(tn, "exp", wrong)
-    pieces = iter(np.array([[1.25, 1.5], [1.75, 2.0]], np.float32))
+    bits = int(np.float32(1.5).view(np.uint32))
+    inputs = accuracy.Inputs(dt.float32, 0)
+    found = accuracy.worst_in("exp", inputs, bits - 10_000, bits + 10_000)
+    assert found.operand == 1.5 and 5 < found.error < 20
+    assert accuracy.worst_in("exp", inputs, bits - 10_000, bits).error == 0.5
+
+
+def test_a_pool_searches_every_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accuracy, "TASK", 1000)
+    inputs = accuracy.Inputs(dt.float32, 20)
     done: list[int] = []
     with ThreadPoolExecutor(1) as pool:
-        worst = accuracy.worst_of(registry["exp"], pieces, pool, done.append)
-    assert worst.operand == 1.5 and 5 < worst.error < 20
-    assert sum(done) == 4
+        worst = accuracy.worst_of("log", inputs, pool, done.append)
+    assert sum(done) == inputs.size
+    assert worst.error == accuracy.worst_in("log", inputs, 0, inputs.size).error
 
 
-def test_everything_is_every_number() -> None:
-    first = next(accuracy.everything())
-    assert first.dtype == dt.float32 and first.size == accuracy.CHUNK
-    assert (1 << 32) % accuracy.CHUNK == 0
-    np.testing.assert_array_equal(first.view(np.uint32)[[0, 1, -1]], [0, 1, accuracy.CHUNK - 1])
+def test_all_inputs_are_all_bit_patterns() -> None:
+    inputs = accuracy.Inputs(dt.float32, 0)
+    assert inputs.size == 1 << 32
+    np.testing.assert_array_equal(inputs.part(1, 3), np.array([1, 2], np.uint32).view(np.float32))
+    assert np.isnan(inputs.part(inputs.size - 1, inputs.size)[0])
 
 
 def test_the_command_prints_the_worst_input(capsys: pytest.CaptureFixture) -> None:
-    threads = tn.get_num_threads()
-    try:
-        assert accuracy.main(["--function", "sqrt,cbrt", "--sample", "3"]) == 0
-        assert accuracy.main(["--function", "cbrt", "--sample", "1", "--float64"]) == 0
-    finally:
-        tn.set_num_threads(threads)
+    assert accuracy.main(["--function", "sqrt,cbrt", "--sample", "3"]) == 0
     out = capsys.readouterr().out
-    assert "0.50" in out and "cbrt" in out and "float64, 1 of each binade" in out
+    assert "0.50" in out and "cbrt" in out and "float32, 3 of each binade" in out
     with pytest.raises(SystemExit):
         accuracy.main(["--function", "floor"])
