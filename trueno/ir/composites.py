@@ -199,7 +199,7 @@ def silu(x: Any) -> Node:
 
 
 def gelu(x: Any, *, approximate: str = "none") -> Node:
-    """x * Phi(x) with the normal distribution, or with ``approximate="tanh"`` (Hendrycks & Gimpel 2016)."""
+    """x * Phi(x) with the normal distribution's Phi, or with ``approximate="tanh"`` (Hendrycks & Gimpel 2016)."""
     x, result = _activation(x)
     if approximate == "tanh":
         inner = (x + x * x * x * 0.044715) * math.sqrt(2 / math.pi)
