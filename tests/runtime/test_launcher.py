@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.runtime.launcher_support import Bench, Missed, entry, miss
+from tests.runtime.launcher_support import Bench, Missed, entry, kernel, miss
 from trueno.runtime import launcher, threads
 from trueno.runtime.entry import ScalarSlot
 from trueno.runtime.launcher import native, records
@@ -825,6 +825,7 @@ def test_threads_call_and_install_at_the_same_time(bench: Bench) -> None:
         except BaseException as error:
             failures.append(error)
 
+    kernel("add")  # the code is made here: threads that each made it would lose all copies but one
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     try:
