@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from trueno import dtypes as dt
-from trueno.ir.expand.exponential import LIFT, exp2_nonpositive, exp_in_parts, exp_nonpositive, expm1_brief
+from trueno.ir.expand.exponential import LIFT, exp2_of_product, exp_in_parts, expm1_brief
 from trueno.ir.expand.notation import (
     at_most,
     horner,
@@ -34,7 +34,7 @@ class _Tables:
     near : tuple of float
         ``erf(x) / x - 1`` in powers of ``x**2``, up to the border.
     far : tuple of float
-        ``log(1 - erf(x)) / x`` in powers of x, beyond it.
+        ``log2(1 - erf(x)) / x`` in powers of x, beyond it.
     """
 
     border: float
@@ -45,25 +45,25 @@ class _Tables:
 
 _TABLES = {
     dt.float32: _Tables(
-        0.92, 4.0,
-        (0.12837917, -0.37612632, 0.11283699, -0.026860364, 0.005204338, -0.00081849075, 8.5563945e-05),
-        (-1.1285143, -0.6357186, -0.105261445, 0.022889676, -0.0032148538, 0.00021397092),
+        1.0, 4.0,
+        (0.12837917, -0.3761263, 0.11283616, -0.026854912, 0.0051901257, -0.0008023964, 7.8939884e-05),
+        (-1.6282847, -0.9163733, -0.15319616, 0.03422085, -0.0052267066, 0.00045885146, -1.5527214e-05),
     ),
     dt.float64: _Tables(
         1.0, 5.95,
         (0.1283791670955126, -0.376126389031841, 0.11283791670971091, -0.0268661706480286, 0.0052239776526566755,
          -0.0008548328533137868, 0.00012055386075892312, -1.492687818074613e-05, 1.6480999292885289e-06,
          -1.6556429542659522e-07, 1.6008090487216527e-08, -1.6443334930169259e-09, 1.4304902861084395e-10),
-        (-1.12837888588098, -0.636622386756166, -0.1027614312607493, 0.019099470243549264, 0.00025977432561508464,
-         -0.0017580576261222896, 0.0006426810231943429, -5.375627394835442e-05, -6.097619488502372e-05,
-         3.889007161966453e-05, -1.3636679490204088e-05, 3.325315313402421e-06, -5.890933449843731e-07,
-         7.506550808869246e-08, -6.555797440626883e-09, 3.5222332287900745e-10, -8.787929464212569e-12),
+        (-1.6279066229043033, -0.9184519602920164, -0.14825340727453512, 0.027554711003974847, 0.0003747751313151574,
+         -0.0025363410188036506, 0.0009271927250359234, -7.75539098419595e-05, -8.79700539729027e-05,
+         5.610651346550664e-05, -1.9673569874709674e-05, 4.7974159120378015e-06, -8.498820474296463e-07,
+         1.0829663626136698e-07, -9.458016456664964e-09, 5.081508412029762e-10, -1.2678302257701479e-11),
     ),
 }  # fmt: skip
 
 
 def erf(x: Node) -> Node:
-    """The error function: an odd polynomial near 0, elsewhere ``1 - exp(p(x))``.
+    """The error function: an odd polynomial near 0, elsewhere ``1 - 2**p(x)``.
 
     The second form is N. Juffa's: the logarithm of erfc is smooth, and what it misses is scaled down by erfc.
     """
@@ -71,7 +71,7 @@ def erf(x: Node) -> Node:
     size = rows.abs(x)
     near = rows.fma(x, horner(x * x, table.near), x)
     capped = at_most(size, table.limit)
-    far = rows.sub(number(x, 1.0), exp_nonpositive(capped * horner(capped, table.far)))
+    far = rows.sub(number(x, 1.0), exp2_of_product(capped, horner(capped, table.far)))
     return rows.where(rows.lt(size, number(x, table.border)), near, rows.copysign(far, x))
 
 
@@ -158,5 +158,5 @@ def normal_cdf(x: Node) -> Node:
     if x.dtype == dt.float64:
         return erfc(x * -math.sqrt(0.5)) * 0.5
     size = at_most(rows.abs(x), _TAIL_END)
-    tail = exp2_nonpositive(horner(size, (-1.0, *_TAIL)))
+    tail = exp2_of_product(size, horner(size, _TAIL), -1)
     return rows.where(rows.lt(x, number(x, 0)), tail, rows.sub(1.0, tail))

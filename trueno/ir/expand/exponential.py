@@ -160,23 +160,23 @@ def _shift(x: Node, extra: int = 0) -> Node:
     return number(x, form.shift + form.bias + extra)
 
 
-def exp_nonpositive(x: Node, factor: float = 1.0) -> Node:
+def exp_nonpositive(x: Node, factor: float) -> Node:
     """exp(factor * x) from -87 to 0, where an absolute error of some units in the last place of 1/4 is no harm.
 
     The factor, a power of two with any sign, costs nothing: it is part of the constants.
     """
-    table = _TABLES[x.dtype]
     shift = _shift(x)
     shifted = rows.fma(x, number(x, factor * _LOG2_E), shift)
     r = rows.fma(rows.sub(shifted, shift), number(x, -math.log(2) / factor), x)
-    return horner(r, [one * factor**k for k, one in enumerate(table.exp)]) * power_of_two(shifted)
+    return horner(r, [one * factor**k for k, one in enumerate(_TABLES[x.dtype].exp)]) * power_of_two(shifted)
 
 
-def exp2_nonpositive(x: Node) -> Node:
-    """2 to the power x for x from -127, where it is 0, to 0."""
-    shift = _shift(x)
-    shifted = x + shift
-    return horner(x - rows.sub(shifted, shift), _TABLES[x.dtype].exp2) * power_of_two(shifted)
+def exp2_of_product(a: Node, b: Node, extra: int = 0) -> Node:
+    """2 to the power ``a b + extra``, from -127 (0 in float32) to 0; the product is rounded when it is reduced."""
+    shift = _shift(a, extra)
+    shifted = rows.fma(a, b, shift)
+    f = rows.fma(a, b, rows.sub(shift, shifted))
+    return horner(f, _TABLES[a.dtype].exp2) * power_of_two(shifted)
 
 
 def _expm1_reduced(r: Node) -> tuple[Node, Node]:
