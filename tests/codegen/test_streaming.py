@@ -62,6 +62,7 @@ def test_several_results_of_several_dtypes_on_any_number_of_threads() -> None:
         tn.set_num_threads(before)
 
 
+@pytest.mark.unchecked
 def test_vectors_are_non_temporal_and_aligned() -> None:
     kernel("streams_sum", lambda x, y: x + y * 1.015625)(tn.ones(100_000), tn.ones(100_000))
     (text,) = optimised("streams_sum")
@@ -89,6 +90,7 @@ def test_what_does_not_stream(formula: Any, inplace: tuple[int, ...], shapes: li
     assert not any("!nontemporal" in text for text in found)
 
 
+@pytest.mark.unchecked
 def test_small_calls_do_not_stream() -> None:
     square = kernel("streams_square", lambda x: x * x + 2.015625)
     with using(Choices(stream_bytes=1 << 20)):

@@ -268,6 +268,7 @@ def test_ties_and_nan(dtype: np.dtype) -> None:
 # --- accuracy and reproducibility -------------------------------------------------------------------------------------
 
 
+@pytest.mark.unchecked
 @pytest.mark.parametrize("interval", [(0, 1), (-1, 1), (-1, 1000)], ids=str)
 @pytest.mark.parametrize("shape", [(1_000_000,), (1000, 1000), (100, 10_000)], ids=str)
 def test_sums_are_at_least_as_accurate_as_pairwise(interval: tuple[float, float], shape: tuple[int, ...]) -> None:

@@ -189,3 +189,23 @@ def test_checked_kernels_have_keys_of_their_own(monkeypatch):
     config.reload()
     second = cpu.bind(kernel, layouts, [-1])
     assert first.function != second.function and second.verify is None and first.verify is not None
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 4), (4, 0), (3, 0, 2)])
+@pytest.mark.parametrize(
+    "function", [lambda x: x + 1.0, tn.sum, lambda x: tn.sum(x, 0), lambda x: tn.mean(x, -1) * 2.0]
+)
+def test_nothing_is_read_of_operands_without_elements(function, shape):
+    got = Bound(function, np.empty(shape, np.float32))()
+    with np.errstate(all="ignore"):
+        assert got.size == 0 or np.isin(got, [0, np.nan]).all() or np.isnan(got).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int8])
+def test_an_empty_sum_of_products_reads_nothing(dtype):
+    got = Bound(tn.matmul, np.empty((3, 0), dtype), np.empty((0, 4), dtype))()
+    np.testing.assert_array_equal(got, np.zeros((3, 4), dtype))
+
+
+def test_operands_that_are_empty_along_different_axes():
+    assert Bound(lambda x, y: x + y, np.empty((0, 1), np.float32), np.empty((1, 0), np.float32))().shape == (0, 0)

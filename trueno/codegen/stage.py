@@ -177,6 +177,10 @@ def normalise(stage: Stage) -> Loops:
     inner = list(stage.inner)
     elementwise = not inner
     reads = [s for s, access in zip(strides, accesses, strict=True) if access not in written] or strides
+    for dim in (dim for dim, extent in sizes.items() if extent == 0):
+        # What does not move along a dimension is read before its loop: operands without elements must move.
+        for steps in strides if elementwise else reads:
+            steps[dim] = 1
     writes = [s for s, access in zip(strides, accesses, strict=True) if access in written]
     outer = [dim for dim in outer if dim != blocks]
     outer = merge(sorted_dims(outer, (writes + reads) if elementwise else (writes or reads)), sizes, strides)

@@ -192,8 +192,10 @@ class _PackEmitter(StepEmitter):
         function = "copy" if self.step.tile.group == 1 else "weave"
         self.used.add(function)
         p, count, width = self.printer, self.number("k"), self.printer.index(self.pack.width)
+        group = p.index(self.step.tile.group)
+        lines = p.arith("mul", p.arith("div", p.arith("add", count, p.arith("sub", group, "1")), group), group)
         p.check_grid(start[0], self.step.accesses[0].dtype, [(count, self.number("a0 k")), (rows, "1")])
-        p.check_grid(self.out, self.packed, [(count, width), (width, "1")], writes=True)
+        p.check_grid(self.out, self.packed, [(lines, width), (width, "1")], writes=True)
         p.call(
             f"@{self.name}.{function}(ptr {start[0]}, i64 {self._bytes('k')}, i64 {rows}, ptr {self.out}, i64 {count})"
         )
