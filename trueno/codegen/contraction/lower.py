@@ -26,7 +26,7 @@ BLOCK_BYTES = 1 << 20
 TASKS = 16
 #: Up to so many columns, rows are read as they lie; up to so many tiles of rows, columns are.
 DIRECT_COLUMNS, DIRECT_ROWS = 512, 12
-#: Elements along K that are turned over at a time; panels have room for as many past their end.
+#: Elements along K that are evaluated at a time before they are turned over.
 TURN = 64
 
 Scratch = Callable[[int], int]
@@ -133,7 +133,8 @@ class _Lowering:
         # Groups do not reach across an end of the innermost dimension of K.
         deep = prod(k.extents[:-1]) * -(-k.extents[-1] // one.group)
         panels = -(-roles["rows"].size // width)
-        panel = _rounded((deep + TURN) * width * one.group, 64)
+        # What is turned over is written by whole vectors, past the end of lines and of the panel.
+        panel = _rounded(((deep + one.lanes) * width + one.lanes) * one.group, 64)
         count = roles["batch"].size * panels
         step = Pack(
             f"{self.stage.name}: {what} into panels", one, [expr], roles, accesses, tasks=count, width=width,
