@@ -72,6 +72,19 @@ REDUCTIONS: dict[str, Operation] = {
     "argmax": Operation("tn.argmax(x, axis=axis)", "np.argmax(x, axis=axis)", "torch.argmax(x, dim=axis)"),
 }
 
+# What is measured at one size only.
+MORE_REDUCTIONS: dict[str, Operation] = {
+    "max": Operation("x.max(axis=axis)", "x.max(axis=axis)", "torch.amax(x, () if axis is None else axis)"),
+    "var": Operation("x.var(axis=axis)", "x.var(axis=axis)", "x.var(dim=axis, correction=0)", domain=(0.5, 1.5)),
+    "all": Operation("tn.all(x, axis=axis)", "np.all(x, axis=axis)", "x.all() if axis is None else x.all(axis)"),
+    "count_nonzero": Operation(
+        "tn.count_nonzero(x, axis=axis)", "np.count_nonzero(x, axis=axis)", "torch.count_nonzero(x, dim=axis)"
+    ),
+    "norm": Operation(
+        "tn.norm(x, axis=axis)", "np.linalg.vector_norm(x, axis=axis)", "torch.linalg.vector_norm(x, dim=axis)"
+    ),
+}
+
 
 def operands(operation: Operation, shape: tuple[int, ...]) -> list[np.ndarray]:
     """Random float32 operands in the operation's domain; the same ones every time."""

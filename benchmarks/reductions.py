@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 
 from benchmarks.harness import Case
-from benchmarks.operations import REDUCTIONS, case
+from benchmarks.operations import MORE_REDUCTIONS, REDUCTIONS, case
 from benchmarks.program import parse, run
 
 SIZES = (100_000, 1_000_000, 10_000_000)
@@ -16,10 +16,10 @@ COLUMNS = 1000
 
 def cases() -> Iterator[Case]:
     """Rows over one long vector, over the rows of a matrix and over its columns."""
-    for name, operation in REDUCTIONS.items():
+    for name, operation in (REDUCTIONS | MORE_REDUCTIONS).items():
         same_shape = name == "softmax"
         targets = {"numpy": 0.5 if same_shape else 1.0, "torch": 1.0}
-        for size in SIZES:
+        for size in SIZES if name in REDUCTIONS else SIZES[1:2]:
             rows = size // COLUMNS
             layouts: list[tuple[str, tuple[int, ...], int | None, int]] = [
                 ("one long row", (size,), -1, size) if same_shape else ("full", (size,), None, 1),

@@ -7,9 +7,10 @@ import pytest
 
 import trueno as tn
 from trueno.codegen import llvm
-from trueno.codegen.emit import StageEmitter, is_flat
+from trueno.codegen.emit import is_flat
 from trueno.codegen.plan import plan
 from trueno.codegen.stage import normalise
+from trueno.codegen.walks import emitter as emitter_of
 from trueno.ir import build, composites, reductions
 from trueno.ir.node import Kernel, recording
 from trueno.runtime.layout import layout_of
@@ -25,7 +26,7 @@ def loops_of(record, shape, dtype=np.float32):
 
 
 def emitter(loops):
-    return StageEmitter(loops, llvm.LLVMPrinter(llvm.Module()), serial=True)
+    return emitter_of(loops, llvm.LLVMPrinter(llvm.Module()), serial=True)
 
 
 def test_softmax_keeps_the_exponentials_in_its_result():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,7 +14,6 @@ from trueno.codegen.expressions import ExpressionEmitter
 from trueno.codegen.formula import is_composite
 from trueno.codegen.phases import find_spill, phases, varying
 from trueno.codegen.stage import Loops, meta_layout, vector_classes
-from trueno.ir.elementwise import add
 from trueno.ir.node import Node
 
 
@@ -55,8 +54,8 @@ class Printer(Protocol):
     def float_sub(self, a: Any, b: Any) -> Any: ...
     def finite_or_zero(self, value: Any) -> Any: ...
     def cast(self, value: Any, source: np.dtype, target: np.dtype) -> Any: ...
-    def combine(self, expr: Expr, a: Any, b: Any) -> Any:
-        """Join two partial results of a reduction or scan; sums may be reassociated."""
+    def combine(self, expr: Expr, a: Any, b: Any, dtype: np.dtype | None = None) -> Any:
+        """Join two partial results of a reduction or scan, of its dtype or the one given; sums may be reassociated."""
 
     def variable(self, dtype: np.dtype, count: int = 1) -> Any: ...
     def get(self, variable: Any, at: Any = None) -> Any: ...
@@ -69,9 +68,12 @@ class Printer(Protocol):
     def tasks(self, count: Any) -> AbstractContextManager[Any]: ...
     def loop(self, low: Any, high: Any, step: int = 1) -> AbstractContextManager[Any]: ...
     def vector_loop(
-        self, low: Any, high: Any, independent: bool, elementwise: bool = False
+        self, low: Any, high: Any, independent: bool, elementwise: bool = False, width: int = 0, interleave: int = 0
     ) -> AbstractContextManager[Any]:
-        """The innermost loop: iterations are spread over vector lanes or work-items."""
+        """The innermost loop: iterations are spread over vector lanes or work-items.
+
+        `width`, `interleave`: lanes of a vector and vectors at a time, where the printer shall not choose them.
+        """
 
     def carry(self, expr: Expr, value: Any) -> Any:
         """Return what a scan goes on from after `combine` gave this value."""
@@ -96,7 +98,7 @@ def is_flat(loops: Loops) -> bool:
 
 
 class StageEmitter(ExpressionEmitter):
-    """Prints one stage."""
+    """Prints one stage: the part that all walks share, and the walk of elementwise stages."""
 
     def __init__(self, loops: Loops, printer: Printer, end_task: Any = None, serial: bool = False) -> None:
         """Take a stage to print.
@@ -106,7 +108,7 @@ class StageEmitter(ExpressionEmitter):
         walks over a row, and column-wise reductions take several rows for each access to their accumulators.
         """
         super().__init__(printer, loops.numbers)
-        self.loops, self.end_task = loops, end_task
+        self.loops, self.end_task, self.serial = loops, end_task, serial
         self.places = meta_layout(loops)
         self.classes = vector_classes(loops)
         self.number = {id(expr): k for k, expr in enumerate(loops.order)}
@@ -114,11 +116,8 @@ class StageEmitter(ExpressionEmitter):
         self.phase = phases(loops)
         self.varies = varying(loops)
         self.spill = find_spill(loops, self.phase, self.varies, self._is_costly) if serial else None
-        costly = any(self._is_costly(expr) for expr in loops.order)
-        self.rows = 4 if serial and not costly else 1
         self.now = 0
         self.constants: dict[int, Any] = {}
-        self.reduced: dict[int, Any] = {}
 
     def _kept(self, expr: Expr) -> Any:
         if self.spill is not None and expr is self.spill[0] and self.now > self.spill[1]:
@@ -144,21 +143,8 @@ class StageEmitter(ExpressionEmitter):
             place = self.places[f"a{k}"]
             offset = p.meta(place + 1)
             bases.append(offset if access[0] < 0 else p.base(p.meta(place), offset, access[1]))
-        if loops.columns:
-            self.blocks = [p.variable(dtype, p.columns) for dtype in self._accumulator_dtypes()]
         with p.tasks(p.meta(self.places["tasks"])) as task:
             self._task(task, bases)
-
-    def _accumulator_dtypes(self) -> list[np.dtype]:
-        p, dtypes = self.p, []
-        for expr in self.loops.order:
-            if expr.kind in ("reduce", "scan"):
-                dtypes += [expr.dtype] + ([p.wide, p.wide] if self._is_float_sum(expr) else [])
-        return dtypes
-
-    def _is_float_sum(self, expr: Expr) -> bool:
-        assert expr.op is not None
-        return self.p.wide_sums and expr.kind == "reduce" and expr.op.combine is add and dt.is_floating(expr.dtype)
 
     def _unravel(self, task: Any) -> tuple[list[Any], Any]:
         """Return the outer indices of a task, and where its part of the vector dimension begins."""
@@ -206,20 +192,28 @@ class StageEmitter(ExpressionEmitter):
         if loops.stage.block:
             size, extent = p.meta(self.places["block"]), p.meta(self.places["block"] + 1)
             self.extents[0] = p.arith("min", size, p.arith("sub", extent, p.arith("mul", indices[0], size)))
-        self.reduced = {}
         if loops.elementwise:
             chunk = p.index(p.chunk)
             end = p.arith("add", begin, chunk) if self.end_task is None else p.arith("mul", self.end_task, chunk)
             end = p.arith("min", self.extents[0], end)
-            self._phase_loop(0, [], pointers, begin, end)
-        elif loops.columns:
-            last = p.meta(self.places["outer"] + len(loops.outer) - 1)
-            end = p.arith("min", last, p.arith("add", begin, p.index(p.columns)))
-            self._columns(pointers, begin, end)
+            self._elements(pointers, begin, end)
         else:
-            self._rows(pointers)
+            self._reduce(pointers, begin)
 
-    # --- rows: the inner dimensions are the vector ones ---------------------------------------------------------------
+    def _reduce(self, pointers: list[Any], begin: Any) -> None:
+        """Print a task of a stage with reductions or scans; `begin`: where its part of the vector dimension begins."""
+        raise AssertionError("an elementwise stage has no inner dimensions")
+
+    def _phases(self) -> Iterator[tuple[list[Expr], list[Expr], list]]:
+        """Yield, for each walk over the inner dimensions, the reductions and scans that it makes, and its stores."""
+        final = self._final_stores()
+        stores = list(enumerate(self.loops.stage.stores))
+        for phase in range(max((self.phase[id(store.value)] for _, store in stores), default=0) + 1):
+            sums = [e for e in self.loops.order if e.kind == "reduce" and self.phase[id(e)] == phase + 1]
+            late = [one for one in stores if one not in final and self.phase[id(one[1].value)] == phase]
+            self.now = phase
+            if sums or late:
+                yield sums, self._scans(sums, late), late
 
     def _final_stores(self) -> list[tuple[int, Any]]:
         return [
@@ -227,27 +221,6 @@ class StageEmitter(ExpressionEmitter):
             if store.index is None and not self.varies[id(store.value)]
             and not any(self.loops.accesses[self.loops.numbers[store.access]][4])
         ]  # fmt: skip
-
-    def _rows(self, pointers: list[Any]) -> None:
-        p, loops = self.p, self.loops
-        final = self._final_stores()
-        phases = max((self.phase[id(store.value)] for store in loops.stage.stores), default=0)
-        self.pointers = pointers
-        for phase in range(phases + 1):
-            sums = [e for e in loops.order if e.kind == "reduce" and self.phase[id(e)] == phase + 1]
-            late = [
-                (k, s)
-                for k, s in enumerate(loops.stage.stores)
-                if (k, s) not in final and self.phase[id(s.value)] == phase
-            ]
-            self.now = phase
-            if sums or late:
-                scans = self._scans(sums, late)
-                self._row_phase(sums, scans, late, pointers, phase)
-        with p.once():
-            for _, store in final:
-                k = loops.numbers[store.access]
-                p.store(pointers[k], self._value(store.value, self.memo), store.access.dtype)
 
     def _scans(self, sums: list[Expr], stores: list) -> list[Expr]:
         """Return the scans that a phase needs; one that was walked in an earlier phase is walked again."""
@@ -259,36 +232,6 @@ class StageEmitter(ExpressionEmitter):
                 needed.add(id(expr))
                 stack.extend(expr.src)
         return [expr for expr in self.loops.order if expr.kind == "scan" and id(expr) in needed]
-
-    def _row_phase(self, sums: list[Expr], scans: list[Expr], stores: list, pointers: list[Any], phase: int) -> None:
-        p = self.p
-        accumulators: dict[int, Any] = {}
-        totals: dict[int, Any] = {}
-        for expr in (*sums, *scans):
-            accumulators[id(expr)] = p.variable(expr.dtype)
-            p.set(accumulators[id(expr)], p.const(start_value(expr), expr.dtype))
-            if self._is_float_sum(expr):
-                totals[id(expr)] = (p.variable(p.wide), p.variable(p.wide))
-                for total in totals[id(expr)]:
-                    p.set(total, p.const(0.0, p.wide))
-        self._hoist([*(e.src[0] for e in (*sums, *scans)), *(s.value for _, s in stores)])
-        with ExitStack() as nest:
-            moved = list(pointers)
-            for dim in range(len(self.loops.inner) - 1):
-                i = nest.enter_context(p.loop(p.index(0), self.extents[dim]))
-                moved = self._step(moved, dim, i)
-            with (
-                self._runs(totals, accumulators, sums, p.run) as (low, high),
-                self._vector(low, high, scans, stores) as i,
-            ):
-                at = self._step(moved, len(self.loops.inner) - 1, i, vector=True)
-                memo = dict(self.memo)
-                self.pointers = at
-                self._body(sums, scans, stores, accumulators, memo)
-        for expr in sums:
-            value = self._total(totals[id(expr)], expr) if id(expr) in totals else p.get(accumulators[id(expr)])
-            self.memo[id(expr)] = p.finish(expr, value)
-        self.pointers = pointers
 
     def _hoist(self, roots: list[Expr]) -> None:
         """Evaluate before the loop what does not change in it."""
@@ -303,43 +246,6 @@ class StageEmitter(ExpressionEmitter):
                     self._value(expr, self.memo)
             elif expr.kind not in ("reduce",):
                 stack.extend(expr.src)
-
-    @contextmanager
-    def _runs(self, totals: dict, accumulators: dict, sums: list[Expr], run: int) -> Iterator[tuple[Any, Any]]:
-        """Walk the innermost dimension, in runs when sums move on to a wide accumulator after each."""
-        p = self.p
-        extent = self.extents[-1]
-        if not totals:
-            yield p.index(0), extent
-            return
-        with p.loop(p.index(0), extent, run) as low:
-            for expr in sums:
-                if id(expr) in totals:
-                    p.set(accumulators[id(expr)], p.const(start_value(expr), expr.dtype))
-            yield low, p.arith("min", extent, p.arith("add", low, p.index(run)))
-            for expr in sums:
-                if id(expr) in totals:
-                    self._add_wide(totals[id(expr)], p.cast(p.get(accumulators[id(expr)]), expr.dtype, p.wide))
-
-    def _add_wide(self, total: tuple[Any, Any], value: Any, at: Any = None) -> None:
-        """Add to a compensated sum (Neumaier's TwoSum, Knuth, TAOCP 2, 4.2.2)."""
-        p = self.p
-        p.comment("compensated addition")
-        high, low = p.get(total[0], at), p.get(total[1], at)
-        s = p.float_add(high, value)
-        back = p.float_sub(s, high)
-        error = p.float_add(p.float_sub(high, p.float_sub(s, back)), p.float_sub(value, back))
-        # An infinite sum would leave NaN in the error term.
-        p.set(total[1], p.float_add(low, p.finite_or_zero(error)), at)
-        p.set(total[0], s, at)
-
-    def _total(self, total: tuple[Any, Any], expr: Expr, at: Any = None) -> Any:
-        p = self.p
-        return p.cast(p.float_add(p.get(total[0], at), p.get(total[1], at)), p.wide, expr.dtype)
-
-    def _vector(self, low: Any, high: Any, scans: list[Expr], stores: list) -> AbstractContextManager[Any]:
-        independent = not scans and not any(store.index is not None for _, store in stores)
-        return self.p.vector_loop(low, high, independent)
 
     def _step(self, pointers: list[Any], dim: int, index: Any, vector: bool = False) -> list[Any]:
         """Return the pointers moved along an inner dimension."""
@@ -358,26 +264,14 @@ class StageEmitter(ExpressionEmitter):
                 moved.append(self._move(pointer, k, p.arith("mul", index, self._stride(k, len(loops.outer) + dim))))
         return moved
 
-    def _phase_loop(self, phase: int, scans: list[Expr], pointers: list[Any], low: Any, high: Any) -> None:
+    def _elements(self, pointers: list[Any], low: Any, high: Any) -> None:
         """The single loop of an elementwise stage."""
         stores = list(enumerate(self.loops.stage.stores))
         self.pointers = pointers
         self._hoist([store.value for _, store in stores])
         with self.p.vector_loop(low, high, not self.loops.stage.serial, elementwise=True) as i:
             self.pointers = self._step(pointers, 0, i, vector=True)
-            self._body([], scans, stores, {}, dict(self.memo))
-
-    def _body(self, sums: list[Expr], scans: list[Expr], stores: list, accumulators: dict, memo: dict) -> None:
-        p = self.p
-        for expr in scans:
-            value = p.combine(expr, p.get(accumulators[id(expr)]), self._value(expr.src[0], memo))
-            p.set(accumulators[id(expr)], p.carry(expr, value))
-            memo[id(expr)] = value
-        for expr in sums:
-            value = self._value(expr.src[0], memo)
-            p.set(accumulators[id(expr)], p.combine(expr, p.get(accumulators[id(expr)]), value))
-        self._keep_spilled(memo)
-        self._write_all(stores, memo)
+            self._write_all(stores, dict(self.memo))
 
     def _keep_spilled(self, memo: dict) -> None:
         """Store what a later phase reads back."""
@@ -405,136 +299,3 @@ class StageEmitter(ExpressionEmitter):
             before = p.load(pointer, store.access.dtype)
             value = p.add(before, value, store.access.dtype)
         p.store(pointer, value, store.access.dtype)
-
-    # --- columns: the last outer dimension is the vector one ----------------------------------------------------------
-
-    def _columns(self, pointers: list[Any], begin: Any, end: Any) -> None:
-        p, loops = self.p, self.loops
-        dim = len(loops.outer) - 1
-        width = p.arith("sub", end, begin)
-        start = [
-            self._move(ptr, k, p.arith("mul", begin, self._stride(k, dim))) if loops.accesses[k][3][dim] else ptr
-            for k, ptr in enumerate(pointers)
-        ]
-        blocks = iter(self.blocks)
-        arrays: dict[int, Any] = {}
-        totals: dict[int, Any] = {}
-        for expr in loops.order:
-            if expr.kind in ("reduce", "scan"):
-                arrays[id(expr)] = next(blocks)
-                if self._is_float_sum(expr):
-                    totals[id(expr)] = (next(blocks), next(blocks))
-        final = self._final_stores()
-        phases = max((self.phase[id(store.value)] for store in loops.stage.stores), default=0)
-        self.arrays = arrays
-        for phase in range(phases + 1):
-            sums = [e for e in loops.order if e.kind == "reduce" and self.phase[id(e)] == phase + 1]
-            late = [
-                (k, s)
-                for k, s in enumerate(loops.stage.stores)
-                if (k, s) not in final and self.phase[id(s.value)] == phase
-            ]
-            self.now = phase
-            if sums or late:
-                scans = self._scans(sums, late)
-                self._column_phase(sums, scans, late, start, width, totals)
-        if final:
-            with self._column_loop(start, width) as memo:
-                for k, store in final:
-                    self._write(k, store, memo)
-
-    def _at_column(self, pointers: list[Any], c: Any) -> list[Any]:
-        """Return the pointers moved along the vector dimension."""
-        dim, moved = len(self.loops.outer) - 1, []
-        for k, pointer in enumerate(pointers):
-            cls = self.classes[k]
-            if cls == "0":
-                moved.append(pointer)
-            else:
-                step = c if cls == "1" else self.p.arith("mul", c, self._stride(k, dim))
-                moved.append(self._move(pointer, k, step))
-        return moved
-
-    @contextmanager
-    def _column_loop(self, pointers: list[Any], width: Any, independent: bool = True) -> Iterator[dict]:
-        p = self.p
-        with p.vector_loop(p.index(0), width, independent) as c:
-            self.pointers = self._at_column(pointers, c)
-            memo = dict(self.constants)
-            for key in self.done_columns:
-                memo[key] = p.get(self.arrays[key], c)
-            self.column = c
-            yield memo
-
-    @property
-    def done_columns(self) -> list[int]:
-        """Reductions that are complete, by identity of their expression."""
-        return list(self.reduced)
-
-    def _column_phase(
-        self, sums: list[Expr], scans: list[Expr], stores: list, start: list[Any], width: Any, totals: dict
-    ) -> None:
-        p, loops = self.p, self.loops
-        with p.vector_loop(p.index(0), width, True) as c:
-            for expr in (*sums, *scans):
-                p.set(self.arrays[id(expr)], p.const(start_value(expr), expr.dtype), c)
-                if id(expr) in totals:
-                    for total in totals[id(expr)]:
-                        p.set(total, p.const(0.0, p.wide), c)
-        wide = [expr for expr in sums if id(expr) in totals]
-        with ExitStack() as nest:
-            moved = list(start)
-            for dim in range(len(loops.inner) - 1):
-                i = nest.enter_context(p.loop(p.index(0), self.extents[dim]))
-                moved = self._step(moved, dim, i)
-            low, high = p.index(0), self.extents[-1]
-            if wide:
-                low = nest.enter_context(p.loop(p.index(0), self.extents[-1], p.run_columns))
-                high = p.arith("min", self.extents[-1], p.arith("add", low, p.index(p.run_columns)))
-                with p.vector_loop(p.index(0), width, True) as c:
-                    for expr in wide:
-                        p.set(self.arrays[id(expr)], p.const(start_value(expr), expr.dtype), c)
-            if self.rows > 1 and not scans and not stores:
-                low = self._several_rows(sums, moved, low, high, width)
-            with p.loop(low, high) as i:
-                at = self._step(moved, len(loops.inner) - 1, i)
-                with self._column_loop(at, width) as memo:
-                    self._column_body(sums, scans, stores, memo)
-            if wide:
-                with p.vector_loop(p.index(0), width, True) as c:
-                    for expr in wide:
-                        part = p.cast(p.get(self.arrays[id(expr)], c), expr.dtype, p.wide)
-                        self._add_wide(totals[id(expr)], part, c)
-        if wide:
-            with p.vector_loop(p.index(0), width, True) as c:
-                for expr in wide:
-                    p.set(self.arrays[id(expr)], self._total(totals[id(expr)], expr, c), c)
-        for expr in sums:
-            self.reduced[id(expr)] = True
-
-    def _several_rows(self, sums: list[Expr], pointers: list[Any], low: Any, high: Any, width: Any) -> Any:
-        """Reduce `rows` rows at a time; return the first one that is left."""
-        p, dim = self.p, len(self.loops.inner) - 1
-        count = p.index(self.rows)
-        end = p.arith("add", low, p.arith("mul", p.arith("div", p.arith("sub", high, low), count), count))
-        with p.loop(low, end, self.rows) as i:
-            rows = [self._step(pointers, dim, p.arith("add", i, p.index(k))) for k in range(self.rows)]
-            with self._column_loop(rows[0], width) as memo:
-                memos = [(self.pointers, memo)]
-                memos += [(self._at_column(row, self.column), dict(memo)) for row in rows[1:]]
-                for expr in sums:
-                    value = p.get(self.arrays[id(expr)], self.column)
-                    for self.pointers, known in memos:
-                        value = p.combine(expr, value, self._value(expr.src[0], known))
-                    p.set(self.arrays[id(expr)], value, self.column)
-        return end
-
-    def _column_body(self, sums: list[Expr], scans: list[Expr], stores: list, memo: dict) -> None:
-        p, c = self.p, self.column
-        for expr in (*scans, *sums):
-            value = p.combine(expr, p.get(self.arrays[id(expr)], c), self._value(expr.src[0], memo))
-            p.set(self.arrays[id(expr)], value, c)
-            if expr.kind == "scan":
-                memo[id(expr)] = value
-        self._keep_spilled(memo)
-        self._write_all(stores, memo)

@@ -13,11 +13,12 @@ from trueno import dtypes as dt
 from trueno.codegen import driver, streaming
 from trueno.codegen.bounds import Bounds
 from trueno.codegen.compile import AS_IS
-from trueno.codegen.emit import StageEmitter, is_flat
+from trueno.codegen.emit import is_flat
 from trueno.codegen.expr import Expr
 from trueno.codegen.expressions import expanded
 from trueno.codegen.formula import float_to_half, half_to_float
 from trueno.codegen.stage import CHUNK, COLUMNS, Loops
+from trueno.codegen.walks import emitter
 from trueno.ir.elementwise import add
 from trueno.ir.node import Node
 
@@ -149,7 +150,7 @@ class LLVMPrinter:
     wide_sums = True
     backend = "llvm"
     chunk, columns = CHUNK, COLUMNS
-    run, run_columns = 2048, 128
+    run, run_columns = 256, 1
     wide = dt.float64
 
     def __init__(self, module: Module, half_instructions: bool = True, streams: bool = False) -> None:
@@ -369,19 +370,20 @@ class LLVMPrinter:
                                                           first="slt" if signed else "ult")  # fmt: skip
         return self._let(f"call {kind} {name}({kind} {operands[0]}, {kind} {operands[1]})")
 
-    def combine(self, expr: Expr, a: str, b: str) -> str:
+    def combine(self, expr: Expr, a: str, b: str, dtype: np.dtype | None = None) -> str:
         assert expr.op is not None and expr.op.combine is not None
+        dtype = expr.dtype if dtype is None else dtype
         row = expr.op.combine
         table = row.llvm
         assert isinstance(table, dict)
-        form = next(form for classes, form in table.items() if dt.kind_class(expr.dtype) in classes)
+        form = next(form for classes, form in table.items() if dt.kind_class(dtype) in classes)
         if form in ("@maximum", "@minimum"):
             # Which of two zeros of a reduction is found may depend on the order, as in NumPy: half the instructions.
-            return self._intrinsic(form[1:], register_type(expr.dtype), [a, b], flags="nsz ")
+            return self._intrinsic(form[1:], register_type(dtype), [a, b], flags="nsz ")
         # Sums and products of a reduction may be taken in the vector's order; the plan fixes the rest.
         if form in ("fadd", "fmul") and expr.kind == "reduce":
             form += " reassoc"
-        return self._form(form, register_type(expr.dtype), expr.dtype, [a, b])
+        return self._form(form, register_type(dtype), dtype, [a, b])
 
     def add(self, a: str, b: str, dtype: np.dtype) -> str:
         """Return a + b."""
@@ -531,25 +533,28 @@ class LLVMPrinter:
 
     @contextmanager
     def vector_loop(
-        self, low: str, high: str, independent: bool, elementwise: bool = False, short: bool = False
+        self, low: str, high: str, independent: bool, elementwise: bool = False, width: int = 0, interleave: int = 0
     ) -> Iterator[str]:
-        """As `Printer.vector_loop`; a `short` loop takes one vector at a time."""
         before = self.group
         metadata = ""
         if independent:
             # No iteration reads what another writes: the vectoriser needs no run-time checks for overlap.
             self.group = self.module.node("distinct !{}")
             parallel = self.module.node(f'!{{!"llvm.loop.parallel_accesses", {self.group}}}')
-            loop = self.module.node(f"distinct !{{!SELF, {parallel}}}")
+            hints = [parallel]
+            for name, value in (("vectorize.width", width), ("interleave.count", interleave)):
+                if value:
+                    hints.append(self.module.node(f'!{{!"llvm.loop.{name}", i32 {value}}}'))
+            loop = self.module.node(f"distinct !{{!SELF, {', '.join(hints)}}}")
             metadata = f", !llvm.loop {loop}"
         begin = self.count
         with self._for(low, high, 1, metadata) as i:
             yield i
         self.group = before
-        interleaved = 1 if short else _interleaving(self.count - begin, elementwise)
+        interleaved = 0 if interleave else _interleaving(self.count - begin, elementwise)
         if independent and interleaved:
             count = self.module.node(f'!{{!"llvm.loop.interleave.count", i32 {interleaved}}}')
-            self.module.metadata[int(loop[1:])] = f"distinct !{{!SELF, {parallel}, {count}}}"
+            self.module.metadata[int(loop[1:])] = f"distinct !{{!SELF, {', '.join([*hints, count])}}}"
 
     def carry(self, expr: Expr, value: str) -> str:
         return value
@@ -610,7 +615,7 @@ def stage_function(module: Module, name: str, loops: Loops, half_instructions: b
     """
     printer = LLVMPrinter(module, half_instructions, loops.streams)
     flat = is_flat(loops)
-    StageEmitter(loops, printer, "%t1" if flat else None, serial=True).run()
+    emitter(loops, printer, "%t1" if flat else None, serial=True).run()
     if flat:
         printer.finish_function(f"{name}(ptr %buffers, ptr %meta, ptr %scalars, i64 %t0, i64 %t1)", loops.stage.name)
     else:

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from trueno import dtypes as dt
-from trueno.codegen.emit import StageEmitter, start_value
+from trueno.codegen.emit import start_value
 from trueno.codegen.expr import Expr
 from trueno.codegen.stage import Loops, meta_layout, meta_values, text
+from trueno.codegen.walks import emitter
 from trueno.ir.elementwise import add
 from trueno.ir.node import Node
 from trueno.ir.op import Op
@@ -397,15 +398,16 @@ class OpenCLPrinter:
             )
         return self._let(kind, self._formula(expr.op, source, operands), expr.op.name)
 
-    def combine(self, expr: Expr, a: str, b: str) -> str:
+    def combine(self, expr: Expr, a: str, b: str, dtype: np.dtype | None = None) -> str:
         assert expr.op is not None and expr.op.combine is not None
-        kind = register_type(expr.dtype)
+        dtype = expr.dtype if dtype is None else dtype
+        kind = register_type(dtype)
         if self.inside:
             start = literal(start_value(expr), expr.dtype)
             b = self._let(kind, f"{self.inside} ? {b} : {start}", "part")
             if expr.kind == "scan":
                 return self._scan(expr, a, b, start)
-        return self._let(kind, self._formula(expr.op.combine, expr.dtype, [a, b]), expr.op.name)
+        return self._let(kind, self._formula(expr.op.combine, dtype, [a, b]), expr.op.name)
 
     def _scan(self, expr: Expr, before: str, part: str, start: str) -> str:
         """Print the scan of a group's elements (Hillis and Steele, 1986) and return the item's value."""
@@ -497,7 +499,9 @@ class OpenCLPrinter:
         return self._for(low, high, str(step))
 
     @contextmanager
-    def vector_loop(self, low: str, high: str, independent: bool, elementwise: bool = False) -> Iterator[str]:
+    def vector_loop(
+        self, low: str, high: str, independent: bool, elementwise: bool = False, width: int = 0, interleave: int = 0
+    ) -> Iterator[str]:
         match self.mode.task:
             case "element" | "column":
                 # One element or column per work-item.
@@ -548,7 +552,7 @@ class OpenCLPrinter:
 
     def function(self) -> str:
         """Print the stage and return the text of its struct of numbers and its function."""
-        StageEmitter(self.loops, self).run()
+        emitter(self.loops, self).run()
         loops, name = self.loops, self.name
         members = [f"    {'long' if wide else 'idx'} {field};" for field, _, wide in fields(loops)]
         parameters = [

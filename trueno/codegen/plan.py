@@ -11,39 +11,17 @@ import numpy as np
 from trueno.codegen.buffer import ZERO, Buffer, Coordinate, access_of, reshape_strides, window, window_strides
 from trueno.codegen.contraction.match import roles
 from trueno.codegen.convolution import as_windows
+from trueno.codegen.domain import Domain, Limits, NotFusable
 from trueno.codegen.expr import Access, Expr, Store, Table, reads, topological
 from trueno.codegen.memory import share_scratch
 from trueno.codegen.products import as_sums
-from trueno.codegen.stage import COLUMNS, Stage
+from trueno.codegen.search import extreme_of, search_among
+from trueno.codegen.stage import Stage
 from trueno.ir import build
 from trueno.ir.node import Kernel, Node
 from trueno.ir.reductions import sum as sum_rows
 from trueno.ir.windows import interleaved_bounds
 from trueno.runtime.layout import Layout, contiguous_strides
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a plan needs to know of the device.
-
-    Attributes
-    ----------
-    split_elements : int
-        Reductions over at least this many elements are split when they make fewer than `split_tasks` tasks.
-    split_tasks : int
-    block : int
-        Elements of one block of a split reduction.
-    columns : int
-        Columns that one task handles where memory runs across the reduced dimensions.
-    contractions : bool
-        Whether sums of products get stages of their own, for a back end that has code for them.
-    """
-
-    split_elements: int = 65536
-    split_tasks: int = 16
-    block: int = 16384
-    columns: int = COLUMNS
-    contractions: bool = False
 
 
 @dataclass(slots=True)
@@ -66,28 +44,6 @@ class Plan:
     slots: list[tuple[int | None, np.dtype, Any]] = field(default_factory=list)
 
 
-class _NotFusable(Exception):
-    """Raised with the node that has to be computed by a stage of its own."""
-
-    def __init__(self, node: Node) -> None:
-        super().__init__(node)
-        self.node = node
-
-
-@dataclass(slots=True)
-class _Domain:
-    """The iteration space of the stage that is being built."""
-
-    sizes: tuple[int, ...]
-    inner: tuple[int, ...]
-    # Whether a task walks the inner dimensions from end to end: a block's own maximum is not the row's.
-    whole: bool = True
-    # A contraction is the only reduction of its stage.
-    product: Node | None = None
-    writer: int = -1
-    known: dict[tuple, Expr] = field(default_factory=dict)
-
-
 class Planner:
     """Builds the stages of one kernel."""
 
@@ -108,6 +64,8 @@ class Planner:
         self.slots: dict[tuple, int] = {}
         self.alive: list[Node] = []
         self.joined: dict[tuple, Node | None] = {}
+        # Buffers of the blocks' results of split reductions.
+        self.partial: set[int] = set()
         # The last stage that writes each buffer.
         self.writers: dict[int, int] = {}
         # The stage that sets a buffer to zeros which later stages write into.
@@ -257,34 +215,34 @@ class Planner:
             try:
                 self._try_store(root, target)
                 return
-            except _NotFusable as refusal:
+            except NotFusable as refusal:
                 self.materialise(refusal.node)
 
     def _try_store(self, root: Node, target: Buffer) -> None:
         reduce_node = self._first_reduction(root)
         if reduce_node is None:
-            domain = _Domain(root.shape, ())
+            domain = Domain(root.shape, ())
             coords: list[Coordinate] = [(k, 1, 0) for k in range(root.ndim)]
             value = self._expression(root, tuple(coords), domain)
             self._append(root, domain, Store(access_of(target, coords, root.ndim), value), target)
             return
         source = reduce_node.src[0]
         axes = reduce_node.arg if reduce_node.op.kind == "reduction" else _scanned(reduce_node)
-        domain = _Domain(source.shape, axes)
+        domain = Domain(source.shape, axes)
         product = self._product(reduce_node, domain)
         block = self._block(source, domain) if reduce_node.op.kind == "reduction" and product is None else 0
         if block:
             if root is not reduce_node:
-                raise _NotFusable(reduce_node)
+                raise NotFusable(reduce_node)
             self._split(reduce_node, domain, block, target)
             return
         coords = self._root_coordinates(root, domain, reduce_node)
         if product is not None and any(c[0] in axes and domain.sizes[c[0]] != 1 for c in coords if c[0] is not None):
-            raise _NotFusable(reduce_node)
+            raise NotFusable(reduce_node)
         value = self._expression(root, tuple(coords), domain)
         self._append(root, domain, Store(access_of(target, coords, len(domain.sizes)), value), target, product)
 
-    def _product(self, node: Node, domain: _Domain) -> Expr | None:
+    def _product(self, node: Node, domain: Domain) -> Expr | None:
         """Return the reduction as an expression if it is a contraction; no other reduction may join its stage then."""
         if not self.limits.contractions or node.op is not sum_rows:
             return None
@@ -295,7 +253,7 @@ class Planner:
         domain.product = node
         return product
 
-    def _append(self, root: Node, domain: _Domain, store: Store, target: Buffer, product: Expr | None = None) -> None:
+    def _append(self, root: Node, domain: Domain, store: Store, target: Buffer, product: Expr | None = None) -> None:
         """Add the store to an earlier stage over the same domain if what it reads is there by then, else to a new."""
         stages = self.plan.stages
         for index in range(len(stages) - 1, max(domain.writer, self.cleared.get(target.number, -1)), -1):
@@ -305,10 +263,11 @@ class Planner:
                 stage.stores.append(store)
                 self.writers[target.number] = max(self.writers.get(target.number, -1), index)
                 return
-        stages.append(Stage(root.op.name, list(domain.sizes), domain.inner, [store], product=product))
+        partial = any(a.buffer in self.partial for e in topological([store.value]) for a in reads(e))
+        stages.append(Stage(root.op.name, list(domain.sizes), domain.inner, [store], product=product, partial=partial))
         self.writers[target.number] = len(stages) - 1
 
-    def _block(self, source: Node, domain: _Domain) -> int:
+    def _block(self, source: Node, domain: Domain) -> int:
         """Return the block of a reduction that is long and makes few tasks, else 0."""
         limits = self.limits
         rows = elements = 1
@@ -321,10 +280,13 @@ class Planner:
             # Rows of less than two blocks are not worth another stage.
             few = rows < limits.split_tasks and elements >= 2 * limits.block * rows
             return limits.block if few else 0
-        tasks = -(-rows // limits.columns)
-        return max(limits.block // min(rows, limits.columns), 64) if tasks < limits.split_tasks else 0
+        if -(-rows // limits.columns) >= limits.split_tasks:
+            return 0
+        length = max(domain.sizes[k] for k in domain.inner)
+        count = -(-length // max(limits.block // min(rows, limits.columns), limits.rows))
+        return -(-length // count) if count > 1 else 0
 
-    def _column_wise(self, source: Node, domain: _Domain) -> bool:
+    def _column_wise(self, source: Node, domain: Domain) -> bool:
         """Return whether memory runs along a kept dimension, and not along the reduced ones, in what is reduced."""
         inner = [k for k in domain.inner if domain.sizes[k] != 1]
         kept = [k for k, extent in enumerate(domain.sizes) if k not in domain.inner and extent != 1]
@@ -335,7 +297,7 @@ class Planner:
             if expr.kind == "load"
         )
 
-    def _split(self, node: Node, domain: _Domain, block: int, target: Buffer) -> None:
+    def _split(self, node: Node, domain: Domain, block: int, target: Buffer) -> None:
         """Reduce blocks into partial results, then those."""
         source, axes = node.src[0], node.arg
         if len(axes) > 1 and axes == tuple(range(axes[0], axes[-1] + 1)):
@@ -348,25 +310,51 @@ class Planner:
                 return
         # Blocks run along the longest reduced axis; the others are left to the second step.
         axis = max(axes, key=lambda k: source.shape[k])
-        first = _Domain(domain.sizes, (axis,), whole=False)
-        extent = source.shape[axis]
-        count = -(-extent // block)
-        kept = tuple(1 if k == axis else n for k, n in enumerate(source.shape))
-        identity = tuple((k, 1, 0) for k in range(source.ndim))
-        body = self._expression(source, identity, first)
-        partial = self.scratch(node.dtype, (*kept, count))
-        value = self.table.make("reduce", node.op, (body,), node.dtype)
-        strides = tuple(0 if k == axis else s for k, s in enumerate(partial.strides[:-1]))
-        store = Store(Access(partial.number, partial.dtype, 0, (*strides, partial.strides[-1])), value)
-        self.plan.stages.append(Stage(node.op.name, list(first.sizes), first.inner, [store], block))
-        self.writers[partial.number] = len(self.plan.stages) - 1
-        leaf = Node(build.INPUT, (), node.dtype, partial.shape, None)
-        self.buffers[id(leaf)] = partial
-        self._keep(leaf)
         rest = (*(k for k in axes if k != axis), source.ndim)
-        shape = tuple(1 if k in rest else n for k, n in enumerate(partial.shape))
+        across = self._column_wise(source, domain)
+        extreme = extreme_of(node)
+        if extreme is None:
+            (leaf,) = self._partials([node], axis, block, False, across)
+        else:
+            # Where a block's own extreme is, and what it is.
+            leaf = search_among(node, *self._partials([node, extreme], axis, block, True, across))
+        shape = tuple(1 if k in rest else n for k, n in enumerate(leaf.shape))
         final = build.make(node.op, (leaf,), node.dtype, shape, rest)
         self.compute(self._keep(build.reshape(final, shape=node.shape)), target)
+
+    def _partials(self, nodes: list[Node], axis: int, block: int, whole: bool, across: bool) -> list[Node]:
+        """Append a stage that reduces blocks along an axis; return leaves that have the blocks as one more axis.
+
+        `whole`: whether a reduction that another one needs is the block's own. `across`: whether the results of a block
+        lie side by side, not those of all blocks.
+        """
+        shape = nodes[0].src[0].shape
+        first = Domain(shape, (axis,), whole)
+        identity = tuple((k, 1, 0) for k in range(len(shape)))
+        stage = Stage(nodes[0].op.name, list(shape), first.inner, [], block)
+        values = [
+            self.table.make("reduce", node.op, (self._expression(node.src[0], identity, first),), node.dtype)
+            for node in nodes
+        ]
+        leaves = []
+        for value in values:
+            kept = tuple(1 if k == axis else n for k, n in enumerate(shape))
+            count = -(-shape[axis] // block)
+            if across:
+                base = self.scratch(value.dtype, (count, *kept))
+                moved = (*base.strides[1:], base.strides[0])
+                partial = Buffer(base.number, base.dtype, (*kept, count), moved)
+            else:
+                partial = self.scratch(value.dtype, (*kept, count))
+            strides = tuple(0 if k == axis else s for k, s in enumerate(partial.strides[:-1]))
+            access = Access(partial.number, partial.dtype, 0, (*strides, partial.strides[-1]))
+            self.partial.add(partial.number)
+            stage.stores.append(Store(access, value))
+            self.writers[partial.number] = len(self.plan.stages)
+            leaves.append(self._keep(Node(build.INPUT, (), value.dtype, partial.shape, None)))
+            self.buffers[id(leaves[-1])] = partial
+        self.plan.stages.append(stage)
+        return leaves
 
     def _join(self, node: Node, before: tuple[int, ...], after: tuple[int, ...]) -> Node | None:
         """Return the node with its axes between `before` and `after` joined, where no copy is needed for it."""
@@ -402,13 +390,13 @@ class Planner:
         source, index = node.src
         axis = node.arg
         while True:
-            domain = _Domain(source.shape, (axis,))
+            domain = Domain(source.shape, (axis,))
             identity: list[Coordinate] = [(k, 1, 0) for k in range(source.ndim)]
             try:
                 value = self._expression(source, tuple(identity), domain)
                 position = self._expression(index, tuple(identity), domain)
                 break
-            except _NotFusable as refusal:
+            except NotFusable as refusal:
                 self.materialise(refusal.node)
         coords = [ZERO if k == axis else c for k, c in enumerate(identity)]
         access = access_of(target, coords, source.ndim)
@@ -434,27 +422,27 @@ class Planner:
                 stack.append(node.src[1])
         return None
 
-    def _root_coordinates(self, root: Node, domain: _Domain, reduce_node: Node) -> list[Coordinate]:
+    def _root_coordinates(self, root: Node, domain: Domain, reduce_node: Node) -> list[Coordinate]:
         """Return the root's coordinates in the domain of its reductions."""
         if root.shape == domain.sizes:
             return [(k, 1, 0) for k in range(root.ndim)]
         outer = [k for k, n in enumerate(domain.sizes) if k not in domain.inner and n != 1]
         wide = [k for k, n in enumerate(root.shape) if n != 1]
         if [root.shape[k] for k in wide] != [domain.sizes[k] for k in outer]:
-            raise _NotFusable(reduce_node)
+            raise NotFusable(reduce_node)
         coords: list[Coordinate] = [ZERO] * root.ndim
         for k, dim in zip(wide, outer, strict=True):
             coords[k] = (dim, 1, 0)
         return coords
 
-    def _expression(self, node: Node, coords: tuple[Coordinate, ...], domain: _Domain) -> Expr:
+    def _expression(self, node: Node, coords: tuple[Coordinate, ...], domain: Domain) -> Expr:
         key = (id(node), coords)
         found = domain.known.get(key)
         if found is None:
             found = domain.known[key] = self._made(node, coords, domain)
         return found
 
-    def _made(self, node: Node, coords: tuple[Coordinate, ...], domain: _Domain) -> Expr:
+    def _made(self, node: Node, coords: tuple[Coordinate, ...], domain: Domain) -> Expr:
         memory = self.view(node)
         if memory is not None:
             domain.writer = max(domain.writer, self.writers.get(memory.number, -1))
@@ -480,9 +468,9 @@ class Planner:
             return self._reduced(node, coords, domain)
         if kind == "gather":
             return self._gathered(node, coords, domain)
-        raise _NotFusable(node)
+        raise NotFusable(node)
 
-    def _chain(self, root: Node, coords: tuple[Coordinate, ...], domain: _Domain) -> list[Node]:
+    def _chain(self, root: Node, coords: tuple[Coordinate, ...], domain: Domain) -> list[Node]:
         """Return the elementwise nodes below (and with) the root that are still to be made, operands first.
 
         A kernel of a thousand steps is a graph that deep; walking it here keeps recursion to views and reductions.
@@ -517,18 +505,18 @@ class Planner:
                 )
             case "window":
                 # Two of the domain's dimensions step along one axis: that is a view of memory.
-                raise _NotFusable(source)
+                raise NotFusable(source)
             case "diagonal":
                 rest = iter(coords)
                 return tuple(coords[-1] if k in node.arg else next(rest) for k in range(source.ndim))
         wide = [c for c, n in zip(coords, node.shape, strict=True) if n != 1]
         if [n for n in node.shape if n != 1] != [n for n in source.shape if n != 1]:
             # Strided memory that no view reshapes is copied; anything else is computed densely, and then viewed.
-            raise _NotFusable(source if self.view(source) is None else node)
+            raise NotFusable(source if self.view(source) is None else node)
         rest = iter(wide)
         return tuple(ZERO if n == 1 else next(rest) for n in source.shape)
 
-    def _reduced(self, node: Node, coords: tuple[Coordinate, ...], domain: _Domain) -> Expr:
+    def _reduced(self, node: Node, coords: tuple[Coordinate, ...], domain: Domain) -> Expr:
         source = node.src[0]
         axes = node.arg if node.op.kind == "reduction" else _scanned(node)
         kept = () if node.op.kind == "scan" else axes
@@ -537,15 +525,15 @@ class Planner:
             if k not in kept and n != 1 and coordinate != (k, 1, 0):
                 aligned = False
         if not aligned or domain.product not in (None, node):
-            raise _NotFusable(node)
+            raise NotFusable(node)
         identity = tuple((k, 1, 0) for k in range(source.ndim))
         kind = "reduce" if node.op.kind == "reduction" else "scan"
         return self.table.make(kind, node.op, (self._expression(source, identity, domain),), node.dtype)
 
-    def _gathered(self, node: Node, coords: tuple[Coordinate, ...], domain: _Domain) -> Expr:
+    def _gathered(self, node: Node, coords: tuple[Coordinate, ...], domain: Domain) -> Expr:
         memory = self.view(node.src[0])
         if memory is None:
-            raise _NotFusable(node.src[0])
+            raise NotFusable(node.src[0])
         domain.writer = max(domain.writer, self.writers.get(memory.number, -1))
         axis = node.arg
         index = self._expression(node.src[1], coords, domain)
@@ -568,7 +556,7 @@ def _scanned(node: Node) -> tuple[int, ...]:
 
 
 def plan(
-    kernel: Kernel, layouts: Sequence[Layout | None], aliases: Sequence[int] | None = None, limits: Limits = Limits()
+    kernel: Kernel, layouts: Sequence[Layout | None], aliases: Sequence[int] | None = None, limits: Limits | None = None
 ) -> Plan:
     """Plan a kernel for operands of these layouts.
 
@@ -579,8 +567,9 @@ def plan(
         One for each operand of the call; None for a Python scalar.
     aliases : sequence of int, optional
         For each output, the operand whose memory it overwrites, or -1.
-    limits : Limits
+    limits : Limits, optional
     """
+    limits = Limits() if limits is None else limits
     aliases = [-1] * len(kernel.outputs) if aliases is None else aliases
     lowered = as_sums(as_windows(kernel))
     planner = Planner(lowered, layouts, aliases, limits)

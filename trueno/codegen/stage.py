@@ -35,6 +35,8 @@ class Stage:
         Whether iterations of the inner loop depend on each other through memory.
     product : Expr or None
         The reduction, where it is the only one and a contraction.
+    partial : bool
+        Whether partial results are reduced: so few that sums need not save instructions.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Stage:
     block: int = 0
     serial: bool = False
     product: Expr | None = None
+    partial: bool = False
 
 
 @dataclass(slots=True)
@@ -234,6 +237,7 @@ def text(loops: Loops) -> str:
     kind = "columns" if loops.columns else "elementwise" if loops.elementwise else "rows"
     flags = f"{' block' if loops.stage.block else ''}{' serial' if loops.stage.serial else ''}"
     flags += " streams" if loops.streams else ""
+    flags += " partial" if loops.stage.partial else ""
     lines = [f"stage {kind} outer={len(loops.outer)} inner={len(loops.inner)}{flags}"]
     for k, (access, cls) in enumerate(zip(loops.accesses, vector_classes(loops), strict=True)):
         moves = "".join("0" if s == 0 else "s" for s in access[4][:-1])

@@ -27,7 +27,7 @@ from trueno.ir.elementwise import (
 )
 from trueno.ir.elementwise import relu as relu_row
 from trueno.ir.node import Node
-from trueno.ir.reductions import drop_axes, max, min, sum
+from trueno.ir.reductions import drop_axes, first, max, min, sum
 from trueno.ir.transcendental import exp, expm1, log, log1p, normal_cdf, pow, tanh
 
 # --- statistics -------------------------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ def _arg(x: Node, axis: Any, keepdims: bool, name: str, extreme: Any) -> Node:
         chosen = logical_or(chosen, isnan(x))
     index = build.iota(x.shape, axis)
     last = expand(build.param(x.shape[axis], dt.int64), shape=x.shape)
-    found = min(where(chosen, index, last), axis=axis, keepdims=True)
+    found = first(where(chosen, index, last), axis=axis, keepdims=True)
     if keepdims:
         return found if found.ndim == original else build.reshape(found, shape=(1,) * original)
     return drop_axes(found, (axis,))

@@ -107,6 +107,10 @@ min: Op = reduction(
     "min", start="highest", combine=minimum, result=promotion.promote, ref=_axes_ref(np.min),
     grad=equal_share, doc="Smallest element over axes; NaN where there is one.",
 )  # fmt: skip
+first: Op = reduction(
+    "first", start="highest", combine=minimum, result=promotion.promote, ref=_axes_ref(np.min), public=False,
+    doc="Least of the indices of chosen elements; others stand for no index, with a number as large as the extent.",
+)  # fmt: skip
 any: Op = reduction(
     "any", start=False, combine=logical_or, result=promotion.truth, ref=_axes_ref(np.any),
     doc="Whether an element is true, over axes.",

@@ -217,8 +217,8 @@ def _limits(device: OpenCLDevice) -> Limits:
     """Return what the planner is to know of the device: a graphics processor wants more and smaller pieces of work."""
     units = device.limits.compute_units
     if device.record["type"] == "CPU":
-        return Limits(split_tasks=max(16, 4 * units))
-    return Limits(split_tasks=4 * max(units, 16), block=8192, columns=_COLUMN_GROUP)
+        return Limits(split_tasks=max(16, 4 * units), rows=64)
+    return Limits(split_tasks=4 * max(units, 16), block=8192, columns=_COLUMN_GROUP, rows=64)
 
 
 def _check(planned: Plan, loops: Sequence[Loops], device: OpenCLDevice) -> None:

@@ -277,7 +277,7 @@ class _Finish(StepEmitter):
         total: Expr | None = step.total
         assert total is not None
         dim = len(step.roles["columns"].extents) - 1
-        with p.vector_loop(low, high, True, True, step.plain) as c:
+        with p.vector_loop(low, high, True, elementwise=True, interleave=int(step.plain)) as c:
             at = list(pointers)
             for k in self.kept:
                 at[k] = self.along(pointers[k], k, "columns", dim, c)

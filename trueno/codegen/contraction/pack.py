@@ -77,7 +77,7 @@ def _fill(values: _Values) -> str:
     values.begin(values.number("out"))
     with k_nest(values, values.starts, True) as (moved, position):
         line = p.advance("%to", p.arith("mul", position, width), packed)
-        with p.vector_loop("0", "%n", True, short=True) as r:
+        with p.vector_loop("0", "%n", True, interleave=1) as r:
             values.put(line, r, [values.along(pointer, k, "rows", dim, r) for k, pointer in enumerate(moved)])
         with p.scalar_loop("%n", width) as r:
             p.store(p.advance(line, r, packed), p.const(0, packed), packed)
