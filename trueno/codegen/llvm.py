@@ -1,29 +1,24 @@
-"""LLVM IR text from stages, its optimisation and its machine code."""
+"""LLVM IR text: the printer of functions, and the module that they are gathered in."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from trueno import dtypes as dt
-from trueno.codegen import driver, streaming
+from trueno.codegen import streaming
 from trueno.codegen.bounds import Bounds
 from trueno.codegen.compile import AS_IS
-from trueno.codegen.emit import is_flat
 from trueno.codegen.expr import Expr
 from trueno.codegen.expressions import expanded
 from trueno.codegen.formula import float_to_half, half_to_float
-from trueno.codegen.stage import CHUNK, COLUMNS, Loops
-from trueno.codegen.walks import emitter
+from trueno.codegen.stage import CHUNK, COLUMNS
 from trueno.ir.elementwise import add
 from trueno.ir.node import Node
-
-if TYPE_CHECKING:
-    from trueno.codegen.contraction.steps import Step
 
 _REGISTER = {
     dt.bool_: "i1", dt.int8: "i8", dt.uint8: "i8", dt.int16: "i16", dt.uint16: "i16", dt.int32: "i32",
@@ -596,80 +591,8 @@ done:
   ret void
 }}"""
 
-#: A kernel of one stage calls it directly where it is not worth threads: the driver would be a tenth of a small call.
-_ONE_STAGE = """  %flag.p = getelementptr i64, ptr %meta, i64 1
-  %flag = load i64, ptr %flag.p, align 8
-  %small = icmp eq i64 %flag, 0
-  br i1 %small, label %alone, label %shared
-alone:
-  %tasks = load i64, ptr %meta, align 8
-  tail call void @stage0(ptr %buffers, ptr %meta, ptr %scalars, i64 0, i64 %tasks)
-  ret void
-shared:"""
-
-
-def stage_function(module: Module, name: str, loops: Loops, half_instructions: bool) -> None:
-    """Print one stage as ``void name(buffers, meta, scalars, first task, end task)``.
-
-    One task is a function of its own: LLVM's loop passes take far longer over a nest that includes the tasks.
-    """
-    printer = LLVMPrinter(module, half_instructions, loops.streams)
-    flat = is_flat(loops)
-    emitter(loops, printer, "%t1" if flat else None, serial=True).run()
-    if flat:
-        printer.finish_function(f"{name}(ptr %buffers, ptr %meta, ptr %scalars, i64 %t0, i64 %t1)", loops.stage.name)
-    else:
-        task_function(printer, name, loops.stage.name)
-
 
 def task_function(printer: LLVMPrinter, name: str, about: str, linkage: str = "internal") -> None:
     """Append what was printed as the function of one task, and the loop over tasks."""
     printer.finish_function(f"{name}.task(ptr %buffers, ptr %meta, ptr %scalars, i64 %t0)", about)
     printer.module.functions.append(_TASK_LOOP.format(name=name, linkage=linkage))
-
-
-def print_module(
-    stages: Sequence[tuple[str, Loops | Step]],
-    sequence: Sequence[tuple[int, int]],
-    header: str,
-    half_instructions: bool = True,
-    checked: bool = False,
-) -> str:
-    """Return the LLVM IR of a kernel.
-
-    Parameters
-    ----------
-    stages : sequence of (str, Loops or Step)
-        The distinct stages and steps of contractions, with their text.
-    sequence : sequence of (int, int)
-        For each step of the kernel: which stage, and where its numbers begin in the meta array.
-    header : str
-        Comment and target lines.
-    half_instructions : bool
-        Whether the target converts float16 itself.
-    checked : bool
-        Whether accesses to memory are checked.
-    """
-    module = Module(Module(checked=checked), checked)
-    for k, (_, step) in enumerate(stages):
-        if isinstance(step, Loops):
-            stage_function(module, f"stage{k}", step, half_instructions)
-        else:
-            # Imported where it is needed: it is built on this module.
-            from trueno.codegen.contraction.code import step_function
-
-            step_function(module, f"stage{k}", step, half_instructions)
-            module.declare(f"hidden void @stage{k}(ptr, ptr, ptr, i64, i64)")
-    calls = [_ONE_STAGE] if len(sequence) == 1 else []
-    for k, (stage, offset) in enumerate(sequence):
-        calls += [
-            f"  %m{k} = getelementptr i64, ptr %meta, i64 {offset}",
-            f"  call void @{driver.SYMBOL}(ptr @stage{stage}, ptr %buffers, ptr %m{k}, ptr %scalars, i64 %threads, "
-            "ptr %team)",
-        ]
-    module.declare(f"void @{driver.SYMBOL}(ptr, ptr, ptr, ptr, i64, ptr)")
-    module.functions.append("\n".join([
-        "define void @kernel(ptr %buffers, ptr %meta, ptr %scalars, i64 %threads, ptr %team) #0 {",
-        *calls, "  ret void", "}",
-    ]))  # fmt: skip
-    return module.text(header)

@@ -16,12 +16,12 @@ import numpy as np
 from trueno import dtypes as dt
 from trueno.codegen import choices, driver, generator, stage
 from trueno.codegen import compile as compiler
-from trueno.codegen import llvm as printer
 from trueno.codegen.bounds import meta_array
 from trueno.codegen.contraction.lower import steps as contraction_steps
 from trueno.codegen.contraction.steps import Step
 from trueno.codegen.expr import Expr
 from trueno.codegen.formula import conversions_text, formula_size, formula_text, is_composite
+from trueno.codegen.kernel import print_module
 from trueno.codegen.plan import Limits, Plan, plan
 from trueno.codegen.streaming import streams
 from trueno.codegen.target import Target, resolve
@@ -143,7 +143,7 @@ class Lowered:
         runs = [(self.distinct[text], at) for text, at in self.sequence]
         stages = [(text, first[text]) for text in self.distinct]
         checked = self.extents is not None
-        return printer.print_module(stages, runs, about, self.target.converts_halves, checked)
+        return print_module(stages, runs, about, self.target.converts_halves, checked)
 
 
 def _function(lowered: Lowered) -> int:

@@ -212,6 +212,8 @@ class _PackEmitter(StepEmitter):
             self.used.add("copy")
             with p.when(even), k_nest(self, self.moved(pointers, "rows", indices), True) as (moved, position):
                 line = p.advance(self.out, p.arith("mul", position, p.index(step.width)), self.packed)
+                p.check_grid(moved[0], self.packed, [(p.index(step.width), "1")])
+                p.check_grid(line, self.packed, [(p.index(step.width), "1")], writes=True)
                 p.call(f"@{self.name}.copy(ptr {moved[0]}, i64 0, i64 {step.width}, ptr {line}, i64 1)")
         self.used.add("pick")
         with p.when(even, False):
@@ -224,6 +226,11 @@ class _PackEmitter(StepEmitter):
                 p.store(p.advance(offsets, r, dt.int32), p.cast(offset, dt.int64, dt.int32), dt.int32)
             with k_nest(self, pointers, True) as (moved, position):
                 line = p.advance(self.out, p.arith("mul", position, p.index(step.width)), self.packed)
+                if p.bounds is not None:
+                    with p.loop("0", rows) as r:
+                        offset = p.cast(p.load(p.advance(offsets, r, dt.int32), dt.int32), dt.int32, dt.int64)
+                        p.check_grid(p.advance(moved[0], offset, self.packed), self.packed, [])
+                p.check_grid(line, self.packed, [(p.index(step.width), "1")], writes=True)
                 p.call(f"@{self.name}.pick(ptr {moved[0]}, ptr {offsets}, i64 {rows}, ptr {line})")
 
     # --- in runs along K, turned over ---------------------------------------------------------------------------------
