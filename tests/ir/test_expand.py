@@ -147,6 +147,13 @@ def test_the_normal_distribution_is_accurate_where_it_counts() -> None:
     np.testing.assert_array_equal(call(expand.normal_cdf, ends), np.array([0, 0, 0, 1, 1, np.nan], np.float32))
 
 
+@pytest.mark.parametrize("name", ["sin", "cos", "tan"])
+def test_float32_angles_next_to_quarter_turns_keep_their_last_bits(name: str) -> None:
+    quarters = (np.arange(1, 40_000) * (np.pi / 2)).astype(np.float32)
+    hard = np.array([2.1999385e10], np.float32)
+    check(name, 0.6, UNARY[name][0], np.concatenate([hard, -hard, quarters, quarters * np.float32(2**20)]))
+
+
 @pytest.mark.skipif(np.finfo(np.longdouble).nmant <= 52, reason="needs a long double wider than float64")
 @pytest.mark.parametrize("name", ["sin", "cos", "tan"])
 def test_angles_next_to_quarter_turns_keep_their_last_bits(name: str) -> None:

@@ -20,31 +20,34 @@ _SIN = (6.283185287855873, -41.341662614955276, 81.59254958456285, -75.401863033
 _COS = (0.9999999999525665, -19.73920865026511, 64.93931617159336, -85.44284765365776, 59.220242780874756)
 
 
-def _turns(x: Node) -> Node:
-    """Return the angle of a float32 in turns, in float64 and within about [-1/2, 1/2], for x of any size.
+def _turns(x: Node) -> tuple[Node, Node]:
+    """Return the angle of a float32 in turns, in float64 and within about [-1/2, 1/2], for x of any size, and its rest.
 
     Whole turns are dropped after each piece of 1 / (2 pi). The sums are exact while they cancel: each product has 53
-    bits, and its lowest bit lies 29 below that of the product before. This is M. Payne and R. Hanek's reduction (Radian
-    Reduction for Trigonometric Functions, 1983) with floats in the place of integers.
+    bits, and its lowest bit lies 29 below that of the product before. What later sums lose matters next to the zeros of
+    sine and cosine. This is M. Payne and R. Hanek's reduction (Radian Reduction for Trigonometric Functions, 1983) with
+    floats in the place of integers.
     """
     wide = widen(x)
     first, *others = _TURN
     turns = wide * first
     turns = turns - rows.round(turns)
+    rest = number(wide, 0.0)
     for index, piece in enumerate(others, 1):
-        turns = rows.fma(wide, const(piece, dt.float64), turns)
-        if index < _WHOLE_TURNS:
-            turns = turns - rows.round(turns)
-    return turns
+        factor = const(piece, dt.float64)
+        total = rows.fma(wide, factor, turns)
+        rest = rest + rows.fma(wide, factor, turns - total)
+        turns = total - rows.round(total) if index < _WHOLE_TURNS else total
+    return turns, rest
 
 
 def _octant(x: Node, quarters: int) -> tuple[Node, Node]:
     """Return ``t`` in [-1/8, 1/8] turns and the bits of q, where the angle of x is ``t + (q - quarters) / 4``."""
-    turns = _turns(x)
+    turns, rest = _turns(x)
     shift = const(FORMATS[dt.float64].shift + quarters, dt.float64)
     shifted = rows.fma(turns, const(4.0, dt.float64), shift)
     t = rows.fma(shifted - shift, const(-0.25, dt.float64), turns)
-    return t, bits_of(shifted)
+    return t + rest, bits_of(shifted)
 
 
 def _odd(bits: Node) -> Node:
