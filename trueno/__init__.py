@@ -59,6 +59,10 @@ try:
     from trueno.tensor import Tensor  # noqa: F401
 finally:
     if _collecting:
+        if not _gc.get_freeze_count():
+            # Everything so far is old: else the first allocation would start the collection that was saved.
+            _gc.freeze()
+            _gc.unfreeze()
         _gc.enable()
 
 if TYPE_CHECKING:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from trueno.codegen import driver
-from trueno.codegen.contraction.code import step_function
-from trueno.codegen.contraction.steps import Step
 from trueno.codegen.emit import is_flat
 from trueno.codegen.llvm import LLVMPrinter, Module, task_function
 from trueno.codegen.stage import Loops
 from trueno.codegen.walks import emitter
+
+if TYPE_CHECKING:
+    from trueno.codegen.contraction.steps import Step
 
 #: A kernel of one stage calls it directly where it is not worth threads: the driver would be a tenth of a small call.
 _ONE_STAGE = """  %flag.p = getelementptr i64, ptr %meta, i64 1
@@ -65,6 +67,8 @@ def print_module(
         if isinstance(step, Loops):
             stage_function(module, f"stage{k}", step, half_instructions)
         else:
+            from trueno.codegen.contraction.code import step_function
+
             step_function(module, f"stage{k}", step, half_instructions)
             module.declare(f"hidden void @stage{k}(ptr, ptr, ptr, i64, i64)")
     calls = [_ONE_STAGE] if len(sequence) == 1 else []

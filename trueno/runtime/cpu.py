@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from itertools import accumulate
+from typing import TYPE_CHECKING
 
 import llvmlite
 import llvmlite.binding as llvm
@@ -17,8 +18,6 @@ from trueno import dtypes as dt
 from trueno.codegen import choices, driver, generator, stage
 from trueno.codegen import compile as compiler
 from trueno.codegen.bounds import meta_array
-from trueno.codegen.contraction.lower import steps as contraction_steps
-from trueno.codegen.contraction.steps import Step
 from trueno.codegen.expr import Expr
 from trueno.codegen.formula import conversions_text, formula_size, formula_text, is_composite
 from trueno.codegen.kernel import print_module
@@ -34,6 +33,9 @@ from trueno.runtime import bounds
 from trueno.runtime.entry import Entry, ScalarSlot
 from trueno.runtime.launcher.records import fork_safe_lock
 from trueno.runtime.layout import Layout, layout_of
+
+if TYPE_CHECKING:
+    from trueno.codegen.contraction.steps import Step
 
 _FLOAT_BITS = np.dtype("f8")
 
@@ -201,7 +203,7 @@ def _formulas(loops: Sequence[stage.Loops | Step]) -> str:
 
 def _cost(one: stage.Loops | Step) -> float:
     """Return an estimate of a stage's time on one thread, in nanoseconds."""
-    if isinstance(one, Step):
+    if not isinstance(one, stage.Loops):
         return one.cost()
     per_element = 0.05 * len(one.accesses) + 0.03 * sum(_rows(expr) for expr in one.order if expr.kind == "op")
     return per_element * one.elements
@@ -228,10 +230,14 @@ def _steps(planned: Plan, inputs: int, aliases: Sequence[int], target: Target) -
     for one in planned.stages:
         free += taken
         taken.clear()
-        steps = contraction_steps(one, scratch, target) if one.product is not None else None
-        if steps is not None:
-            found += steps
-            continue
+        if one.product is not None:
+            # Imported where it is needed: a tenth of what `import trueno` takes.
+            from trueno.codegen.contraction.lower import steps
+
+            made = steps(one, scratch, target)
+            if made is not None:
+                found += made
+                continue
         loops = stage.normalise(one)
         loops.streams = streams(loops, inputs, aliases, target)
         found.append(loops)
