@@ -26,6 +26,7 @@ def _padded(x: Any, padding: Pairs, value: Any) -> Any:
 
 
 def max_pool(x: Any, *, kernel: tuple, stride: tuple, padding: Pairs, dilation: tuple, indices: bool) -> Any:
+    """Record max pooling over the last axes; with `indices`, where each maximum is, too."""
     count = len(kernel)
     axes = _spatial(x, count)
     views = tn.unfold(_padded(x, padding, dt.lowest(x.dtype)), axes, kernel, stride, dilation)
@@ -54,6 +55,7 @@ def _share(length: int, n: int, k: int, step: int, low: int, whole: bool) -> lis
 
 
 def avg_pool(x: Any, *, kernel: tuple, stride: tuple, padding: Pairs, whole: bool, divisor: int | None) -> Any:
+    """Record average pooling; `whole`: padding counts, `divisor`: what sums are divided by instead of the count."""
     count = len(kernel)
     views = tn.unfold(_padded(x, padding, 0), _spatial(x, count), kernel, stride)
     wide = tn.cast(views, dtype=dt.accumulator(x.dtype))
@@ -95,6 +97,7 @@ def _adapt(x: Any, axis: int, out: int, reduce: Callable[[Any, int, int], Any]) 
 
 
 def adaptive_avg(x: Any, *, size: tuple) -> Any:
+    """Record the averages of as many parts of the last axes as `size` says."""
     wide = tn.cast(x, dtype=dt.accumulator(x.dtype))
     axes = _spatial(x, len(size))
     if all(x.shape[axis] % out == 0 for axis, out in zip(axes, size, strict=True)):
@@ -107,6 +110,7 @@ def adaptive_avg(x: Any, *, size: tuple) -> Any:
 
 
 def adaptive_max(x: Any, *, size: tuple, indices: bool) -> Any:
+    """Record the maxima of as many parts of the last axes as `size` says, and where they are."""
     axes = _spatial(x, len(size))
     if all(x.shape[axis] % out == 0 for axis, out in zip(axes, size, strict=True)):
         kernel = tuple(x.shape[axis] // out for axis, out in zip(axes, size, strict=True))
