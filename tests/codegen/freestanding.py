@@ -19,29 +19,15 @@ import numpy as np
 from trueno.codegen import compile as compiler
 from trueno.codegen import driver
 from trueno.runtime import cpu
+from trueno.runtime.threads import SERIAL_TEAM
 
 EMULATORS = ("qemu-aarch64", "qemu-aarch64-static")
 LINKERS = ("aarch64-linux-gnu-ld", "ld.lld")
 
-#: `parallel` and `number` are a team that runs its bodies in turn. The last two are what LLVM makes calls to.
-_START = """
-define void @parallel(ptr %body, ptr %data, i32 %threads, i32 %flags) #0 {
-entry:
-  br label %head
-head:
-  %index = phi i32 [ 0, %entry ], [ %next, %run ]
-  %more = icmp ult i32 %index, %threads
-  br i1 %more, label %run, label %end
-run:
-  call void %body(ptr %data)
-  %next = add i32 %index, 1
-  br label %head
-end:
-  ret void
-}
-define i32 @number() #0 {
-  ret i32 0
-}
+#: The last two functions are what LLVM makes calls to.
+_START = (
+    SERIAL_TEAM
+    + """
 define internal void @print(ptr %data, i64 %size) #0 {
 entry:
   br label %head
@@ -100,9 +86,10 @@ end:
 declare void @kernel(ptr, ptr, ptr, i64, ptr)
 ; mov x8, x3; svc #0; ret: a system call whose number is the fourth argument
 @system = constant [3 x i32] [i32 u0xAA0303E8, i32 u0xD4000001, i32 u0xD65F03C0], section ".text.system", align 4
-@team = constant [2 x ptr] [ptr @parallel, ptr @number]
+@team = constant [2 x ptr] [ptr @serial, ptr @first]
 attributes #0 = { nounwind "no-builtins" }
 """
+)
 
 
 def missing() -> str | None:

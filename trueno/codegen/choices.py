@@ -18,8 +18,8 @@ class Choices(NamedTuple):
         Estimated time of a stage, on one thread, above which it is spread over threads.
     stream_bytes : int
         Bytes read and written above which an elementwise stage's results go past the caches. Below, the next call would
-        miss them in the last-level cache: one call gains from 6 MB on, but calls that use each other's results lose up
-        to 32 MB (docs/performance.md).
+        miss them in the last-level cache: one call gains from 6 MB on, but calls that use each other's results still
+        lost at 48 MB (docs/performance.md).
     """
 
     parallel_nanoseconds: int = 6000

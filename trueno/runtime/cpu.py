@@ -231,7 +231,7 @@ def _steps(planned: Plan, inputs: int, aliases: Sequence[int], target: Target) -
         free += taken
         taken.clear()
         if one.product is not None:
-            # Imported where it is needed: a tenth of what `import trueno` takes.
+            # Imported where it is needed: `import trueno` does without it.
             from trueno.codegen.contraction.lower import steps
 
             made = steps(one, scratch, target)

@@ -147,13 +147,8 @@ def _candidates() -> Iterator[str]:
                 yield from sorted(map(str, Path(root).glob(pattern)))
 
 
-def _serial() -> tuple[int, int]:
-    """Make a team whose bodies run one after the other, on the caller's thread."""
-    import llvmlite.binding as llvm
-
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    text = """
+#: LLVM IR of a team whose bodies run one after the other, on the caller's thread.
+SERIAL_TEAM = """
 define void @serial(ptr %body, ptr %data, i32 %threads, i32 %flags) {
 entry:
   br label %head
@@ -171,9 +166,18 @@ end:
 define i32 @first() {
 entry:
   ret i32 0
-}"""
+}
+"""
+
+
+def _serial() -> tuple[int, int]:
+    """Make a team whose bodies run one after the other, on the caller's thread."""
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
     machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(text), machine)
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(SERIAL_TEAM), machine)
     engine.finalize_object()
     _found["handle"] = engine
     return engine.get_function_address("serial"), engine.get_function_address("first")

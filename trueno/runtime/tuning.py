@@ -192,7 +192,7 @@ def _compare(base: Sequence[_Run], runs: Sequence[_Run]) -> float | None:
 
 
 def forget_entries() -> None:
-    """Let every function plan anew."""
+    """Let the functions of the op table plan anew; what users made keeps its plans, with the same results."""
     from trueno.functions import operations
 
     for operation in operations.values():
