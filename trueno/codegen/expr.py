@@ -105,3 +105,19 @@ def topological(roots: list[Expr]) -> list[Expr]:
 def reads(expr: Expr) -> list[Access]:
     """Return the access of an expression that reads memory."""
     return [expr.arg] if expr.kind == "load" else [expr.arg[0]] if expr.kind == "gather" else []
+
+
+def substituted(root: Expr, known: dict[int, Expr]) -> Expr:
+    """Return the expression with others in place of those that are known, by identity; what is made becomes known."""
+    stack = [root]
+    while stack:
+        expr = stack[-1]
+        missing = [source for source in expr.src if id(source) not in known and id(expr) not in known]
+        if missing:
+            stack += missing
+            continue
+        stack.pop()
+        if id(expr) not in known:
+            src = tuple(known[id(source)] for source in expr.src)
+            known[id(expr)] = expr if src == expr.src else Expr(expr.kind, expr.op, src, expr.dtype, expr.arg)
+    return known[id(root)]

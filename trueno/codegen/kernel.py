@@ -12,6 +12,7 @@ from trueno.codegen.stage import Loops
 from trueno.codegen.walks import emitter
 
 if TYPE_CHECKING:
+    from trueno.codegen.chains import Chain
     from trueno.codegen.contraction.steps import Step
 
 #: A kernel of one stage calls it directly where it is not worth threads: the driver would be a tenth of a small call.
@@ -40,8 +41,27 @@ def stage_function(module: Module, name: str, loops: Loops, half_instructions: b
         task_function(printer, name, loops.stage.name)
 
 
+def _function(module: Module, name: str, step: Loops | Step | Chain, half_instructions: bool) -> None:
+    """Print a step of any kind as ``void name(buffers, meta, scalars, first task, end task)``."""
+    if isinstance(step, Loops):
+        stage_function(module, name, step, half_instructions)
+        return
+    # Imported where it is needed: `import trueno` does without it.
+    from trueno.codegen.chains import Chain, chain_function
+    from trueno.codegen.contraction.code import step_function
+
+    if isinstance(step, Chain):
+        names = [f"{name}.part{k}" for k in range(len(step.steps))]
+        for part, inner in zip(names, step.steps, strict=True):
+            _function(module, part, inner, half_instructions)
+        module.functions.append(chain_function(name, step, names))
+        return
+    step_function(module, name, step, half_instructions)
+    module.declare(f"hidden void @{name}(ptr, ptr, ptr, i64, i64)")
+
+
 def print_module(
-    stages: Sequence[tuple[str, Loops | Step]],
+    stages: Sequence[tuple[str, Loops | Step | Chain]],
     sequence: Sequence[tuple[int, int]],
     header: str,
     half_instructions: bool = True,
@@ -51,8 +71,8 @@ def print_module(
 
     Parameters
     ----------
-    stages : sequence of (str, Loops or Step)
-        The distinct stages and steps of contractions, with their text.
+    stages : sequence of (str, Loops or Step or Chain)
+        The distinct stages, steps of contractions and chains, with their text.
     sequence : sequence of (int, int)
         For each step of the kernel: which stage, and where its numbers begin in the meta array.
     header : str
@@ -64,13 +84,7 @@ def print_module(
     """
     module = Module(Module(checked=checked), checked)
     for k, (_, step) in enumerate(stages):
-        if isinstance(step, Loops):
-            stage_function(module, f"stage{k}", step, half_instructions)
-        else:
-            from trueno.codegen.contraction.code import step_function
-
-            step_function(module, f"stage{k}", step, half_instructions)
-            module.declare(f"hidden void @stage{k}(ptr, ptr, ptr, i64, i64)")
+        _function(module, f"stage{k}", step, half_instructions)
     calls = [_ONE_STAGE] if len(sequence) == 1 else []
     for k, (stage, offset) in enumerate(sequence):
         calls += [

@@ -33,8 +33,10 @@ from trueno.runtime import bounds
 from trueno.runtime.entry import Entry, ScalarSlot
 from trueno.runtime.launcher.records import fork_safe_lock
 from trueno.runtime.layout import Layout, layout_of
+from trueno.runtime.threads import default_num_threads, get_num_threads
 
 if TYPE_CHECKING:
+    from trueno.codegen.chains import Chain
     from trueno.codegen.contraction.steps import Step
 
 _FLOAT_BITS = np.dtype("f8")
@@ -95,7 +97,7 @@ class Lowered:
     target : Target
     planned : Plan
         Numbers its buffers: operands, results, scratch.
-    steps : list of Loops or Step
+    steps : list of Loops or Step or Chain
     parallel : list of bool
         Whether each step is worth threads.
     extents : list of (int, int) or None
@@ -105,7 +107,7 @@ class Lowered:
     kernel: Kernel
     target: Target
     planned: Plan
-    steps: list[stage.Loops | Step]
+    steps: list[stage.Loops | Step | Chain]
     parallel: list[bool]
     extents: list[tuple[int, int]] | None = None
 
@@ -195,13 +197,13 @@ def _rows(expr: Expr) -> int:
     return 1 if named is None else formula_size(*named)
 
 
-def _formulas(loops: Sequence[stage.Loops | Step]) -> str:
+def _formulas(loops: Sequence[stage.Loops | Step | Chain]) -> str:
     """Return the expansions that code for these stages contains, as text."""
     named = dict.fromkeys(_formula_of(expr) for one in loops for expr in one.order)
     return "\n".join(formula_text(*one) for one in named if one is not None)
 
 
-def _cost(one: stage.Loops | Step) -> float:
+def _cost(one: stage.Loops | Step | Chain) -> float:
     """Return an estimate of a stage's time on one thread, in nanoseconds."""
     if not isinstance(one, stage.Loops):
         return one.cost()
@@ -209,7 +211,9 @@ def _cost(one: stage.Loops | Step) -> float:
     return per_element * one.elements
 
 
-def _steps(planned: Plan, inputs: int, aliases: Sequence[int], target: Target) -> list[stage.Loops | Step]:
+def _steps(
+    planned: Plan, inputs: int, aliases: Sequence[int], target: Target, chaining: bool = True
+) -> list[stage.Loops | Step | Chain]:
     """Return what the stages of a plan do, in normal form; the steps of contractions may add scratch memory to it."""
     arrays = inputs + len(aliases)
     # Packed factors are needed by their own product only: the next one packs into the same memory.
@@ -226,15 +230,17 @@ def _steps(planned: Plan, inputs: int, aliases: Sequence[int], target: Target) -
         taken.append(number)
         return number
 
-    found: list[stage.Loops | Step] = []
+    found: list[stage.Loops | Step | Chain] = []
     for one in planned.stages:
         free += taken
         taken.clear()
         if one.product is not None:
             # Imported where it is needed: `import trueno` does without it.
+            from trueno.codegen.chains import chained
             from trueno.codegen.contraction.lower import steps
 
-            made = steps(one, scratch, target)
+            most = max(get_num_threads(), default_num_threads())
+            made = (chained(one, scratch, target, most) if chaining else None) or steps(one, scratch, target)
             if made is not None:
                 found += made
                 continue
@@ -262,7 +268,7 @@ def lower(
     """
     target = target or resolve()
     planned = plan(simplify(kernel), layouts, aliases, Limits(contractions=True))
-    steps = _steps(planned, sum(layout is not None for layout in layouts), aliases, target)
+    steps = _steps(planned, sum(layout is not None for layout in layouts), aliases, target, not checked)
     parallel = [one.tasks > 1 and _cost(one) > choices.current().parallel_nanoseconds for one in steps]
     spans = None
     if checked:

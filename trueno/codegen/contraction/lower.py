@@ -8,7 +8,7 @@ from math import prod
 
 from trueno.codegen.contraction import match, tile
 from trueno.codegen.contraction.steps import Axes, Factor, Multiply, Pack, axes
-from trueno.codegen.expr import Access, Expr, Store
+from trueno.codegen.expr import Access, Expr, Store, substituted
 from trueno.codegen.stage import Stage, sorted_dims
 from trueno.codegen.target import Target
 
@@ -186,7 +186,7 @@ class _Lowering:
         sizes = self.stage.sizes
         total = Expr("total", None, (), self.product.dtype, None)
         known: dict[int, Expr] = {id(self.product): total}
-        stores = [replace(store, value=_substituted(store.value, known)) for store in self.stage.stores]
+        stores = [replace(store, value=substituted(store.value, known)) for store in self.stage.stores]
         accesses = list(dict.fromkeys([
             *(access for store in stores for access in match.accesses(store.value)),
             *(store.access for store in stores),
@@ -258,19 +258,3 @@ class _Lowering:
 
 def _rounded(value: int, unit: int) -> int:
     return -(-value // unit) * unit
-
-
-def _substituted(root: Expr, known: dict[int, Expr]) -> Expr:
-    """Return the expression with others in place of those that are known, by identity."""
-    stack = [root]
-    while stack:
-        expr = stack[-1]
-        missing = [source for source in expr.src if id(source) not in known and id(expr) not in known]
-        if missing:
-            stack += missing
-            continue
-        stack.pop()
-        if id(expr) not in known:
-            src = tuple(known[id(source)] for source in expr.src)
-            known[id(expr)] = expr if src == expr.src else Expr(expr.kind, expr.op, src, expr.dtype, expr.arg)
-    return known[id(root)]

@@ -36,6 +36,8 @@ def pack_function(module: Module, name: str, step: Pack, half_instructions: bool
         _copy(module.as_is, f"{name}.copy", step.tile, step.width)
     if "pick" in task.used:
         _pick(module.as_is, f"{name}.pick", step.tile, step.width)
+    if "join" in task.used:
+        _join(module.as_is, f"{name}.join", step.tile, step.width)
     if "turn" in task.used:
         _turn(module.as_is, f"{name}.turn", step.tile, step.width)
     task_function(printer, name, step.name, "hidden")
@@ -205,16 +207,18 @@ class _PackEmitter(StepEmitter):
     def _gathered(self, pointers: list[Any], rows: Any, full: Any) -> None:
         p, step = self.printer, self.pack
         indices = self.unravel("rows", self.first)
+        last_k = len(step.roles["k"].extents) - 1
         even = "false"
         if step.dense:
             last = p.arith("add", indices[-1], p.index(step.width))
             even = p.both(full, p.compare("sle", last, self.number("rows", len(indices) - 1)))
             self.used.add("copy")
-            with p.when(even), k_nest(self, self.moved(pointers, "rows", indices), True) as (moved, position):
-                line = p.advance(self.out, p.arith("mul", position, p.index(step.width)), self.packed)
-                p.check_grid(moved[0], self.packed, [(p.index(step.width), "1")])
-                p.check_grid(line, self.packed, [(p.index(step.width), "1")], writes=True)
-                p.call(f"@{self.name}.copy(ptr {moved[0]}, i64 0, i64 {step.width}, ptr {line}, i64 1)")
+            with p.when(even):
+                for moved, line, count, step_bytes in self._runs_of_k(self.moved(pointers, "rows", indices)):
+                    p.check_grid(moved, self.packed, [(count, self.number("a0 k", last_k)), (p.index(step.width), "1")])
+                    p.call(
+                        f"@{self.name}.copy(ptr {moved}, i64 {step_bytes}, i64 {step.width}, ptr {line}, i64 {count})"
+                    )
         self.used.add("pick")
         with p.when(even, False):
             offsets = p.variable(dt.int32, step.width)[0]
@@ -224,14 +228,38 @@ class _PackEmitter(StepEmitter):
                 for dim, index in enumerate(self.unravel("rows", row)):
                     offset = p.arith("add", offset, p.arith("mul", index, self.number("a0 rows", dim)))
                 p.store(p.advance(offsets, r, dt.int32), p.cast(offset, dt.int64, dt.int32), dt.int32)
-            with k_nest(self, pointers, True) as (moved, position):
-                line = p.advance(self.out, p.arith("mul", position, p.index(step.width)), self.packed)
-                if p.bounds is not None:
-                    with p.loop("0", rows) as r:
-                        offset = p.cast(p.load(p.advance(offsets, r, dt.int32), dt.int32), dt.int32, dt.int64)
-                        p.check_grid(p.advance(moved[0], offset, self.packed), self.packed, [])
-                p.check_grid(line, self.packed, [(p.index(step.width), "1")], writes=True)
-                p.call(f"@{self.name}.pick(ptr {moved[0]}, ptr {offsets}, i64 {rows}, ptr {line})")
+            joined = "false"
+            if step.dense:
+                # A vector then reaches over the end of at most one run.
+                long = p.compare("sle", p.index(step.tile.lanes), self.number("rows", len(indices) - 1))
+                joined = p.both(full, long)
+                self.used.add("join")
+                with p.when(joined):
+                    for moved, line, count, step_bytes in self._runs_of_k(pointers):
+                        p.call(
+                            f"@{self.name}.join(ptr {moved}, i64 {step_bytes}, ptr {offsets}, ptr {line}, i64 {count})"
+                        )
+            with p.when(joined, False):
+                for moved, line, count, step_bytes in self._runs_of_k(pointers):
+                    p.call(
+                        f"@{self.name}.pick(ptr {moved}, i64 {step_bytes}, ptr {offsets}, i64 {rows}, ptr {line}, "
+                        f"i64 {count})"
+                    )
+
+    def _runs_of_k(self, pointers: list[Any]) -> Iterator[tuple[Any, Any, Any, Any]]:
+        """Loop over the dimensions of K but the innermost.
+
+        Gives pointer, line of the panel, and number and distance in bytes of the elements along the innermost.
+        """
+        p, step = self.printer, self.pack
+        last = len(step.roles["k"].extents) - 1
+        count, width = self.number("k", last), p.index(step.width)
+        distance = p.arith("mul", self.number("a0 k", last), p.index(self.packed.itemsize))
+        with k_nest(self, pointers, False) as (moved, position):
+            lines = p.arith("mul", position, count)
+            line = p.advance(self.out, p.arith("mul", lines, width), self.packed)
+            p.check_grid(line, self.packed, [(count, width), (width, "1")], writes=True)
+            yield moved[0], line, count, distance
 
     # --- in runs along K, turned over ---------------------------------------------------------------------------------
 
@@ -294,9 +322,7 @@ def _copy(module: Module, name: str, tile: Tile, width: int) -> None:
     unit, size = memory_type(tile.packed), tile.packed.itemsize
     moves: list[str] = []
     masks: list[str] = []
-    at = lanes = 0
-    while (at := at + lanes) < width:
-        lanes = min(tile.lanes, 1 << (width - at).bit_length() - 1)
+    for at, lanes in _vectors(tile, width):
         kind = f"<{lanes} x {unit}>"
         moves.append(f"  %p{at} = getelementptr {unit}, ptr %from.at, i64 {at}")
         if tile.masks:
@@ -309,46 +335,96 @@ def _copy(module: Module, name: str, tile: Tile, width: int) -> None:
             f"  store {kind} %v{at}, ptr %q{at}, align {size}",
         ]
     parameters = "ptr noalias %from, i64 %from_bytes, i64 %rows, ptr noalias %to, i64 %n"
-    module.functions.append("\n".join([
-        f"define internal void @{name}({parameters}) noinline #0 {{",
-        "entry:", *masks, "  %any = icmp sgt i64 %n, 0", "  br i1 %any, label %loop, label %done", "loop:",
-        "  %i = phi i64 [ 0, %entry ], [ %i.next, %loop ]",
-        "  %from.at = phi ptr [ %from, %entry ], [ %from.next, %loop ]",
-        "  %to.at = phi ptr [ %to, %entry ], [ %to.next, %loop ]",
-        *moves,
-        "  %from.next = getelementptr i8, ptr %from.at, i64 %from_bytes",
-        f"  %to.next = getelementptr {unit}, ptr %to.at, i64 {width}",
-        "  %i.next = add i64 %i, 1", "  %more = icmp slt i64 %i.next, %n",
-        "  br i1 %more, label %loop, label %done", "done:", "  ret void", "}",
-    ]))  # fmt: skip
+    module.functions.append(_line_loop(name, parameters, unit, width, masks, moves))
 
 
 def _pick(module: Module, name: str, tile: Tile, width: int) -> None:
-    """Append ``name(from, offsets, rows, to)``: a line of a panel from elements at 32-bit offsets, zero past `rows`."""
+    """Append ``name(from, from_bytes, offsets, rows, to, n)``: n lines of a panel from elements at 32-bit offsets.
+
+    Elements from `rows` on are zero.
+    """
     unit, size = memory_type(tile.packed), tile.packed.itemsize
+    setup: list[str] = []
     lines: list[str] = []
-    at = lanes = 0
-    while (at := at + lanes) < width:
-        lanes = min(tile.lanes, 1 << (width - at).bit_length() - 1)
+    for at, lanes in _vectors(tile, width):
         kind, index = f"<{lanes} x {unit}>", f"<{lanes} x i32>"
         full = f"@llvm.masked.gather.v{lanes}{'f' if tile.packed.kind == 'f' else 'i'}{8 * size}.v{lanes}p0"
         module.declare(f"{kind} {full}(<{lanes} x ptr>, i32, <{lanes} x i1>, {kind})")
-        lines += [
+        setup += [
             *mask_of(f"%m{at}", "%rows", at, lanes),
             f"  %o{at} = getelementptr i32, ptr %offsets, i64 {at}",
             f"  %n{at} = load {index}, ptr %o{at}, align 4",
             f"  %w{at} = sext {index} %n{at} to <{lanes} x i64>",
-            f"  %p{at} = getelementptr {unit}, ptr %from, <{lanes} x i64> %w{at}",
+        ]
+        lines += [
+            f"  %p{at} = getelementptr {unit}, ptr %from.at, <{lanes} x i64> %w{at}",
             f"  %v{at} = call {kind} {full}(<{lanes} x ptr> %p{at}, i32 {size}, <{lanes} x i1> %m{at}, "
             f"{kind} zeroinitializer)",
-            f"  %q{at} = getelementptr {unit}, ptr %to, i64 {at}",
+            f"  %q{at} = getelementptr {unit}, ptr %to.at, i64 {at}",
             f"  store {kind} %v{at}, ptr %q{at}, align {size}",
         ]
-    module.functions.append("\n".join([
-        f"define internal void @{name}(ptr noalias %from, ptr noalias %offsets, i64 %rows, ptr noalias %to) "
-        "noinline #0 {",
-        "entry:", *lines, "  ret void", "}",
-    ]))  # fmt: skip
+    parameters = "ptr noalias %from, i64 %from_bytes, ptr noalias %offsets, i64 %rows, ptr noalias %to, i64 %n"
+    module.functions.append(_line_loop(name, parameters, unit, width, setup, lines))
+
+
+def _join(module: Module, name: str, tile: Tile, width: int) -> None:
+    """Append ``name(from, from_bytes, offsets, to, n)``: as `_pick`, where a vector's elements are at most two runs.
+
+    Each vector takes its first elements from where its first one lies and the others from before its last one.
+    """
+    unit, size = memory_type(tile.packed), tile.packed.itemsize
+    setup: list[str] = []
+    lines: list[str] = []
+    for at, lanes in _vectors(tile, width):
+        kind, index = f"<{lanes} x {unit}>", f"<{lanes} x i32>"
+        numbers = ", ".join(f"i32 {lane}" for lane in range(lanes))
+        setup += [
+            f"  %o{at} = getelementptr i32, ptr %offsets, i64 {at}",
+            f"  %n{at} = load {index}, ptr %o{at}, align 4",
+            f"  %s{at} = sub {index} %n{at}, <{numbers}>",
+            f"  %a{at} = extractelement {index} %s{at}, i32 0",
+            f"  %z{at} = extractelement {index} %s{at}, i32 {lanes - 1}",
+            f"  %b{at}.one = insertelement {index} poison, i32 %a{at}, i32 0",
+            f"  %b{at} = shufflevector {index} %b{at}.one, {index} poison, <{lanes} x i32> zeroinitializer",
+            f"  %m{at} = icmp eq {index} %s{at}, %b{at}",
+            f"  %r{at} = icmp ne {index} %s{at}, %b{at}",
+            f"  %a{at}.w = sext i32 %a{at} to i64", f"  %z{at}.w = sext i32 %z{at} to i64",
+        ]  # fmt: skip
+        lines += [
+            f"  %f{at} = getelementptr {unit}, ptr %from.at, i64 %a{at}.w",
+            f"  %g{at} = getelementptr {unit}, ptr %from.at, i64 %z{at}.w",
+            masked_load(module, f"%v{at}", kind, f"%f{at}", f"%m{at}", size),
+            masked_load(module, f"%u{at}", kind, f"%g{at}", f"%r{at}", size),
+            f"  %w{at} = select <{lanes} x i1> %m{at}, {kind} %v{at}, {kind} %u{at}",
+            f"  %q{at} = getelementptr {unit}, ptr %to.at, i64 {at}",
+            f"  store {kind} %w{at}, ptr %q{at}, align {size}",
+        ]
+    parameters = "ptr noalias %from, i64 %from_bytes, ptr noalias %offsets, ptr noalias %to, i64 %n"
+    module.functions.append(_line_loop(name, parameters, unit, width, setup, lines))
+
+
+def _vectors(tile: Tile, width: int) -> Iterator[tuple[int, int]]:
+    """Yield where each vector of a line begins, and its lanes: powers of two."""
+    at = lanes = 0
+    while (at := at + lanes) < width:
+        lanes = min(tile.lanes, 1 << (width - at).bit_length() - 1)
+        yield at, lanes
+
+
+def _line_loop(name: str, parameters: str, unit: str, width: int, setup: list[str], lines: list[str]) -> str:
+    """Return a function that does the same for n lines, `from_bytes` apart, into lines of `width` elements."""
+    return "\n".join([
+        f"define internal void @{name}({parameters}) noinline #0 {{",
+        "entry:", *setup, "  %any = icmp sgt i64 %n, 0", "  br i1 %any, label %loop, label %done", "loop:",
+        "  %i = phi i64 [ 0, %entry ], [ %i.next, %loop ]",
+        "  %from.at = phi ptr [ %from, %entry ], [ %from.next, %loop ]",
+        "  %to.at = phi ptr [ %to, %entry ], [ %to.next, %loop ]",
+        *lines,
+        "  %from.next = getelementptr i8, ptr %from.at, i64 %from_bytes",
+        f"  %to.next = getelementptr {unit}, ptr %to.at, i64 {width}",
+        "  %i.next = add i64 %i, 1", "  %more = icmp slt i64 %i.next, %n",
+        "  br i1 %more, label %loop, label %done", "done:", "  ret void", "}",
+    ])  # fmt: skip
 
 
 def _weave(module: Module, name: str, tile: Tile, width: int, source: np.dtype) -> None:
