@@ -12,7 +12,7 @@ import statistics
 import time
 import timeit
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,9 @@ RELATIVE_TOLERANCE = {"float16": 2e-3, "bfloat16": 2e-2, "float32": 1e-5, "float
 
 PEER_LENIENCE = 100.0
 """Peers may be this much less accurate: their check only tells that they do the same operation."""
+
+SPIN = 40e-3
+"""Seconds after which a library's idle threads have left the cores: OpenBLAS's spin for 30 ms after a product."""
 
 _MAX_INNER = 1_000_000
 
@@ -89,6 +92,8 @@ class Case:
         By peer, the ratio of times, subject to peer, that is to be reached.
     traffic, flops : int
         Bytes read and written, and floating point operations, at least. Zero where they do not matter.
+    pause : float
+        Idle seconds before each timing where this case needs more than the plan gives: see `SPIN`.
     """
 
     name: str
@@ -98,6 +103,7 @@ class Case:
     traffic: int = 0
     flops: int = 0
     detail: str = ""
+    pause: float = 0.0
 
     @property
     def label(self) -> str:
@@ -216,7 +222,10 @@ def calibrate(timer: timeit.Timer, seconds: float) -> int:
 
 def interleave(timers: Mapping[str, timeit.Timer], plan: Plan) -> dict[str, tuple[float, ...]]:
     """Seconds of one call, for each timer one figure a round; every round times all of them, in rotating order."""
-    inner = {name: calibrate(timer, plan.seconds) for name, timer in timers.items()}
+    inner = {}
+    for name, timer in timers.items():
+        time.sleep(plan.pause)
+        inner[name] = calibrate(timer, plan.seconds)
     samples: dict[str, list[float]] = {name: [] for name in timers}
     names = list(timers)
     for turn in range(plan.rounds):
@@ -258,5 +267,6 @@ def measure(case: Case, plan: Plan, limits: Roofline) -> Outcome:
             check_output(name, contender.value(), expected, 1.0 if name == SUBJECT else PEER_LENIENCE)
     except Exception as error:
         return Outcome(case, problem=f"{type(error).__name__}: {error}")
+    plan = replace(plan, pause=max(plan.pause, case.pause))
     times = interleave({name: contender.timer() for name, contender in experiment.contenders.items()}, plan)
     return judge(case, times, limits)

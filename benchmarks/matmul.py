@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 import trueno as tn
-from benchmarks.harness import SUBJECT, Case, Contender, Experiment
+from benchmarks.harness import SPIN, SUBJECT, Case, Contender, Experiment
 from benchmarks.program import parse, run
 
 SHAPES: dict[tuple[int, int, int], Mapping[str, float]] = {
@@ -85,6 +85,7 @@ def cases() -> Iterator[Case]:
             traffic=itemsize * (m * k + k * n + m * n),
             flops=2 * m * k * n * _SLOTS[dtype] // 4,
             detail=f"{m}×{k}×{n}" + (f" {dtype}" if dtype != "float32" else ""),
+            pause=SPIN,
         )
 
 

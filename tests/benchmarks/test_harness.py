@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from benchmarks import program
+from benchmarks import harness, program
 from benchmarks.harness import (
     SUBJECT,
     Case,
@@ -43,8 +43,10 @@ class KnownLimits(Roofline):
         self.threads = 1
         self.measured_again = 0
         self._bandwidths = {}
+        self._flops = 1e9
 
-    flops = 1e9
+    def _multiply_adds(self) -> float:
+        return 1e9
 
     def _stream(self, working_set: int) -> float:
         self.measured_again += 1
@@ -192,6 +194,25 @@ def test_a_limit_is_measured_again_before_a_figure_is_refused() -> None:
     limits._bandwidths[2000] = 1.0
     assert limits.admits(4e-6, traffic=2000, flops=0) == ""
     assert limits.measured_again == 1
+
+
+def test_the_highest_of_the_measured_limits_counts() -> None:
+    limits = KnownLimits()
+    limits._flops = 1.0
+    assert limits.admits(4e-6, traffic=0, flops=2000) == ""
+    assert limits.flops == 1e9
+    limits._flops = 8e9
+    assert limits.admits(4e-6, traffic=0, flops=40_000) != ""
+    assert limits.flops == 8e9
+
+
+def test_a_case_pauses_as_long_as_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(harness.time, "sleep", pauses.append)
+    measure(dataclasses.replace(doubling(), pause=harness.SPIN), SHORT, KnownLimits())
+    assert set(pauses) == {harness.SPIN}
+    assert len(pauses) == 2 * (SHORT.rounds + 1)  # before each calibration and each timing
+    assert all(case.pause == harness.SPIN for case in pytest.importorskip("benchmarks.matmul").cases())
 
 
 def test_roofline_measures_plausible_limits() -> None:
