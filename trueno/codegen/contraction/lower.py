@@ -26,6 +26,8 @@ BLOCK_BYTES = 1 << 20
 TASKS = 16
 #: Up to so many columns, rows are read as they lie; up to so many tiles of rows, columns are.
 DIRECT_COLUMNS, DIRECT_ROWS = 512, 12
+#: Columns that are worth a batch of their own; fewer would fill the last tile badly, and read the rows' panels again.
+ENOUGH_COLUMNS = 64
 #: Elements along K that are evaluated at a time before they are turned over.
 TURN = 64
 
@@ -81,7 +83,7 @@ class _Lowering:
         return prod(self.stage.sizes[dim] for dim in dims)
 
     def _enough(self, columns: Sequence[int]) -> bool:
-        return self._size(columns[1:]) >= 16
+        return self._size(columns[1:]) >= ENOUGH_COLUMNS
 
     def _dense(self, expr: Expr, rows: Sequence[int]) -> bool:
         """Whether memory runs along the rows of a factor."""
