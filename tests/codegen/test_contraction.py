@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import trueno as tn
 from tests.ops.support import LEVELS, TOLERANCE, available, close, feature_level, operand, run, tensors, trace
 from trueno import dtypes as dt
+from trueno.codegen.contraction.long import SPAN
 from trueno.codegen.contraction.lower import K_BLOCK, STRIP
 from trueno.codegen.contraction.steps import Multiply, Pack, Step
 from trueno.codegen.plan import Limits, plan
@@ -253,6 +254,36 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(dtype: np.dtype) -> Non
             assert all(np.array_equal(results[0], one) for one in results[1:]), (m, k, n)
     finally:
         tn.set_num_threads(before)
+
+
+@pytest.mark.parametrize("k", [2 * SPAN, 50_177, 100_000])
+def test_long_sums_are_accurate_and_the_same_for_any_number_of_threads(k: int) -> None:
+    generator = np.random.default_rng(3)
+    a, b = generator.random((13, k), np.float32), generator.random((k, 35), np.float32)
+    exact = a.astype(np.float64) @ b.astype(np.float64)
+    bits = []
+    threads = tn.get_num_threads()
+    try:
+        for count in (1, 2):
+            tn.set_num_threads(count)
+            bits.append(matmul(tn.from_numpy(a), tn.from_numpy(b)).numpy().copy())
+    finally:
+        tn.set_num_threads(threads)
+    assert np.array_equal(*bits)
+    np.testing.assert_allclose(bits[0], exact, rtol=5e-6)
+
+
+def test_long_sums_over_two_axes_with_what_follows() -> None:
+    generator = np.random.default_rng(4)
+    x, w = generator.random((130, 90, 5), np.float32), generator.random((130, 90, 7), np.float32)
+    bias = generator.random(7, np.float32)
+    exact = np.einsum("ijm,ijn->mn", x.astype(np.float64), w.astype(np.float64)) + bias
+
+    @tn.kernel
+    def summed(x: Any, w: Any, bias: Any) -> Any:
+        return (x[:, :, :, None] * w[:, :, None, :]).sum(axis=(0, 1)) + bias
+
+    np.testing.assert_allclose(summed(*map(tn.from_numpy, (x, w, bias))).numpy(), exact, rtol=5e-6)
 
 
 def test_sizes_share_a_kernel() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from trueno.codegen.buffer import ZERO, Buffer, Coordinate, access_of, reshape_strides, window, window_strides
+from trueno.codegen.contraction.long import Pieces, pieces
 from trueno.codegen.contraction.match import roles
 from trueno.codegen.convolution import as_windows
 from trueno.codegen.domain import Domain, Limits, NotFusable
@@ -230,12 +231,14 @@ class Planner:
         axes = reduce_node.arg if reduce_node.op.kind == "reduction" else _scanned(reduce_node)
         domain = Domain(source.shape, axes)
         product = self._product(reduce_node, domain)
+        parts = [] if product is None else pieces(product, domain.sizes, domain.inner, self.table)
         block = self._block(source, domain) if reduce_node.op.kind == "reduction" and product is None else 0
-        if block:
+        if block or parts:
             if root is not reduce_node:
                 raise NotFusable(reduce_node)
-            self._split(reduce_node, domain, block, target)
-            return
+            if parts:
+                return self._sum_pieces(reduce_node, parts, target)
+            return self._split(reduce_node, domain, block, target)
         coords = self._root_coordinates(root, domain, reduce_node)
         if product is not None and any(c[0] in axes and domain.sizes[c[0]] != 1 for c in coords if c[0] is not None):
             raise NotFusable(reduce_node)
@@ -355,6 +358,20 @@ class Planner:
             self.buffers[id(leaves[-1])] = partial
         self.plan.stages.append(stage)
         return leaves
+
+    def _sum_pieces(self, node: Node, parts: list[Pieces], target: Buffer) -> None:
+        """Append stages for the pieces of a product's K, then one that sums their results."""
+        partial = self.scratch(node.dtype, (sum(part.sizes[0] for part in parts), *node.shape))
+        for part in parts:
+            strides = tuple(0 if k in part.inner else s for k, s in enumerate(partial.strides))
+            store = Store(Access(partial.number, partial.dtype, part.first * strides[0], strides), part.product)
+            self.writers[partial.number] = len(self.plan.stages)
+            self.plan.stages.append(Stage(node.op.name, list(part.sizes), part.inner, [store], product=part.product))
+        self.partial.add(partial.number)
+        leaf = self._keep(Node(build.INPUT, (), node.dtype, partial.shape, None))
+        self.buffers[id(leaf)] = partial
+        final = build.make(node.op, (leaf,), node.dtype, (1, *node.shape), (0,))
+        self.compute(self._keep(build.reshape(final, shape=node.shape)), target)
 
     def _join(self, node: Node, before: tuple[int, ...], after: tuple[int, ...]) -> Node | None:
         """Return the node with its axes between `before` and `after` joined, where no copy is needed for it."""
