@@ -49,6 +49,7 @@ KERNELS = {
     "float16 from float32": (lambda x: tn.cast(x, dtype=tn.float16), (normal(333) * 1e4,)),
     "bfloat16": (lambda x: x + x, (normal(100, dtype=dt.bfloat16),)),
     "strided": (lambda x, y: x - y, (FLOATS[::-2, ::3], normal(66, 37).T[::-2, ::3])),
+    "exp of every second": (tn.exp, (FLOATS[:, ::2],)),
     "comparison": (lambda x: tn.where(x > 0, x, 0.0), (FLOATS[:, ::-1],)),
     "float to int": (lambda x: tn.cast(x, dtype=tn.int32), (normal(99) * 1e9 * 4,)),
     "matmul": (tn.matmul, (normal(33, 40), normal(40, 29))),
@@ -101,6 +102,10 @@ def test_x86_code_holds_registers_of_its_level_only(name, level):
         assert re.search(rf"v?addps.*%{widest}", text)
     if level == "scalar":
         assert not re.search(r"\bv(add|mul|sub|max|fmadd\d+)p[sd]\b", text)
+
+
+def test_a_run_time_stride_does_not_keep_a_loop_from_vectors():
+    assert "vgatherqps" in freestanding.assembly(lowered("exp of every second", "x86-64-v4"))
 
 
 @pytest.mark.parametrize("level", X86)
