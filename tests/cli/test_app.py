@@ -174,7 +174,7 @@ def test_doctor_survives_a_check_that_fails(run, opencl, monkeypatch):
 def test_threads_that_were_asked_for_and_are_missing(monkeypatch):
     from trueno.runtime import threads
 
-    missing = {"num_threads": 2, "library": None, "reason": "no candidate was found", "forked": False}
+    missing = {"num_threads": 2, "workers": 0, "reason": "no POSIX threads", "forked": False}
     monkeypatch.setattr(threads, "status", lambda: missing)
     assert checks.check_threads().status == "warning"
     monkeypatch.setenv("TRUENO_NUM_THREADS", "2")

@@ -19,15 +19,17 @@ import numpy as np
 from trueno.codegen import compile as compiler
 from trueno.codegen import driver
 from trueno.runtime import cpu
-from trueno.runtime.threads import SERIAL_TEAM
 
 EMULATORS = ("qemu-aarch64", "qemu-aarch64-static")
 LINKERS = ("aarch64-linux-gnu-ld", "ld.lld")
 
 #: The last two functions are what LLVM makes calls to.
-_START = (
-    SERIAL_TEAM
-    + """
+_START = """
+define void @serial(ptr %team, ptr %body, ptr %data, i64 %threads) {
+entry:
+  call void %body(ptr %data, i64 0)
+  ret void
+}
 define internal void @print(ptr %data, i64 %size) #0 {
 entry:
   br label %head
@@ -86,10 +88,9 @@ end:
 declare void @kernel(ptr, ptr, ptr, i64, ptr)
 ; mov x8, x3; svc #0; ret: a system call whose number is the fourth argument
 @system = constant [3 x i32] [i32 u0xAA0303E8, i32 u0xD4000001, i32 u0xD65F03C0], section ".text.system", align 4
-@team = constant [2 x ptr] [ptr @serial, ptr @first]
+@team = constant [1 x ptr] [ptr @serial]
 attributes #0 = { nounwind "no-builtins" }
 """
-)
 
 
 def missing() -> str | None:

@@ -59,7 +59,7 @@ _KERNELS = [
     # The result goes through scratch: buffer 2.
     _loop("negate", "float", 3, {"x": 0}, {"z": 1, "y": 2}, "%y = fneg float %x\n%z = fadd float %y, 0.0"),
     """
-define internal void @double_body(ptr %data) {
+define internal void @double_body(ptr %data, i64 %number) {
 entry:
   %threads_at = getelementptr i64, ptr %data, i64 1
   %threads = load i64, ptr %threads_at
@@ -70,7 +70,7 @@ entry:
   %z_at = getelementptr i64, ptr %data, i64 4
   %z = load ptr, ptr %z_at
   br label %share
-; A runtime may run fewer bodies than it was asked for, so each takes shares until none is left.
+; A team may run fewer bodies than it was asked for, so each takes shares until none is left.
 share:
   %index = atomicrmw add ptr %data, i64 1 seq_cst
   %left = icmp slt i64 %index, %threads
@@ -106,9 +106,14 @@ define void @double(ptr %buffers, ptr %meta, ptr %scalars, i64 %threads, ptr %te
   store ptr %x, ptr %x_at
   %z_at = getelementptr i64, ptr %data, i64 4
   store ptr %z, ptr %z_at
-  %count = trunc i64 %threads to i32
-  %parallel = load ptr, ptr %team
-  call void %parallel(ptr @double_body, ptr %data, i32 %count, i32 0)
+  %many = icmp sgt i64 %threads, 1
+  br i1 %many, label %shared, label %alone
+shared:
+  %launch = load ptr, ptr %team
+  call void %launch(ptr %team, ptr @double_body, ptr %data, i64 %threads)
+  ret void
+alone:
+  call void @double_body(ptr %data, i64 0)
   ret void
 }
 """,

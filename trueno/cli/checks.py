@@ -190,16 +190,16 @@ def _status_of(module: str) -> tuple[Callable[[], dict[str, Any]] | None, str]:
 
 
 def check_threads() -> Check:
-    """The OpenMP runtime that large kernels are split with."""
+    """The team of threads that large kernels are split over."""
     from trueno.runtime import threads
 
     details = threads.status()
-    number, library = details["num_threads"], details["library"]
-    if library:
-        return Check("threads", OK, f"{number} threads through {library}", details)
+    number, workers = details["num_threads"], details["workers"]
+    if workers == number - 1:
+        return Check("threads", OK, f"{number} {'thread' if number == 1 else 'threads'}", details)
     asked = (config.settings().num_threads or 1) > 1
-    summary = f"no OpenMP runtime, kernels run on one thread: {details['reason']}"
-    return Check("threads", BROKEN if asked else WARNING, summary, details, "Install libgomp1 (Debian) or libomp.")
+    summary = f"{workers + 1} of {number} threads run: {details['reason'] or 'the system refused to start more'}"
+    return Check("threads", BROKEN if asked else WARNING, summary, details, "Raise the limit of threads (ulimit -u).")
 
 
 def check_opencl() -> Check:

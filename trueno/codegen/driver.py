@@ -8,48 +8,42 @@ from __future__ import annotations
 SYMBOL = "trueno_run"
 
 SOURCE = """
-define internal void @share(ptr %context) #0 {
+define internal void @share(ptr %context, i64 %number) #0 {
 entry:
-  %team.p = getelementptr i64, ptr %context, i64 0
-  %team = load ptr, ptr %team.p
-  %stage.p = getelementptr i64, ptr %context, i64 1
+  %stage.p = getelementptr i64, ptr %context, i64 0
   %stage = load ptr, ptr %stage.p
-  %buffers.p = getelementptr i64, ptr %context, i64 2
+  %buffers.p = getelementptr i64, ptr %context, i64 1
   %buffers = load ptr, ptr %buffers.p
-  %meta.p = getelementptr i64, ptr %context, i64 3
+  %meta.p = getelementptr i64, ptr %context, i64 2
   %meta = load ptr, ptr %meta.p
-  %scalars.p = getelementptr i64, ptr %context, i64 4
+  %scalars.p = getelementptr i64, ptr %context, i64 3
   %scalars = load ptr, ptr %scalars.p
-  %threads.p = getelementptr i64, ptr %context, i64 5
-  %threads = load i64, ptr %threads.p
-  %taken.p = getelementptr i64, ptr %context, i64 6
+  %shares.p = getelementptr i64, ptr %context, i64 4
+  %shares = load i64, ptr %shares.p
+  %taken.p = getelementptr i64, ptr %context, i64 5
   %taken = load ptr, ptr %taken.p
   %tasks = load i64, ptr %meta
-  %number.p = getelementptr ptr, ptr %team, i64 1
-  %number.f = load ptr, ptr %number.p
-  %number.i = call i32 %number.f()
-  %number = zext i32 %number.i to i64
   br label %next
 next: ; each thread begins with the share of its own number, whose memory its cache holds from the call before
   %done = phi i64 [ 0, %entry ], [ %more, %after ]
-  %all = icmp uge i64 %done, %threads
+  %all = icmp uge i64 %done, %shares
   br i1 %all, label %end, label %try
 try:
   %candidate = add i64 %number, %done
-  %index = urem i64 %candidate, %threads
+  %index = urem i64 %candidate, %shares
   %flag = getelementptr i8, ptr %taken, i64 %index
   %before = atomicrmw xchg ptr %flag, i8 1 monotonic
   %free = icmp eq i8 %before, 0
   br i1 %free, label %work, label %after
 work:
   %low.n = mul i64 %index, %tasks
-  %low = udiv i64 %low.n, %threads
+  %low = udiv i64 %low.n, %shares
   %following = add i64 %index, 1
   %high.n = mul i64 %following, %tasks
-  %high = udiv i64 %high.n, %threads
+  %high = udiv i64 %high.n, %shares
   call void %stage(ptr %buffers, ptr %meta, ptr %scalars, i64 %low, i64 %high)
   br label %after
-after: ; a runtime may start fewer bodies than asked for: shares that nobody has taken are done as well
+after: ; a team may run fewer bodies than asked for: shares that nobody has taken are done as well
   %more = add i64 %done, 1
   br label %next
 end:
@@ -57,7 +51,7 @@ end:
 }
 define void @trueno_run(ptr %stage, ptr %buffers, ptr %meta, ptr %scalars, i64 %threads, ptr %team) #0 {
 entry:
-  %context = alloca [7 x i64], align 16
+  %context = alloca [6 x i64], align 16
   %tasks = load i64, ptr %meta
   %flag.p = getelementptr i64, ptr %meta, i64 1
   %flag = load i64, ptr %flag.p
@@ -70,22 +64,20 @@ shared:
   %count = select i1 %fewer, i64 %threads, i64 %tasks
   %taken = alloca i8, i64 %count
   call void @llvm.memset.p0.i64(ptr %taken, i8 0, i64 %count, i1 false)
-  store ptr %team, ptr %context
-  %c1 = getelementptr i64, ptr %context, i64 1
+  %c1 = getelementptr i64, ptr %context, i64 0
   store ptr %stage, ptr %c1
-  %c2 = getelementptr i64, ptr %context, i64 2
+  %c2 = getelementptr i64, ptr %context, i64 1
   store ptr %buffers, ptr %c2
-  %c3 = getelementptr i64, ptr %context, i64 3
+  %c3 = getelementptr i64, ptr %context, i64 2
   store ptr %meta, ptr %c3
-  %c4 = getelementptr i64, ptr %context, i64 4
+  %c4 = getelementptr i64, ptr %context, i64 3
   store ptr %scalars, ptr %c4
-  %c5 = getelementptr i64, ptr %context, i64 5
+  %c5 = getelementptr i64, ptr %context, i64 4
   store i64 %count, ptr %c5
-  %c6 = getelementptr i64, ptr %context, i64 6
+  %c6 = getelementptr i64, ptr %context, i64 5
   store ptr %taken, ptr %c6
-  %parallel = load ptr, ptr %team
-  %n = trunc i64 %count to i32
-  call void %parallel(ptr @share, ptr %context, i32 %n, i32 0)
+  %launch = load ptr, ptr %team
+  call void %launch(ptr %team, ptr @share, ptr %context, i64 %count)
   ret void
 alone:
   call void %stage(ptr %buffers, ptr %meta, ptr %scalars, i64 0, i64 %tasks)

@@ -43,9 +43,22 @@ _FLOAT_BITS = np.dtype("f8")
 
 
 @cache
+def _runtime_code(symbol: str, source: str, target: Target) -> int:
+    """Return the address of code that all kernels share."""
+    parts = (("generator", generator.digest()), ("source", source), *_versions(target))
+    return _load(parts, lambda: source, target, symbol, {"name": symbol}, shared=True)
+
+
 def _driver(target: Target) -> int:
-    parts = (("generator", generator.digest()), ("source", driver.SOURCE), *_versions(target))
-    return _load(parts, lambda: driver.SOURCE, target, driver.SYMBOL, {"name": driver.SYMBOL})
+    return _runtime_code(driver.SYMBOL, driver.SOURCE, target)
+
+
+def team_setup() -> int:
+    """Return the address of the function that sets up a team of threads; see runtime/team.py."""
+    from trueno.runtime import team
+
+    target = resolve()
+    return _runtime_code(team.SYMBOL, team.source(target.architecture), target)
 
 
 @cache
@@ -58,9 +71,10 @@ def _versions(target: Target) -> tuple[tuple[str, str], ...]:
 
 
 def _load(
-    parts: tuple[tuple[str, str], ...], source: Callable[[], str], target: Target, symbol: str, header: dict
-) -> int:
-    """Return the function's address: from the store, or compiled and stored."""
+    parts: tuple[tuple[str, str], ...], source: Callable[[], str], target: Target, symbol: str, header: dict,
+    shared: bool = False,
+) -> int:  # fmt: skip
+    """Return the function's address: from the store, or compiled and stored; `shared`: it is no kernel's own."""
     from trueno.runtime.store import Key, default_store
 
     store = default_store()
@@ -69,8 +83,8 @@ def _load(
     if found is None:
         begin = time.perf_counter()
         text = source()
-        # The driver is written as the passes would leave it, and stands in the way of the first call.
-        code = compiler.compile_object(text, target, passes=symbol != driver.SYMBOL)
+        # Shared code is written as the passes would leave it, and stands in the way of the first call.
+        code = compiler.compile_object(text, target, passes=not shared)
         full = {
             "backend": "llvm", "source": text, "log": "", "features": target.description(),
             "compile_seconds": time.perf_counter() - begin, "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -78,7 +92,7 @@ def _load(
         store.save(key, code, full | header)
     else:
         code = found.code
-    imports = None if symbol == driver.SYMBOL else {driver.SYMBOL: _driver(target)}
+    imports = None if shared else {driver.SYMBOL: _driver(target)}
     return compiler.link(code, target, symbol, imports)
 
 
