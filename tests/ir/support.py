@@ -10,6 +10,7 @@ from trueno import dtypes as dt
 from trueno.ir import build, composites
 from trueno.ir.node import Kernel, Node, recording
 from trueno.ir.op import Op, registry, rows
+from trueno.ir.pooling import largest
 
 SHAPE = (2, 3)
 #: Rows that are made by the recorder only.
@@ -47,6 +48,8 @@ def operands(op: Op, dtype: np.dtype, seed: int = 0) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
     if op.name == "convolution":
         return [rng.uniform(-1, 1, shape).astype(dtype) for shape in ((2, 3, 5), (4, 3, 2))]
+    if op.name == "picked":  # the other two follow from one operand
+        return [rng.uniform(-1, 1, SHAPE).astype(dtype)]
     if op.kind == "contraction":
         return [rng.uniform(-1, 1, SHAPE).astype(dtype), rng.uniform(-1, 1, SHAPE[::-1]).astype(dtype)]
     if op.kind in ("gather", "scatter"):
@@ -66,7 +69,7 @@ def kernel_of(name: str, dtype: np.dtype | None = None) -> tuple[Kernel, list[np
     arrays = operands(op, dtype_of(op) if dtype is None else dtype)
     leaves = [build.array(k, one.dtype, one.shape) for k, one in enumerate(arrays)]
     with recording():
-        result = op(*leaves, **_STATIC.get(name, {}))
+        result = largest(leaves[0], (1,))[0] if name == "picked" else op(*leaves, **_STATIC.get(name, {}))
     return Kernel(name, tuple(leaves), (result,)), arrays
 
 

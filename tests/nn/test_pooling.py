@@ -69,8 +69,8 @@ def ties(*shape: int) -> np.ndarray:
 def test_max_pool(case: Case) -> None:
     count, shape, given = case
     name = f"max_pool{count}d"
-    compare(name, [ties(*shape)], **given, return_indices=True)
-    compare(name, [normal(*shape)], **given)
+    for indices in (True, False):
+        compare(name, [ties(*shape)], **given, return_indices=indices)
 
 
 @pytest.mark.parametrize("case", AVERAGE, ids=_label)
@@ -146,9 +146,23 @@ def test_dtypes(dtype: Any, kernel: int) -> None:
 def test_nan_goes_on_and_takes_the_gradient() -> None:
     x = ties(1, 2, 6, 6)
     x[0, 0, 1, 1] = x[0, 0, 2, 3] = x[0, 1, 4, 4] = x[0, 1, 5, 5] = np.nan
-    compare("max_pool2d", [x], kernel_size=2, return_indices=True)
-    compare("max_pool2d", [x], kernel_size=3, stride=1, return_indices=True)
+    for indices in (True, False):
+        compare("max_pool2d", [x], kernel_size=2, return_indices=indices)
+        compare("max_pool2d", [x], kernel_size=3, stride=1, return_indices=indices)
     compare("adaptive_max_pool2d", [x], output_size=(4, 3))
+
+
+@pytest.mark.parametrize("kernel", [9, 17])
+def test_backward_keeps_no_input_but_places(kernel: int) -> None:
+    """Windows of more elements than are compared in turn, and of more than a byte numbers."""
+    values = ties(1, 2, 20, 21)
+    compare("max_pool2d", [values], kernel_size=kernel, stride=2)
+    x = tn.tensor(values).requires_grad_()
+    y = F.max_pool2d(x, kernel, 2)
+    with tn.no_grad():
+        x += 1.0  # not saved: backward does not mind
+    y.backward(tn.ones_like(y))
+    assert float(x.grad.sum()) == y.size
 
 
 def test_a_window_of_nothing_but_minus_infinity_has_a_place_inside() -> None:

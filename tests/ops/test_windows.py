@@ -14,11 +14,13 @@ import trueno as tn
 from tests.ops.support import LAYOUTS, close, operand, run
 from trueno import dtypes as dt
 from trueno.codegen.plan import plan
+from trueno.codegen.stage import normalise
 from trueno.ir import build, windows
 from trueno.ir.elementwise import gt, where
 from trueno.ir.interp import evaluate
 from trueno.ir.node import Kernel, Node, recording
 from trueno.ir.verify import verify
+from trueno.ir.views import slice_
 
 Slides = tuple[windows.Slide, ...]
 
@@ -111,6 +113,32 @@ def test_folds_of_anything(geometry: tuple[tuple[int, ...], Slides]) -> None:
         np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-9 * scale, err_msg=f"output {k}")
 
 
+@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(geometries(), st.data(), st.sampled_from([0, 1 << 15]))
+def test_parts_of_folds(geometry: tuple[tuple[int, ...], Slides], data: st.DataObject, cleared: int) -> None:
+    """The gradient of padding cuts an axis at a time; what is around the windows is zeros, in small parts or whole."""
+    shape, slides = geometry
+    parts = []
+    for n in shape:
+        start = data.draw(st.integers(0, n - 1))
+        parts.append((start, 1, data.draw(st.integers(1, n - start))))
+    bounds, left = [], shape
+    for axis, part in enumerate(parts):
+        bounds.append(tuple(part if k == axis else (0, 1, n) for k, n in enumerate(left)))
+        left = tuple(n for _, _, n in bounds[-1])
+    arrays = [operand(dt.float64, (-2, 2), "contiguous", windows.windowed_shape(shape, slides))]
+    leaf = build.array(0, dt.float64, arrays[0].shape)
+    with recording():
+        whole = windows.fold(leaf * 2.0, shape=shape, slides=slides)
+        for one in bounds:
+            whole = slice_(whole, bounds=one)
+    kernel = verify(Kernel("folds", (leaf,), (whole,)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("trueno.codegen.windows.CLEARED_WHOLE", cleared)
+        for got, want in zip(run(kernel, arrays, "native"), evaluate(kernel, *arrays), strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-9)
+
+
 def test_fold_refuses_windows_of_another_shape() -> None:
     with pytest.raises(ValueError, match=r"fold: windows \(\(0, 3, 1, 1\),\) of shape \(5,\) have shape \(3, 3\), not"):
         windows.fold(build.array(0, dt.float32, (4, 3)), shape=(5,), slides=((0, 3, 1, 1),))
@@ -169,3 +197,20 @@ def test_windows_that_do_not_overlap_are_added_up_without_scratch() -> None:
     made = plan(kernel, [tn.zeros(3, 4, 4, 2, 2)._layout])
     assert len(made.stages) == 1
     assert not made.scratch
+    loops = normalise(made.stages[0])
+    # Neighbouring columns are stored together: how far apart they are is part of the code.
+    stores = [k for k, access in enumerate(loops.accesses) if access[5]]
+    assert [loops.near.get(k, (0, 0))[1] for k in stores] == [0, 1, 0, 1]
+
+
+def test_padding_costs_no_stage_of_its_own_in_the_gradient() -> None:
+    """Overlapping windows of a padded array: the margin of g, g, and one stage with the results of all remainders."""
+    slides = ((1, 3, 2, 1), (2, 3, 2, 1))
+    leaf = build.array(0, dt.float32, (3, 4, 4))
+    with recording():
+        spread = build.expand(build.reshape(leaf, shape=(3, 4, 4, 1, 1)), shape=(3, 4, 4, 3, 3))
+        whole = windows.fold(spread, shape=(3, 9, 9), slides=slides)
+        kernel = Kernel("fold", (leaf,), (slice_(whole, bounds=((0, 1, 3), (1, 1, 8), (1, 1, 8))),))
+    made = plan(kernel, [tn.zeros(3, 4, 4)._layout])
+    assert len(made.stages[-1].stores) == 4
+    assert len(made.scratch) == 1

@@ -17,8 +17,14 @@ from trueno.codegen.target import Target, host_architecture, named, parse
 #: LLVM's loop strength reduction takes half the time of code generation and makes loops over several arrays slower: it
 #: replaces one index and scaled addresses by a pointer for each array. Where a stride is a run-time number, the
 #: vectoriser would guess that it is 1 and leave every other one to a scalar loop: dense operands have code of their own
-#: already. There is no switch for one module.
-_OPTIONS = ("-disable-lsr", "-enable-mem-access-versioning=false", "-laa-speculate-unit-stride=false")
+#: already. Masked vectors of interleaved elements are put together in registers only where LLVM is asked for it. There
+#: is no switch for one module.
+_OPTIONS = (
+    "-disable-lsr",
+    "-enable-mem-access-versioning=false",
+    "-laa-speculate-unit-stride=false",
+    "-enable-masked-interleaved-mem-accesses",
+)
 
 #: The line that parts LLVM IR text: what follows is a module of its own, which goes to the code generator as it is.
 AS_IS = "; not for LLVM's passes"

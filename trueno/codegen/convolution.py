@@ -15,13 +15,14 @@ from trueno.ir import build
 from trueno.ir.convolution import Geometry, convolution, dilated
 from trueno.ir.elementwise import add
 from trueno.ir.node import Kernel, Node, make, recording, rewrite, topological
+from trueno.ir.pooling import picked
 from trueno.ir.reductions import sum as sum_rows
 from trueno.ir.views import permute, slice_
 from trueno.ir.windows import fold, interleave, interleaved_bounds, window
 
 #: Results of a channel that has a group of its own from which on it is a matrix product.
 FEW = 4
-_ROWS = (convolution, fold, window)
+_ROWS = (convolution, fold, window, picked)
 
 
 def as_windows(kernel: Kernel) -> Kernel:
@@ -30,6 +31,12 @@ def as_windows(kernel: Kernel) -> Kernel:
         return kernel
 
     convolutions: dict[int, Node] = {}
+    folds: dict[int, tuple[Node, list[tuple[int, int]]]] = {}
+
+    def added(node: Node, kept: list[tuple[int, int]]) -> Node:
+        made = overlap_add(node, kept)
+        folds[id(made)] = node, kept
+        return made
 
     def rule(node: Node) -> Node | None:
         if node.op is convolution:
@@ -40,7 +47,13 @@ def as_windows(kernel: Kernel) -> Kernel:
             # The gradient of the weights has its images in place of channels, and is written the right way round.
             return lowered(convolutions[id(node.src[0])], turned=True)
         if node.op is fold:
-            return overlap_add(node)
+            return added(node, [(0, n) for n in node.shape])
+        if node.op is picked:
+            return node.src[0]
+        if node.op is slice_ and id(node.src[0]) in folds and all(step == 1 for _, step, _ in node.arg):
+            # The gradient of padding: what is cut off is not computed.
+            whole, kept = folds[id(node.src[0])]
+            return added(whole, [(a + b, n) for (a, _), (b, _, n) in zip(kept, node.arg, strict=True)])
         return unroll(node) if node.op.kind == "reduction" else None
 
     with recording():

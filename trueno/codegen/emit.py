@@ -68,11 +68,13 @@ class Printer(Protocol):
     def tasks(self, count: Any) -> AbstractContextManager[Any]: ...
     def loop(self, low: Any, high: Any, step: int = 1) -> AbstractContextManager[Any]: ...
     def vector_loop(
-        self, low: Any, high: Any, independent: bool, elementwise: bool = False, width: int = 0, interleave: int = 0
-    ) -> AbstractContextManager[Any]:
+        self, low: Any, high: Any, independent: bool, elementwise: bool = False, width: int = 0, interleave: int = 0,
+        masked: bool = False,
+    ) -> AbstractContextManager[Any]:  # fmt: skip
         """The innermost loop: iterations are spread over vector lanes or work-items.
 
         `width`, `interleave`: lanes of a vector and vectors at a time, where the printer shall not choose them.
+        `masked`: whether what is left over is a vector in part, in place of single elements.
         """
 
     def carry(self, expr: Expr, value: Any) -> Any:
@@ -138,10 +140,13 @@ class StageEmitter(ExpressionEmitter):
             elif expr.kind == "scalar":
                 slot = p.meta(self.places[f"scalar{self.number[id(expr)]}"])
                 self.constants[id(expr)] = p.scalar(slot, expr.dtype)
-        bases = []
+        bases: list[Any] = []
         for k, access in enumerate(loops.accesses):
             place = self.places[f"a{k}"]
             offset = p.meta(place + 1)
+            if k in loops.near:
+                bases.append(None)
+                continue
             bases.append(offset if access[0] < 0 else p.base(p.meta(place), offset, access[1]))
         with p.tasks(p.meta(self.places["tasks"])) as task:
             self._task(task, bases)
@@ -151,7 +156,7 @@ class StageEmitter(ExpressionEmitter):
         p, loops = self.p, self.loops
         extents = [p.meta(self.places["outer"] + k) for k in range(len(loops.outer))]
         begin = p.index(0)
-        if loops.elementwise or loops.columns:
+        if (loops.elementwise and not loops.short) or loops.columns:
             step = p.chunk if loops.elementwise else p.columns
             extent = p.meta(self.places["inner"]) if loops.elementwise else extents.pop()
             parts = p.arith("div", p.arith("add", extent, p.index(step - 1)), p.index(step))
@@ -178,11 +183,24 @@ class StageEmitter(ExpressionEmitter):
         """Return the run-time stride of access k along outer dims, then inner dims."""
         return self.p.meta(self.places[f"a{k}"] + 2 + dim)
 
+    def _behind(self, k: int, pointers: list[Any]) -> Any:
+        """Return where access k points from where the one does that steps as it does."""
+        p, dtype = self.p, self.loops.accesses[k][1]
+        leader, ahead = self.loops.near[k]
+        distance = p.index(ahead)
+        if not ahead:
+            offset, other = (p.meta(self.places[f"a{one}"] + 1) for one in (k, leader))
+            distance = p.arith("div", p.arith("sub", offset, other), p.index(dtype.itemsize))
+        return p.advance(pointers[leader], distance, dtype)
+
     def _task(self, task: Any, bases: list[Any]) -> None:
         p, loops = self.p, self.loops
         indices, begin = self._unravel(task)
-        pointers = []
+        pointers: list[Any] = []
         for k, base in enumerate(bases):
+            if k in loops.near:
+                pointers.append(self._behind(k, pointers))
+                continue
             pointer = base
             for dim, index in enumerate(indices):
                 pointer = self._move(pointer, k, p.arith("mul", index, self._stride(k, dim)))
@@ -260,8 +278,10 @@ class StageEmitter(ExpressionEmitter):
                 moved.append(pointer)
             elif cls == "1":
                 moved.append(self._move(pointer, k, index))
-            else:
+            elif cls == "s":
                 moved.append(self._move(pointer, k, p.arith("mul", index, self._stride(k, len(loops.outer) + dim))))
+            else:
+                moved.append(self._move(pointer, k, p.arith("mul", index, p.index(stride))))
         return moved
 
     def _elements(self, pointers: list[Any], low: Any, high: Any) -> None:
@@ -269,7 +289,10 @@ class StageEmitter(ExpressionEmitter):
         stores = list(enumerate(self.loops.stage.stores))
         self.pointers = pointers
         self._hoist([store.value for _, store in stores])
-        with self.p.vector_loop(low, high, not self.loops.stage.serial, elementwise=True) as i:
+        independent, short = not self.loops.stage.serial, self.loops.short
+        with self.p.vector_loop(
+            low, high, independent, True, interleave=1 if short else 0, masked=short == "masked"
+        ) as i:
             self.pointers = self._step(pointers, 0, i, vector=True)
             self._write_all(stores, dict(self.memo))
 

@@ -17,6 +17,7 @@ from trueno.codegen.expr import Expr
 from trueno.codegen.expressions import expanded
 from trueno.codegen.formula import float_to_half, half_to_float
 from trueno.codegen.stage import CHUNK, COLUMNS
+from trueno.codegen.windows import EITHER_ZERO
 from trueno.ir.elementwise import add
 from trueno.ir.node import Node
 
@@ -325,15 +326,16 @@ class LLVMPrinter:
         cls = dt.kind_class(source)
         assert isinstance(table, dict), f"{expr.op.name} was not expanded"
         form = next(form for classes, form in table.items() if cls in classes)
-        return self._form(form, register_type(source), source, operands)
+        return self._form(form, register_type(source), source, operands, expr.arg == EITHER_ZERO)
 
-    def _form(self, form: str, kind: str, dtype: np.dtype, operands: list[str]) -> str:
+    def _form(self, form: str, kind: str, dtype: np.dtype, operands: list[str], either_zero: bool = False) -> str:
         if form == "":
             return operands[0]
         if form in ("true", "false"):
             return form
         if form.startswith("@"):
-            return self._intrinsic(form[1:], kind, operands, ", i1 false" if form == "@abs" else "")
+            flags = "nsz " if either_zero and dt.is_floating(dtype) else ""
+            return self._intrinsic(form[1:], kind, operands, ", i1 false" if form == "@abs" else "", flags)
         if form.startswith("libm "):
             function = f"@{form[5:]}{_C_LIBRARY_NAMES[kind]}"
             self.module.declare(f"{kind} {function}({', '.join([kind] * len(operands))}) #1")
@@ -372,13 +374,10 @@ class LLVMPrinter:
         table = row.llvm
         assert isinstance(table, dict)
         form = next(form for classes, form in table.items() if dt.kind_class(dtype) in classes)
-        if form in ("@maximum", "@minimum"):
-            # Which of two zeros of a reduction is found may depend on the order, as in NumPy: half the instructions.
-            return self._intrinsic(form[1:], register_type(dtype), [a, b], flags="nsz ")
         # Sums and products of a reduction may be taken in the vector's order; the plan fixes the rest.
         if form in ("fadd", "fmul") and expr.kind == "reduce":
             form += " reassoc"
-        return self._form(form, register_type(dtype), dtype, [a, b])
+        return self._form(form, register_type(dtype), dtype, [a, b], row.name in ("maximum", "minimum"))
 
     def add(self, a: str, b: str, dtype: np.dtype) -> str:
         """Return a + b."""
@@ -528,8 +527,9 @@ class LLVMPrinter:
 
     @contextmanager
     def vector_loop(
-        self, low: str, high: str, independent: bool, elementwise: bool = False, width: int = 0, interleave: int = 0
-    ) -> Iterator[str]:
+        self, low: str, high: str, independent: bool, elementwise: bool = False, width: int = 0, interleave: int = 0,
+        masked: bool = False,
+    ) -> Iterator[str]:  # fmt: skip
         before = self.group
         metadata = ""
         if independent:
@@ -537,9 +537,11 @@ class LLVMPrinter:
             self.group = self.module.node("distinct !{}")
             parallel = self.module.node(f'!{{!"llvm.loop.parallel_accesses", {self.group}}}')
             hints = [parallel]
-            for name, value in (("vectorize.width", width), ("interleave.count", interleave)):
+            given = {"vectorize.width": width, "interleave.count": interleave, "vectorize.predicate.enable": masked}
+            for name, value in given.items():
                 if value:
-                    hints.append(self.module.node(f'!{{!"llvm.loop.{name}", i32 {value}}}'))
+                    kind = "i1 true" if value is True else f"i32 {value}"
+                    hints.append(self.module.node(f'!{{!"llvm.loop.{name}", {kind}}}'))
             loop = self.module.node(f"distinct !{{!SELF, {', '.join(hints)}}}")
             metadata = f", !llvm.loop {loop}"
         begin = self.count

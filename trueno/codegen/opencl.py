@@ -500,8 +500,9 @@ class OpenCLPrinter:
 
     @contextmanager
     def vector_loop(
-        self, low: str, high: str, independent: bool, elementwise: bool = False, width: int = 0, interleave: int = 0
-    ) -> Iterator[str]:
+        self, low: str, high: str, independent: bool, elementwise: bool = False, width: int = 0, interleave: int = 0,
+        masked: bool = False,
+    ) -> Iterator[str]:  # fmt: skip
         match self.mode.task:
             case "element" | "column":
                 # One element or column per work-item.

@@ -18,6 +18,7 @@ from trueno.codegen.memory import share_scratch
 from trueno.codegen.products import as_sums
 from trueno.codegen.search import extreme_of, search_among
 from trueno.codegen.stage import Stage
+from trueno.codegen.windows import around
 from trueno.ir import build
 from trueno.ir.node import Kernel, Node
 from trueno.ir.reductions import sum as sum_rows
@@ -188,10 +189,12 @@ class Planner:
             case "concatenate":
                 self._concatenate(node, target)
             case "place":
-                if node.src[0].shape != node.shape:
-                    self._store(self._keep(build.expand(build.const(0, node.dtype), shape=node.shape)), target)
-                    # What goes into the zeros may join no stage before them.
-                    self.cleared[target.number] = self.writers[target.number]
+                for part in around(node.src[0], node.shape, node.arg):
+                    zeros = build.expand(build.const(0, node.dtype), shape=tuple(size for _, _, size in part))
+                    self._store(self._keep(zeros), window(target, part))
+                    if zeros.shape == node.shape:
+                        # What goes into the zeros may join no stage before them.
+                        self.cleared[target.number] = self.writers[target.number]
                 self.compute(node.src[0], window(target, node.arg))
             case "interleave":
                 for piece, bounds in zip(node.src, interleaved_bounds(node.shape, node.arg), strict=True):

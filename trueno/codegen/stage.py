@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -13,6 +14,10 @@ from trueno.codegen.expr import Access, Expr, Store, topological
 COLUMNS = 256
 #: Elements of the innermost dimension that one task of an elementwise stage handles.
 CHUNK = 16384
+#: Strides of elementwise stages that are part of the code: vectors of them are put together in registers.
+SHORT = (2, 3)
+#: Rows of up to that many elements are too short for several vectors at a time.
+SHORT_ROW = 256
 
 
 @dataclass(slots=True)
@@ -49,7 +54,7 @@ class Stage:
     partial: bool = False
 
 
-@dataclass(slots=True)
+@dataclass
 class Loops:
     """A stage in normal form: dimensions dropped, merged, sorted and classified.
 
@@ -65,6 +70,9 @@ class Loops:
         Whether the vector dimension is the last outer one (a reduction over rows of a matrix).
     streams : bool
         Whether the results of an elementwise stage are written past the caches; see codegen/streaming.py.
+    short : str
+        How an elementwise stage walks rows that are too short for several vectors at a time: ``single``, one after the
+        other, or ``masked``, the last one in part; empty for any other stage.
     """
 
     stage: Stage
@@ -76,6 +84,16 @@ class Loops:
     elementwise: bool
     order: list[Expr]
     streams: bool = False
+    short: str = ""
+
+    @cached_property
+    def near(self) -> dict[int, tuple[int, int]]:
+        """Accesses that step as an earlier one of the same buffer does: which one, and how many elements behind it.
+
+        Where they are, they need no walk of their own. What lies between the elements of a short stride is taken as
+        whole vectors with those, if code knows the distance; 0: it is a run-time number.
+        """
+        return near(self) if self.elementwise else {}
 
     @property
     def tasks(self) -> int:
@@ -222,13 +240,31 @@ def normalise(stage: Stage) -> Loops:
     )  # fmt: skip
 
 
+def near(loops: Loops) -> dict[int, tuple[int, int]]:
+    """Return the accesses that step as an earlier one does, as `Loops.near` has them."""
+    found: dict[int, tuple[int, int]] = {}
+    first: dict[tuple, list[int]] = {}
+    for k, (buffer, dtype, offset, outer, inner, written) in enumerate(loops.accesses):
+        leaders = first.setdefault((buffer, dtype, outer, inner, written), [])
+        apart = [(leader, (offset - loops.accesses[leader][2]) // dtype.itemsize) for leader in leaders]
+        together = [one for one in apart if inner[-1] in SHORT and 0 < one[1] < 2 * inner[-1]]
+        if buffer >= 0 and together:
+            found[k] = together[0]
+        elif buffer >= 0 and apart and apart[0][1] > 0:
+            found[k] = apart[0][0], 0
+        leaders += [] if k in found and found[k][1] else [k]
+    return found
+
+
 def stride_class(stride: int) -> str:
     """Return how code steps along the vector dimension: ``0`` not at all, ``1`` densely, ``s`` by a run-time stride."""
     return str(stride) if stride in (0, 1) else "s"
 
 
 def vector_classes(loops: Loops) -> list[str]:
-    """Return the stride class of each access along the dimension that is vectorised."""
+    """Return the stride class of each access along the dimension that is vectorised; short ones are numbers."""
+    if loops.elementwise:
+        return [str(a[4][-1]) if a[4][-1] in SHORT else stride_class(a[4][-1]) for a in loops.accesses]
     return [stride_class(a[3][-1] if loops.columns else a[4][-1]) for a in loops.accesses]
 
 
@@ -237,13 +273,18 @@ def text(loops: Loops) -> str:
     kind = "columns" if loops.columns else "elementwise" if loops.elementwise else "rows"
     flags = f"{' block' if loops.stage.block else ''}{' serial' if loops.stage.serial else ''}"
     flags += " streams" if loops.streams else ""
+    flags += f" {loops.short}" if loops.short else ""
     flags += " partial" if loops.stage.partial else ""
     lines = [f"stage {kind} outer={len(loops.outer)} inner={len(loops.inner)}{flags}"]
     for k, (access, cls) in enumerate(zip(loops.accesses, vector_classes(loops), strict=True)):
         moves = "".join("0" if s == 0 else "s" for s in access[4][:-1])
         memory = "iota" if access[0] < 0 else "write" if access[5] else "read"
         inner_class = stride_class(access[4][-1]) if loops.columns else cls
-        lines.append(f"  a{k}: {memory} {access[1]} inner={moves}{inner_class} vector={cls}")
+        walk = f"inner={moves}{inner_class} vector={cls}"
+        if k in loops.near:
+            leader, ahead = loops.near[k]
+            walk += f" a{leader} + {ahead or 's'}"
+        lines.append(f"  a{k}: {memory} {access[1]} {walk}")
     number = {id(expr): k for k, expr in enumerate(loops.order)}
     lines += expression_lines(loops.order, loops.numbers)
     for store in loops.stage.stores:
@@ -269,6 +310,7 @@ def expression_lines(order: Sequence[Expr], numbers: Mapping[Access, int]) -> li
                 detail = float(expr.arg).hex() if isinstance(expr.arg, float) else repr(expr.arg)
             case _:
                 detail = expr.op.name if expr.op else ""
+                detail += f" {expr.arg}" if isinstance(expr.arg, str) else ""
         lines.append(f"  %{k} = {expr.kind} {detail} {operands} : {expr.dtype}")
     return lines
 

@@ -22,6 +22,11 @@ from trueno.ir.windows import Slide, diagonal, interleave, window
 UNROLLED = 64
 #: And as long as it makes no more than that many operations.
 UNROLLED_OPERATIONS = 400
+#: Marks a maximum or minimum that is part of a reduction: which of two zeros is found may depend on the order, as in
+#: NumPy. That takes half the instructions.
+EITHER_ZERO = "either zero"
+#: Arrays of up to that many bytes are set to zeros as a whole before a part is placed in them; of others only the rest.
+CLEARED_WHOLE = 1 << 15
 
 
 def put(x: Node, places: Mapping[int, tuple[int, int, int]]) -> Node:
@@ -37,6 +42,24 @@ def put(x: Node, places: Mapping[int, tuple[int, int, int]]) -> Node:
     x = slice_(x, bounds=tuple(part))
     whole = x.shape == tuple(shape) and all(at == 0 for at, _, _ in bounds)
     return x if whole else place(x, shape=tuple(shape), bounds=tuple(bounds))
+
+
+def around(x: Node, shape: tuple[int, ...], bounds: Sequence[tuple[int, int, int]]) -> list[tuple]:
+    """Return slices (start, step, size) of what a placed array leaves free of an array of a shape.
+
+    The whole array is the only one if its elements are put apart, or if it is small.
+    """
+    whole = tuple((0, 1, n) for n in shape)
+    if x.shape == shape:
+        return []
+    if math.prod(shape) * x.dtype.itemsize <= CLEARED_WHOLE or any(step != 1 for _, step, _ in bounds):
+        return [whole]
+    parts = []
+    for k, (start, _, size) in enumerate(bounds):
+        for low, extent in ((0, start), (start + size, shape[k] - start - size)):
+            if extent:
+                parts.append((*bounds[:k], (low, 1, extent), *whole[k + 1 :]))
+    return parts
 
 
 def element(x: Node, at: Mapping[int, int], known: dict[int, Node] | None = None) -> Node:
@@ -66,7 +89,12 @@ def unrolled(combine: Op, body: Node, axes: Sequence[int]) -> Node:
     total: Node | None = None
     for index in product(*(range(body.shape[axis]) for axis in axes)):
         one = element(body, dict(zip(axes, index, strict=True)))
-        total = one if total is None else combine(total, one)
+        if total is None:
+            total = one
+        elif combine.name in ("maximum", "minimum"):
+            total = make(combine, (total, one), total.dtype, total.shape, EITHER_ZERO)
+        else:
+            total = combine(total, one)
     assert total is not None
     return total
 
@@ -108,35 +136,40 @@ def _steps(root: Node) -> tuple[int, list[Node]]:
 # --- overlap-add ------------------------------------------------------------------------------------------------------
 
 
-def overlap_add(node: Node) -> Node:
+def overlap_add(node: Node, kept: Sequence[tuple[int, int]]) -> Node:
     """Return a fold as sums of shifted elements, so that each result is computed once, by whoever is free.
 
     Result ``step * q + r`` of an axis gets the elements at position ``q + (r - dilation * k) / step`` of windows, for
     all k with which that is an integer. So each remainder r is a dense sum, and the remainders are interleaved.
+
+    Parameters
+    ----------
+    node : Node
+        The fold.
+    kept : sequence of (int, int)
+        For each axis where the part begins that is wanted, and its extent.
     """
     (source,) = node.src
     slides: tuple[Slide, ...] = node.arg
-    if 0 in source.shape or 0 in node.shape:
-        return build.expand(build.const(0, node.dtype), shape=node.shape)
+    shape = tuple(extent for _, extent in kept)
+    if 0 in source.shape or 0 in shape:
+        return build.expand(build.const(0, node.dtype), shape=shape)
     count = math.prod(size for _, size, _, _ in slides)
-    if count > UNROLLED:
-        return _by_diagonals(node)
-    shifts = _Shifts(source, node.shape, slides, _steps(source)[0] * count > UNROLLED_OPERATIONS)
+    fixed = set(range(node.ndim)) - {axis for axis, _, _, _ in slides}
+    if count > UNROLLED or any(kept[axis] != (0, node.shape[axis]) for axis in fixed):
+        return slice_(_by_diagonals(node), bounds=tuple((start, 1, extent) for start, extent in kept))
+    shifts = _Shifts(source, node.shape, slides, tuple(kept), _steps(source)[0] * count > UNROLLED_OPERATIONS)
     pieces = []
-    for remainders in product(*(range(step) for _, _, step, _ in slides)):
-        taps = [
-            [k for k in range(size) if (r - dilation * k) % step == 0]
-            for r, (_, size, step, dilation) in zip(remainders, slides, strict=True)
-        ]
+    for firsts in product(*(range(kept[axis][0], kept[axis][0] + step) for axis, _, step, _ in slides)):
+        taps = [shifts.taps(first, slide) for first, slide in zip(firsts, slides, strict=True)]
         total: Node | None = None
         for tap in product(*taps):
-            one = shifts.of(source, remainders, tap)
+            one = shifts.of(source, firsts, tap)
             total = one if total is None else add(total, one)
-        shape = shifts.positions(remainders)
         if total is None:
-            total = build.expand(build.const(0, node.dtype), shape=shape)
-        pieces.append(build.reshape(total, shape=shape))
-    return interleave(*pieces, steps=tuple((axis, step) for axis, _, step, _ in slides), shape=node.shape)
+            total = build.expand(build.const(0, node.dtype), shape=shifts.positions(firsts))
+        pieces.append(build.reshape(total, shape=shifts.positions(firsts)))
+    return interleave(*pieces, steps=tuple((axis, step) for axis, _, step, _ in slides), shape=shape)
 
 
 def _by_diagonals(node: Node) -> Node:
@@ -171,6 +204,8 @@ class _Shifts:
     source: Node
     shape: tuple[int, ...]
     slides: tuple[Slide, ...]
+    # For each axis where the part of the results begins that is wanted, and its extent.
+    kept: tuple[tuple[int, int], ...]
     # Whether the source is stored before it is added up, since computing it anew in each sum would take too long.
     stored: bool
 
@@ -179,28 +214,41 @@ class _Shifts:
         """The windows' own axes."""
         return tuple(range(len(self.shape), self.source.ndim))
 
-    def positions(self, remainders: Sequence[int]) -> tuple[int, ...]:
-        """Return the shape of the results with these remainders."""
-        shape = list(self.shape)
-        for r, (axis, _, step, _) in zip(remainders, self.slides, strict=True):
-            shape[axis] = max(-(-(self.shape[axis] - r) // step), 0)
+    def positions(self, firsts: Sequence[int]) -> tuple[int, ...]:
+        """Return the shape of the results that lie a step apart, the first of them at these places of the axes."""
+        shape = [extent for _, extent in self.kept]
+        for first, (axis, _, step, _) in zip(firsts, self.slides, strict=True):
+            start, extent = self.kept[axis]
+            shape[axis] = max(-(-(start + extent - first) // step), 0)
         return tuple(shape)
+
+    def taps(self, first: int, slide: Slide) -> list[int]:
+        """Return which elements of windows along an axis results get that lie whole steps from the first."""
+        _, size, step, dilation = slide
+        return [k for k in range(size) if (first - dilation * k) % step == 0]
 
     def _margin(self, slide: Slide) -> tuple[int, int]:
         """Return how many zeros go before the windows of an axis, and the extent with those after them."""
-        axis, size, step, dilation = slide
-        before = dilation * (size - 1) // step
-        return before, before + -(-self.shape[axis] // step)
+        axis, _, step, dilation = slide
+        start, extent = self.kept[axis]
+        before = end = 0
+        for first in range(start, start + min(step, extent)):
+            for k in self.taps(first, slide):
+                shift = (first - dilation * k) // step
+                before = max(before, -shift)
+                end = max(end, shift + -(-(start + extent - first) // step))
+        return before, before + end
 
-    def of(self, root: Node, remainders: Sequence[int], tap: Sequence[int]) -> Node:
-        """Return what the elements `tap` of windows add to the results with these remainders, or zero."""
-        value = self._at(root, remainders, tap)
-        inside = all(self._margin(slide) == (0, root.shape[slide[0]]) for slide in self.slides)
+    def of(self, root: Node, firsts: Sequence[int], tap: Sequence[int]) -> Node:
+        """Return what the elements `tap` of windows add to the results whole steps from the first ones, or zero."""
+        value = self._at(root, firsts, tap)
+        margins = [(*self._margin(slide), root.shape[slide[0]]) for slide in self.slides]
+        inside = all(before == 0 and length <= extent for before, length, extent in margins)
         if inside or self._zero_outside(root):
             return value
         slid = {slide[0] for slide in self.slides}
         shape = tuple(n if k in slid else 1 for k, n in enumerate(root.shape))
-        valid = self._laid(build.expand(build.const(True, dt.bool_), shape=shape), remainders, tap)
+        valid = self._laid(build.expand(build.const(True, dt.bool_), shape=shape), firsts, tap)
         return where(valid, value, build.const(0, value.dtype))
 
     def _role(self, node: Node) -> str:
@@ -221,18 +269,18 @@ class _Shifts:
                 return "shared"
         return "laid"
 
-    def _at(self, node: Node, remainders: Sequence[int], tap: Sequence[int]) -> Node:
-        shape = (*self.positions(remainders), *(1 for _ in tap))
+    def _at(self, node: Node, firsts: Sequence[int], tap: Sequence[int]) -> Node:
+        shape = (*self.positions(firsts), *(1 for _ in tap))
         match self._role(node):
             case "computed":
-                src = tuple(self._at(source, remainders, tap) for source in node.src)
+                src = tuple(self._at(source, firsts, tap) for source in node.src)
                 return make(node.op, src, node.dtype, shape, node.arg)
             case "index":
                 return build.expand(build.const(tap[self.own.index(node.arg)], node.dtype), shape=shape)
             case "original":
                 bounds = [(0, 1, n) for n in self.shape]
-                for r, (axis, _, step, _) in zip(remainders, self.slides, strict=True):
-                    bounds[axis] = (r, step, shape[axis])
+                for first, (axis, _, step, _) in zip(firsts, self.slides, strict=True):
+                    bounds[axis] = (first, step, shape[axis])
                 return build.reshape(slice_(node.src[0], bounds=tuple(bounds)), shape=shape)
             case "fixed":
                 (inner,) = node.src
@@ -243,10 +291,10 @@ class _Shifts:
                 (inner,) = node.src
                 slid = {slide[0] for slide in self.slides}
                 wide = tuple(node.shape[k] if k in slid else n for k, n in enumerate(inner.shape))
-                return build.expand(self._laid(build.expand(inner, shape=wide), remainders, tap), shape=shape)
-        return self._laid(node, remainders, tap)
+                return build.expand(self._laid(build.expand(inner, shape=wide), firsts, tap), shape=shape)
+        return self._laid(node, firsts, tap)
 
-    def _laid(self, node: Node, remainders: Sequence[int], tap: Sequence[int]) -> Node:
+    def _laid(self, node: Node, firsts: Sequence[int], tap: Sequence[int]) -> Node:
         """Return elements read from memory that has zeros around the windows."""
         places = {}
         for slide in self.slides:
@@ -254,9 +302,9 @@ class _Shifts:
             places[slide[0]] = (1, before, length)
         laid = put(node, places)
         bounds = [(0, 1, n) for n in laid.shape]
-        extents = self.positions(remainders)
-        for r, k, (axis, _, step, dilation) in zip(remainders, tap, self.slides, strict=True):
-            bounds[axis] = (places[axis][1] + (r - dilation * k) // step, 1, extents[axis])
+        extents = self.positions(firsts)
+        for first, k, (axis, _, step, dilation) in zip(firsts, tap, self.slides, strict=True):
+            bounds[axis] = (places[axis][1] + (first - dilation * k) // step, 1, extents[axis])
         for axis, k in zip(self.own, tap, strict=True):
             bounds[axis] = (k if laid.shape[axis] != 1 else 0, 1, 1)
         return slice_(laid, bounds=tuple(bounds))

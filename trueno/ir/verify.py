@@ -312,6 +312,11 @@ def _check_slides(slides: Sequence[Slide], whole: tuple[int, ...], windows: tupl
 
 
 def _check_assemble(node: Node) -> None:
+    if node.op.name == "picked":
+        best, x, place = node.src
+        _rule(best.dtype == x.dtype == node.dtype and place.dtype.kind in "iu", "places are integers")
+        _rule(best.shape == place.shape == node.shape == _reduced(x.shape, node.arg), "the axes stay with extent 1")
+        return
     _same_dtype(node)
     if node.op.name == "fold":
         _check_slides(node.arg, node.shape, node.src[0].shape)
@@ -333,6 +338,10 @@ def _check_assemble(node: Node) -> None:
         node.shape[node.arg] == sum(source.shape[node.arg] for source in node.src),
         "the pieces' extents add up to the result's",
     )
+
+
+def _reduced(shape: tuple[int, ...], axes: Sequence[int]) -> tuple[int, ...]:
+    return tuple(1 if k in axes else n for k, n in enumerate(shape))
 
 
 def _apart_from(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:

@@ -95,6 +95,8 @@ def _max(
     return_indices: bool,
 ) -> Any:  # fmt: skip
     given = _pool(f"max_pool{count}d", input, count, kernel_size, stride, padding, dilation, ceil_mode)
+    if not return_indices and tn.is_grad_enabled() and input.requires_grad:
+        return _MAX[count](input, **given, indices=False, places=True)[0]
     return _MAX[count](input, **given, indices=bool(return_indices))
 
 

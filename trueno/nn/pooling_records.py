@@ -9,7 +9,7 @@ from typing import Any
 import trueno as tn
 from trueno import dtypes as dt
 from trueno.ir import build
-from trueno.ir.pooling import first_index, first_max
+from trueno.ir.pooling import first_index, first_max, largest
 from trueno.ir.windows import interleave
 
 Pairs = tuple[tuple[int, int], ...]
@@ -25,17 +25,26 @@ def _padded(x: Any, padding: Pairs, value: Any) -> Any:
     return tn.pad(x, ((0, 0),) * (x.ndim - len(padding)) + padding, value)
 
 
-def max_pool(x: Any, *, kernel: tuple, stride: tuple, padding: Pairs, dilation: tuple, indices: bool) -> Any:
-    """Record max pooling over the last axes; with `indices`, where each maximum is, too."""
+def max_pool(
+    x: Any, *, kernel: tuple, stride: tuple, padding: Pairs, dilation: tuple, indices: bool, places: bool = False
+) -> Any:
+    """Record max pooling over the last axes.
+
+    `indices`: with where each maximum is in the input, too. `places`: with where it is in its window, which backward
+    reads.
+    """
     count = len(kernel)
     axes = _spatial(x, count)
     views = tn.unfold(_padded(x, padding, dt.lowest(x.dtype)), axes, kernel, stride, dilation)
     own = _spatial(views, count)
-    if not indices:
+    if not indices and not places:
         return first_max(views, axis=own)
     wide: Any = tn.cast(views, dtype=dt.accumulator(x.dtype))
+    if places:
+        top, found = largest(wide, own)
+        return tn.cast(tn.squeeze(top, own), dtype=x.dtype), found
     top = first_max(wide, axis=own, keepdims=True)
-    local = tn.squeeze(first_index(wide, top, own), own)
+    local = tn.cast(tn.squeeze(first_index(wide, own), own), dtype=dt.int32)
     place: Any = 0
     for k, axis in enumerate(axes):
         # C order: the element's index along this axis of the window.
@@ -136,7 +145,7 @@ def _adapted_place(x: Any, place: Any, axis: int, out: int, stride: int) -> Any:
         bounds = (*(slice(None),) * axis, slice(start, start + (number - 1) * step + size))
         views = tn.unfold(x[bounds], axis, size, step)
         last = (views.ndim - 1,)
-        local = first_index(views, first_max(views, axis=last, keepdims=True), last)
+        local = tn.cast(first_index(views, last), dtype=dt.int32)
         index = build.iota(local.shape, axis, dt.int32) * step + local + start
         found = tn.squeeze(index, -1) * stride
         if place is not None:

@@ -260,6 +260,8 @@ def _steps(
                 continue
         loops = stage.normalise(one)
         loops.streams = streams(loops, inputs, aliases, target)
+        if loops.elementwise and loops.outer and loops.inner[-1] <= stage.SHORT_ROW and target.vectorise:
+            loops.short = "masked" if target.has("avx512f") else "single"
         found.append(loops)
     return found
 
