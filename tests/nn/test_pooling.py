@@ -49,6 +49,7 @@ SIZES: list[tuple[int, tuple[int, ...], Any]] = [
     (1, (3, 10), 7),
     (2, (2, 3, 8, 6), 2),
     (2, (2, 3, 8, 6), 1),
+    (2, (3, 9, 8), 1),
     (2, (2, 3, 8, 7), (3, None)),
     (2, (2, 8, 7), (5, 3)),
     (2, (1, 2, 3, 4), (5, 7)),
@@ -123,6 +124,7 @@ def test_any_geometry(case: tuple[str, tuple[int, ...], dict[str, Any]]) -> None
         ("avg_pool1d", (1, 2, 6), {"kernel_size": 3, "stride": 1}),
         ("adaptive_avg_pool2d", (1, 2, 5, 4), {"output_size": (3, 2)}),
         ("adaptive_max_pool2d", (1, 2, 5, 4), {"output_size": (3, 2)}),
+        ("adaptive_max_pool2d", (1, 2, 5, 4), {"output_size": 1}),
     ],
 )
 def test_gradients_of_both_orders(name: str, shape: tuple[int, ...], given: dict[str, Any]) -> None:
@@ -150,6 +152,7 @@ def test_nan_goes_on_and_takes_the_gradient() -> None:
         compare("max_pool2d", [x], kernel_size=2, return_indices=indices)
         compare("max_pool2d", [x], kernel_size=3, stride=1, return_indices=indices)
     compare("adaptive_max_pool2d", [x], output_size=(4, 3))
+    compare("adaptive_max_pool2d", [x], output_size=1)
 
 
 @pytest.mark.parametrize("kernel", [9, 17])

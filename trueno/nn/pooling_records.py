@@ -109,6 +109,8 @@ def adaptive_avg(x: Any, *, size: tuple) -> Any:
     """Record the averages of as many parts of the last axes as `size` says."""
     wide = tn.cast(x, dtype=dt.accumulator(x.dtype))
     axes = _spatial(x, len(size))
+    if all(out == 1 for out in size):
+        return tn.mean(x, axis=axes, keepdims=True)
     if all(x.shape[axis] % out == 0 for axis, out in zip(axes, size, strict=True)):
         kernel = tuple(x.shape[axis] // out for axis, out in zip(axes, size, strict=True))
         views = tn.unfold(wide, axes, kernel, kernel)
@@ -118,9 +120,18 @@ def adaptive_avg(x: Any, *, size: tuple) -> Any:
     return tn.cast(wide, dtype=x.dtype)
 
 
-def adaptive_max(x: Any, *, size: tuple, indices: bool) -> Any:
-    """Record the maxima of as many parts of the last axes as `size` says, and where they are."""
+def adaptive_max(x: Any, *, size: tuple, indices: bool, places: bool = False) -> Any:
+    """Record the maxima of as many parts of the last axes as `size` says, and where they are, as `max_pool` does."""
     axes = _spatial(x, len(size))
+    if places and all(out == 1 for out in size):
+        # One axis, so that a place is one number that counts along it.
+        flat: Any = tn.reshape(x, (*x.shape[: axes[0]], math.prod(x.shape[axes[0] :])))
+        flat = tn.cast(flat, dtype=dt.accumulator(x.dtype))
+        top, found = largest(flat, (axes[0],))
+        whole: Any = tn.reshape(top, (*x.shape[: axes[0]], *size))
+        return tn.cast(whole, dtype=x.dtype), found
+    if not indices and all(out == 1 for out in size):
+        return first_max(x, axis=axes, keepdims=True)
     if all(x.shape[axis] % out == 0 for axis, out in zip(axes, size, strict=True)):
         kernel = tuple(x.shape[axis] // out for axis, out in zip(axes, size, strict=True))
         none = ((0, 0),) * len(size)
