@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -118,9 +118,9 @@ def experiment(which: str, layer: Layer, batch: int) -> Experiment:
     )
 
 
-def cases(quick: bool) -> Iterator[Case]:
+def cases(quick: bool, batches: Sequence[int] = BATCHES) -> Iterator[Case]:
     """Three rows a shape and number of images; the size is the number of multiply-adds."""
-    for batch in BATCHES[:1] if quick else BATCHES:
+    for batch in batches[:1] if quick else batches:
         for layer in QUICK if quick else LAYERS:
             for which in _STATEMENTS:
                 if which == "input" and layer.channels == 3:

@@ -94,6 +94,8 @@ class Case:
         Bytes read and written, and floating point operations, at least. Zero where they do not matter.
     pause : float
         Idle seconds before each timing where this case needs more than the plan gives: see `SPIN`.
+    share : float or None
+        The share of the machine's measured limit that is to be reached.
     """
 
     name: str
@@ -104,6 +106,7 @@ class Case:
     flops: int = 0
     detail: str = ""
     pause: float = 0.0
+    share: float | None = None
 
     @property
     def label(self) -> str:
@@ -145,17 +148,30 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a case: times, ratios, or the problem for which no figure counts."""
+    """What became of a case: times, ratios, or the problem for which no figure counts.
+
+    `memory`: the most bytes that one call of the subject held at a time, results included; None where nobody looked.
+    """
 
     case: Case
     times: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     ratios: Mapping[str, Ratio] = field(default_factory=dict)
     problem: str = ""
+    share: float | None = None
+    memory: int | None = None
+
+    @property
+    def verdicts(self) -> list[bool]:
+        """Whether each target of the row is met."""
+        found = [ratio.met for ratio in self.ratios.values() if ratio.met is not None]
+        if self.case.share is not None and self.share is not None:
+            found.append(self.share >= self.case.share)
+        return found
 
     @property
     def missed(self) -> bool:
         """Whether a target was missed or no valid figure exists to tell."""
-        return bool(self.problem) or any(ratio.met is False for ratio in self.ratios.values())
+        return bool(self.problem) or not all(self.verdicts)
 
     def median(self, contender: str) -> float:
         """Median seconds of one call."""
@@ -255,7 +271,24 @@ def judge(case: Case, times: Mapping[str, tuple[float, ...]], limits: Roofline) 
         for peer, samples in times.items()
         if peer != SUBJECT and SUBJECT in times
     }
-    return Outcome(case, times, ratios)
+    share = None
+    if SUBJECT in times and (case.traffic or case.flops):
+        seconds = statistics.median(times[SUBJECT])
+        by_traffic = case.traffic / seconds / limits.bandwidth(case.traffic) if case.traffic else 0.0
+        share = max(by_traffic, case.flops / seconds / limits.flops)
+    return Outcome(case, times, ratios, share=share)
+
+
+def memory_of(contender: Contender) -> int:
+    """The most bytes of Trueno's pool that one call holds beyond what was in use before it."""
+    from trueno.runtime import memory
+
+    timer = contender.timer()
+    timer.timeit(1)
+    memory.reset_statistics()
+    before = memory.statistics()["active"]
+    timer.timeit(1)
+    return memory.statistics()["peak"] - before
 
 
 def measure(case: Case, plan: Plan, limits: Roofline) -> Outcome:
@@ -269,4 +302,5 @@ def measure(case: Case, plan: Plan, limits: Roofline) -> Outcome:
         return Outcome(case, problem=f"{type(error).__name__}: {error}")
     plan = replace(plan, pause=max(plan.pause, case.pause))
     times = interleave({name: contender.timer() for name, contender in experiment.contenders.items()}, plan)
-    return judge(case, times, limits)
+    held = memory_of(experiment.contenders[SUBJECT]) if SUBJECT in experiment.contenders else None
+    return replace(judge(case, times, limits), memory=held)

@@ -7,7 +7,8 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -21,7 +22,7 @@ from benchmarks.roofline import Roofline, cache_sizes
 
 _MULTIPLES = {"K": 1_000, "M": 1_000_000}
 _QUICK_ROUNDS = 7
-_CONSOLE_WIDTH = 190
+_CONSOLE_WIDTH = 220
 _OWN_CACHE = 1 << 26  # a larger cache is shared with other machines' work: its bandwidth is no constant
 
 
@@ -36,6 +37,7 @@ class Options:
     rounds: int | None
     json: Path | None
     strict: bool
+    sections: tuple[str, ...] = ()
 
     @property
     def plan(self) -> Plan:
@@ -62,8 +64,18 @@ def show_size(elements: int) -> str:
     return str(elements)
 
 
-def parse(description: str, arguments: Sequence[str] | None = None) -> Options:
-    """Read the command line."""
+def parse(description: str, arguments: Sequence[str] | None = None, sections: Iterable[str] = ()) -> Options:
+    """Read the command line.
+
+    Parameters
+    ----------
+    description : str
+        What the program does, for --help.
+    arguments : sequence of str, optional
+        The process's own, if not given.
+    sections : iterable of str
+        Parts of the program that --sections selects, where it has any.
+    """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: a first impression")
     parser.add_argument("--threads", type=int, default=2, help="threads of Trueno and PyTorch (default: 2)")
@@ -72,19 +84,31 @@ def parse(description: str, arguments: Sequence[str] | None = None) -> Options:
     parser.add_argument("--rounds", type=int, help="timings of each library")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured to a file")
     parser.add_argument("--strict", action="store_true", help="a missed target is a failure, too")
+    known = tuple(sections)
+    if known:
+        parser.add_argument("--sections", default="", metavar="A,B", help=f"only these of {', '.join(known)}")
     given = parser.parse_args(arguments)
+    chosen = _listed(given.sections) if known else ()
+    if not set(chosen) <= set(known):
+        parser.error(f"--sections: {given.sections!r} is not a list of some of {', '.join(known)}")
     try:
-        sizes = tuple(size(part) for part in given.sizes.split(",") if part)
+        sizes = tuple(size(part) for part in _listed(given.sizes))
     except ValueError:
         parser.error(f"--sizes: {given.sizes!r} is not a list of sizes such as 100,100K,10M")
     if given.threads < 1 or (given.rounds is not None and given.rounds < 1):
         parser.error("--threads and --rounds must be at least 1")
-    ops = tuple(part for part in given.ops.split(",") if part)
-    return Options(given.quick, given.threads, ops, sizes, given.rounds, given.json, given.strict)
+    ops = _listed(given.ops)
+    return Options(given.quick, given.threads, ops, sizes, given.rounds, given.json, given.strict, chosen)
 
 
-def run(cases: Iterable[Case], options: Options, title: str) -> int:
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part for part in text.split(",") if part)
+
+
+def run(cases: Iterable[Case], options: Options, title: str, means: Mapping[str, float] | None = None) -> int:
     """Measure the selected cases, print a table, and return the exit status.
+
+    `means`: by peer, what the geometric mean of all ratios is to reach.
 
     Returns
     -------
@@ -101,17 +125,22 @@ def run(cases: Iterable[Case], options: Options, title: str) -> int:
     console = new_console()
     limits = Roofline(options.threads)
     describe_machine(console, limits)
+    selected = list(filter(options.wants, cases))
     outcomes = []
     with console.status("") as status:
-        for case in filter(options.wants, cases):
-            status.update(f"{case.label} {show_size(case.size)}")
+        for number, case in enumerate(selected, 1):
+            text = f"{number} of {len(selected)}: {case.label} {show_size(case.size)}"
+            status.update(text)
+            if not console.is_terminal:
+                print(text, file=sys.stderr, flush=True)
             outcomes.append(measure(case, options.plan, limits))
-    console.print(table(outcomes, limits, title))
-    summarise(console, outcomes)
+    console.print(table(outcomes, title))
+    reached = summarise(console, outcomes, means or {})
     if options.json is not None:
-        write_json(options.json, {"machine": machine(limits), "rows": [as_json(o, limits) for o in outcomes]})
+        write_json(options.json, {"machine": machine(limits), "rows": [as_json(o) for o in outcomes]})
     invalid = [o for o in outcomes if o.problem]
-    return int(not outcomes or bool(invalid) or (options.strict and any(o.missed for o in outcomes)))
+    missed = not reached or any(o.missed for o in outcomes)
+    return int(not outcomes or bool(invalid) or (options.strict and missed))
 
 
 def new_console() -> Console:
@@ -164,8 +193,8 @@ def describe_machine(console: Console, limits: Roofline) -> None:
     console.print(f"{limits.threads} threads: {limits.flops / 1e9:.0f} GFLOP/s float32; {bandwidths}\n")
 
 
-def table(outcomes: Sequence[Outcome], limits: Roofline, title: str) -> Table:
-    """A row for every outcome: times, ratios with quartiles and targets, share of the measured bandwidth."""
+def table(outcomes: Sequence[Outcome], title: str) -> Table:
+    """A row for every outcome: times, ratios with quartiles and targets, share of the measured limit, memory."""
     peers = list(dict.fromkeys(peer for outcome in outcomes for peer in outcome.times if peer != SUBJECT))
     result = Table(
         title=title, caption=r"ratio: Trueno's time divided by the peer's, median \[quartiles] of the rounds"
@@ -178,14 +207,15 @@ def table(outcomes: Sequence[Outcome], limits: Roofline, title: str) -> Table:
         result.add_column(f"ratio to {peer}")
         result.add_column("target")
     result.add_column("of roofline", justify="right")
+    result.add_column("memory", justify="right")
     for outcome in outcomes:
         start = [outcome.case.label, show_size(outcome.case.size)]
         if outcome.problem:
-            result.add_row(*start, *[""] * (1 + 3 * len(peers)), "[red]invalid")
+            result.add_row(*start, *[""] * (1 + 3 * len(peers)), "[red]invalid", "")
             continue
         times = [f"{outcome.median(n) * 1e6:.3g}" if n in outcome.times else "" for n in (SUBJECT, *peers)]
         ratios = [cell for peer in peers for cell in _ratio_cells(outcome.ratios.get(peer))]
-        result.add_row(*start, *times, *ratios, _roofline_cell(outcome, limits))
+        result.add_row(*start, *times, *ratios, _roofline_cell(outcome), _memory_cell(outcome.memory))
     return result
 
 
@@ -198,38 +228,67 @@ def _ratio_cells(ratio: Ratio | None) -> tuple[str, str]:
     return figures, f"≤ {ratio.target:g} " + ("[green]met" if ratio.met else "[red]missed")
 
 
-def _roofline_cell(outcome: Outcome, limits: Roofline) -> str:
-    share = _share(outcome, limits)
-    return "" if share is None else f"{share:.0%}"
+def _roofline_cell(outcome: Outcome) -> str:
+    if outcome.share is None:
+        return ""
+    wanted = outcome.case.share
+    if wanted is None:
+        return f"{outcome.share:.0%}"
+    return f"{outcome.share:.0%}, ≥ {wanted:.0%} " + ("[green]met" if outcome.share >= wanted else "[red]missed")
 
 
-def _share(outcome: Outcome, limits: Roofline) -> float | None:
-    """The subject's part of the measured limit, by traffic or arithmetic, whichever is closer."""
-    if SUBJECT not in outcome.times or not (outcome.case.traffic or outcome.case.flops):
-        return None
-    seconds = outcome.median(SUBJECT)
-    traffic = outcome.case.traffic
-    by_traffic = traffic / seconds / limits.bandwidth(traffic) if traffic else 0.0
-    return max(by_traffic, outcome.case.flops / seconds / limits.flops)
+def _memory_cell(held: int | None) -> str:
+    if held is None:
+        return ""
+    return f"{held / 1e6:.1f} MB" if held >= 1e5 else f"{held / 1e3:.1f} KB"
 
 
-def summarise(console: Console, outcomes: Sequence[Outcome]) -> None:
-    """Print the problems in full, the mean of the ratios, and how many targets were met."""
+def summarise(console: Console, outcomes: Sequence[Outcome], means: Mapping[str, float]) -> bool:
+    """Print what is wrong or below its target, the means of the ratios, and how many targets are met.
+
+    Returns
+    -------
+    bool
+        Whether `means` are reached.
+    """
+    reached = True
     for outcome in outcomes:
         if outcome.problem:
             message = f"{outcome.case.label} {show_size(outcome.case.size)}: {outcome.problem}"
             console.print(message, style="red", markup=False)
+    below = [(outcome, text) for outcome in outcomes if (text := _below_target(outcome))]
+    if below:
+        console.print("below target:")
+    for outcome, text in below:
+        console.print(f"  {outcome.case.label} {show_size(outcome.case.size)}: {text}", markup=False)
     for peer in dict.fromkeys(peer for outcome in outcomes for peer in outcome.ratios):
         medians = [outcome.ratios[peer].median for outcome in outcomes if peer in outcome.ratios]
         mean = statistics.geometric_mean(medians)
-        console.print(f"geometric mean of {len(medians)} ratios to {peer}: {mean:.2f}, {1 / mean:.2f} times as fast")
-    verdicts = [ratio.met for outcome in outcomes for ratio in outcome.ratios.values() if ratio.met is not None]
+        text = f"geometric mean of {len(medians)} ratios to {peer}: {mean:.2f}, {1 / mean:.2f} times as fast"
+        if peer in means:
+            met = mean <= means[peer]
+            reached &= met
+            text += f", target {1 / means[peer]:.2g}: " + ("[green]met" if met else "[red]missed")
+        console.print(text)
+    verdicts = [met for outcome in outcomes for met in outcome.verdicts]
     console.print(
         f"{sum(verdicts)} of {len(verdicts)} targets met, {sum(bool(o.problem) for o in outcomes)} rows invalid"
     )
+    return reached
 
 
-def as_json(outcome: Outcome, limits: Roofline) -> dict[str, Any]:
+def _below_target(outcome: Outcome) -> str:
+    """Say which targets of a row are missed, if any."""
+    missed = [
+        f"{r.median:.2f} of {peer}, target {r.target:.2g}" for peer, r in outcome.ratios.items() if r.met is False
+    ]
+    wanted = outcome.case.share
+    if wanted is not None and outcome.share is not None and outcome.share < wanted:
+        missed.append(f"{outcome.share:.0%} of the roofline, target {wanted:.0%}")
+    return "; ".join(missed)
+
+
+def as_json(outcome: Outcome) -> dict[str, Any]:
     """An outcome as plain data."""
     return {
         "operation": outcome.case.name,
@@ -240,7 +299,8 @@ def as_json(outcome: Outcome, limits: Roofline) -> dict[str, Any]:
             peer: {"median": r.median, "low": r.low, "high": r.high, "target": r.target, "met": r.met}
             for peer, r in outcome.ratios.items()
         },
-        "share_of_roofline": _share(outcome, limits),
+        "share_of_roofline": outcome.share,
+        "bytes": outcome.memory,
         "problem": outcome.problem,
     }
 

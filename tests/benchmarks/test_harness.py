@@ -268,18 +268,36 @@ def test_bad_options_end_the_program(arguments: list[str], capsys: pytest.Captur
     assert arguments[0] in capsys.readouterr().err
 
 
+def test_sections_select_parts_of_a_program(capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.parse("test", ["--sections", "b"], sections=("a", "b")).sections == ("b",)
+    assert program.parse("test", [], sections=("a", "b")).sections == ()
+    with pytest.raises(SystemExit):
+        program.parse("test", ["--sections", "c"], sections=("a", "b"))
+    assert "'c' is not a list of some of a, b" in capsys.readouterr().err
+
+
+def test_a_share_of_the_roofline_is_a_target_too() -> None:
+    case = dataclasses.replace(doubling(), targets={}, traffic=0, flops=1_000_000, share=0.75)
+    outcomes = [judge(case, {SUBJECT: (seconds,)}, KnownLimits()) for seconds in (1e-3, 1.0)]
+    assert [outcome.verdicts for outcome in outcomes] == [[True], [False]]
+    console = Console(width=150, record=True, file=io.StringIO())
+    assert program.summarise(console, outcomes, {})
+    assert "of the roofline, target 75%" in console.export_text()
+
+
 def test_table_and_json_say_what_was_missed_and_what_is_invalid(tmp_path: Path) -> None:
     case = doubling()
     times = {SUBJECT: (2e-3, 2e-3), "numpy": (1e-3, 1e-3)}
     outcomes = [judge(case, times, KnownLimits()), Outcome(case, problem="refused: trueno: too fast")]
     console = Console(width=150, record=True, file=io.StringIO())
-    console.print(program.table(outcomes, KnownLimits(), "test"))
-    program.summarise(console, outcomes)
+    console.print(program.table(outcomes, "test"))
+    assert not program.summarise(console, outcomes, {"numpy": 1 / 1.8})
     text = console.export_text()
     for part in ("2.00 [2.00–2.00]", "≤ 1 missed", "invalid", "refused: trueno: too fast", "0 of 1 targets met"):
         assert part in text
+    assert "double 8: 2.00 of numpy, target 1" in text
     path = tmp_path / "rows.json"
-    program.write_json(path, {"rows": [program.as_json(outcome, KnownLimits()) for outcome in outcomes]})
+    program.write_json(path, {"rows": [program.as_json(outcome) for outcome in outcomes]})
     rows = json.loads(path.read_text())["rows"]
     assert rows[0]["ratios"]["numpy"] == {"median": 2.0, "low": 2.0, "high": 2.0, "target": 1.0, "met": False}
     assert rows[1]["problem"] == "refused: trueno: too fast"
