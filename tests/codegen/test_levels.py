@@ -30,6 +30,8 @@ def integers(*shape, dtype):
 
 
 FLOATS = normal(37, 66)
+#: Some are so large that they are reduced in another way.
+ANGLES = np.append(normal(500), RNG.uniform(1e12, 1e35, 3)).astype(np.float32)[::-1]
 #: Functions and operands: what each kind of stage and conversion is made of, without calls to the C library.
 KERNELS = {
     "add": (lambda x, y: x + y, (FLOATS, normal(37, 66))),
@@ -50,6 +52,9 @@ KERNELS = {
     "bfloat16": (lambda x: x + x, (normal(100, dtype=dt.bfloat16),)),
     "strided": (lambda x, y: x - y, (FLOATS[::-2, ::3], normal(66, 37).T[::-2, ::3])),
     "exp of every second": (tn.exp, (FLOATS[:, ::2],)),
+    "sin": (tn.sin, (ANGLES,)),
+    "tan in float64": (tn.tan, (ANGLES.astype(np.float64),)),
+    "sum of cos": (lambda x: tn.sum(tn.cos(x), 1), (normal(9, 77),)),
     "comparison": (lambda x: tn.where(x > 0, x, 0.0), (FLOATS[:, ::-1],)),
     "float to int": (lambda x: tn.cast(x, dtype=tn.int32), (normal(99) * 1e9 * 4,)),
     "matmul": (tn.matmul, (normal(33, 40), normal(40, 29))),

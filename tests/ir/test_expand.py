@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -13,6 +14,7 @@ import trueno.ir.libm
 import trueno.ir.transcendental  # noqa: F401
 from benchmarks.ulp import errors, stratified
 from trueno.ir import build, expand
+from trueno.ir.expand import trigonometry_double
 from trueno.ir.interp import evaluate
 from trueno.ir.node import Kernel, Node, recording, topological
 
@@ -161,6 +163,45 @@ def test_angles_next_to_quarter_turns_keep_their_last_bits(name: str) -> None:
     hard = [6381956970095103 * 2.0**797, 5.319372648326541e255, 1e22, np.finfo(np.float64).max, 2.0**1023, 2.0**-27]
     quarters = np.arange(1, 4000) * (np.pi / 2)
     check(name, 1.2, UNARY[name][0], np.concatenate([hard, quarters, np.nextafter(quarters, np.inf), quarters / 2]))
+
+
+def nearest_to_quarter_turns(limit: float) -> np.ndarray:
+    """Return the float64 numbers next to multiples of pi / 2, one or more of each binade up to a limit.
+
+    They are among the convergents of the continued fraction of ``2 / pi`` times a power of two (W. Kahan, Minimizing
+    q * m - n, 1983).
+    """
+    bits = 320
+    # 2 / pi: the fourfold of 1 / (2 pi), whose words begin with 128 bits of zeros.
+    turn = functools.reduce(lambda whole, word: whole << 64 | word, trigonometry_double._TURN[2:9])
+    quarters = turn >> (448 - bits - 2)
+    found = []
+    for exponent in range(-52, int(math.log2(limit)) - 52):
+        a, b = (quarters << exponent + 52, 1 << bits + 52)
+        before, now = 1, 0
+        while b:
+            before, now = now, a // b * now + before
+            a, b = b, a % b
+            if now >= 1 << 53:
+                break
+            if now >= 1 << 52:
+                found.append(math.ldexp(now, exponent))
+    return np.array(found)
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant <= 52, reason="needs a long double wider than float64")
+@pytest.mark.parametrize("name", ["sin", "cos", "tan"])
+def test_angles_below_the_rare_ones_keep_their_last_bits(name: str) -> None:
+    hard = nearest_to_quarter_turns(2 * trigonometry_double.FAR)
+    assert hard.size > 20
+    wide = hard.astype(np.longdouble)
+    assert np.minimum(np.abs(np.sin(wide)), np.abs(np.cos(wide))).max() < 1e-12
+    rng = np.random.default_rng(9)
+    spread = 2.0 ** rng.uniform(0, 41, 20_000)
+    multiples = np.round(spread) * (np.pi / 2)
+    edge = trigonometry_double.FAR + np.arange(-40, 40) * 2.0**-12
+    x = np.concatenate([hard, np.nextafter(hard, np.inf), spread, multiples, edge])
+    check(name, 1.2, UNARY[name][0], np.concatenate([x, -x]))
 
 
 def test_powers_that_are_numbers_are_exact() -> None:

@@ -28,6 +28,8 @@ _OPTIONS = (
 
 #: The line that parts LLVM IR text: what follows is a module of its own, which goes to the code generator as it is.
 AS_IS = "; not for LLVM's passes"
+#: The attribute of functions among those that are inlined after the passes.
+INLINED = "alwaysinline"
 
 #: Triples of the architectures that code can be made for on machines of another one.
 _TRIPLES = {"x86-64": "x86_64-unknown-linux-gnu", "aarch64": "aarch64-unknown-linux-gnu"}
@@ -87,7 +89,20 @@ def optimise(source: str, target: Target) -> Any:
     if as_is:
         module.link_in(llvm.parse_assembly(as_is))
         module.verify()
+    if INLINED in as_is:
+        _inline(module, builder)
     return module
+
+
+def _inline(module: Any, builder: Any) -> None:
+    """Inline the functions that ask for it into the loops that are vectors now, and drop what nobody calls."""
+    for function in module.functions:
+        if not function.is_declaration and function.name != "kernel":
+            function.linkage = "internal"
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_always_inliner_pass()
+    passes.add_global_dead_code_eliminate_pass()
+    passes.run(module, builder)
 
 
 def compile_object(source: str, target: Target, passes: bool = True) -> bytes:

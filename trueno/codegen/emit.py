@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -15,15 +15,27 @@ from trueno.codegen.formula import is_composite
 from trueno.codegen.phases import find_spill, phases, varying
 from trueno.codegen.stage import Loops, meta_layout, vector_classes
 from trueno.ir.node import Node
+from trueno.ir.op import Op
 
 
-class Printer(Protocol):
+class RowPrinter(Protocol):
+    """What a back end offers for rows: values, of whatever kind, in and out."""
+
+    #: Which of a row's forms the printer takes: ``llvm`` or ``opencl``.
+    backend: str
+
+    def const(self, value: Any, dtype: np.dtype) -> Any: ...
+    def cast(self, value: Any, source: np.dtype, target: np.dtype) -> Any: ...
+    def apply(self, expr: Expr | Node, operands: list[Any]) -> Any: ...
+    def branching(self, op: Op, nodes: Sequence[Node], operands: list[Any]) -> Any:
+        """Print an expansion that ends in `unlikely` with a branch; return None to have it printed like the others."""
+
+
+class Printer(RowPrinter, Protocol):
     """A target language. Values are opaque; index values are 64-bit integers."""
 
     #: Whether sums keep a second, wider accumulator (a serial loop needs it; a tree of work-items does not).
     wide_sums: bool
-    #: Which of a row's forms the printer takes: ``llvm`` or ``opencl``.
-    backend: str
     #: Elements of the innermost dimension that one task of an elementwise stage handles.
     chunk: int
     #: Columns that one task of a column-wise reduction handles.
@@ -38,7 +50,6 @@ class Printer(Protocol):
     def index(self, value: int) -> Any: ...
     def meta(self, place: int) -> Any: ...
     def scalar(self, slot: Any, dtype: np.dtype) -> Any: ...
-    def const(self, value: Any, dtype: np.dtype) -> Any: ...
     def arith(self, op: str, a: Any, b: Any) -> Any:
         """``op`` is add, sub, mul, div, rem, min or max, on index values."""
 
@@ -46,14 +57,12 @@ class Printer(Protocol):
     def advance(self, pointer: Any, elements: Any, dtype: np.dtype) -> Any: ...
     def load(self, pointer: Any, dtype: np.dtype) -> Any: ...
     def store(self, pointer: Any, value: Any, dtype: np.dtype) -> None: ...
-    def apply(self, expr: Expr | Node, operands: list[Any]) -> Any: ...
     def add(self, a: Any, b: Any, dtype: np.dtype) -> Any: ...
     def float_add(self, a: Any, b: Any) -> Any:
         """Add in the wide accumulator's type, never reassociated; `float_sub` subtracts."""
 
     def float_sub(self, a: Any, b: Any) -> Any: ...
     def finite_or_zero(self, value: Any) -> Any: ...
-    def cast(self, value: Any, source: np.dtype, target: np.dtype) -> Any: ...
     def combine(self, expr: Expr, a: Any, b: Any, dtype: np.dtype | None = None) -> Any:
         """Join two partial results of a reduction or scan, of its dtype or the one given; sums may be reassociated."""
 

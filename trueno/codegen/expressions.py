@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from trueno.codegen.expr import Access, Expr
 from trueno.codegen.formula import formula, is_composite
 from trueno.ir import build
+from trueno.ir.elementwise import unlikely
 from trueno.ir.node import Node
 
 if TYPE_CHECKING:
-    from trueno.codegen.emit import Printer
+    from trueno.codegen.emit import Printer, RowPrinter
 
 
 class ExpressionEmitter:
@@ -76,20 +77,27 @@ class ExpressionEmitter:
         raise AssertionError(f"{expr.kind} has no value outside its loop")
 
 
-def applied(p: Printer, expr: Expr | Node, operands: list[Any]) -> Any:
+def applied(p: RowPrinter, expr: Expr | Node, operands: list[Any]) -> Any:
     """Print a row on operands: a cast, an instruction, or the rows of its expansion."""
     assert expr.op is not None
     if expr.op.name == "cast":
         return p.cast(operands[0], expr.src[0].dtype, expr.dtype)
     if not is_composite(expr.op, p.backend):
         return p.apply(expr, operands)
-    return expanded(p, formula(expr.op, p.backend, tuple(source.dtype for source in expr.src), expr.dtype), operands)
+    nodes = formula(expr.op, p.backend, tuple(source.dtype for source in expr.src), expr.dtype)
+    value = p.branching(expr.op, nodes, operands) if nodes[-1].op is unlikely else None
+    return expanded(p, nodes, operands) if value is None else value
 
 
-def expanded(p: Printer, nodes: Sequence[Node], operands: list[Any]) -> Any:
-    """Print an expansion that `formula` recorded on operands."""
-    values: dict[int, Any] = {}
+def expanded(p: RowPrinter, nodes: Sequence[Node], operands: list[Any], values: dict[int, Any] | None = None) -> Any:
+    """Print an expansion that `formula` recorded on operands.
+
+    `values`, if given, holds the values of nodes that were printed before, by identity, and gets those of these.
+    """
+    values = {} if values is None else values
     for node in nodes:
+        if id(node) in values:
+            continue
         if node.op is build.INPUT:
             values[id(node)] = operands[node.arg]
         elif node.op is build.CONST:

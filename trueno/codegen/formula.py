@@ -9,6 +9,7 @@ import numpy as np
 
 from trueno import dtypes as dt
 from trueno.ir import build, expand
+from trueno.ir.elementwise import unlikely
 from trueno.ir.node import Kernel, Node, recording, topological
 from trueno.ir.op import Op
 from trueno.ir.text import to_text
@@ -74,9 +75,10 @@ def formula_text(op: Op, backend: str, operands: tuple[np.dtype, ...], result: n
 
 @cache
 def formula_size(op: Op, backend: str, operands: tuple[np.dtype, ...], result: np.dtype) -> int:
-    """Return how many rows an expansion takes, as a measure of its cost."""
+    """Return how many rows an expansion takes, as a measure of its cost; what hardly ever runs does not count."""
     count = 0
-    for node in formula(op, backend, operands, result):
+    nodes = formula(op, backend, operands, result)
+    for node in topological((nodes[-1].src[0], nodes[-1].src[2])) if nodes[-1].op is unlikely else nodes:
         if node.op.kind == "elementwise":
             types = tuple(source.dtype for source in node.src)
             if is_composite(node.op, backend):

@@ -66,6 +66,7 @@ def print_module(
     header: str,
     half_instructions: bool = True,
     checked: bool = False,
+    vector_bytes: int = 0,
 ) -> str:
     """Return the LLVM IR of a kernel.
 
@@ -81,8 +82,10 @@ def print_module(
         Whether the target converts float16 itself.
     checked : bool
         Whether accesses to memory are checked.
+    vector_bytes : int
+        Length of the vectors that loops are given; 0 where they are given none.
     """
-    module = Module(Module(checked=checked), checked)
+    module = Module(Module(checked=checked), checked, vector_bytes)
     for k, (_, step) in enumerate(stages):
         _function(module, f"stage{k}", step, half_instructions)
     calls = [_ONE_STAGE] if len(sequence) == 1 else []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -10,84 +9,14 @@ from typing import Any
 import numpy as np
 
 from trueno import dtypes as dt
-from trueno.codegen import streaming
+from trueno.codegen import branches, streaming
 from trueno.codegen.bounds import Bounds
 from trueno.codegen.compile import AS_IS
 from trueno.codegen.expr import Expr
-from trueno.codegen.expressions import expanded
-from trueno.codegen.formula import float_to_half, half_to_float
+from trueno.codegen.llvm_values import ValuePrinter, memory_type
 from trueno.codegen.stage import CHUNK, COLUMNS
-from trueno.codegen.windows import EITHER_ZERO
-from trueno.ir.elementwise import add
 from trueno.ir.node import Node
-
-_REGISTER = {
-    dt.bool_: "i1", dt.int8: "i8", dt.uint8: "i8", dt.int16: "i16", dt.uint16: "i16", dt.int32: "i32",
-    dt.uint32: "i32", dt.int64: "i64", dt.uint64: "i64", dt.float16: "half", dt.bfloat16: "i16",
-    dt.float32: "float", dt.float64: "double",
-}  # fmt: skip
-_SUFFIX = {
-    "i1": "i1",
-    "i8": "i8",
-    "i16": "i16",
-    "i32": "i32",
-    "i64": "i64",
-    "half": "f16",
-    "float": "f32",
-    "double": "f64",
-}
-_C_LIBRARY_NAMES = {"float": "f", "double": ""}
-
-
-def register_type(dtype: np.dtype) -> str:
-    """Return the LLVM type of a value of this dtype in a register."""
-    return _REGISTER[dtype]
-
-
-def memory_type(dtype: np.dtype) -> str:
-    """Return the LLVM type of a value of this dtype in memory."""
-    return "i8" if dtype == dt.bool_ else _REGISTER[dtype]
-
-
-def literal(value: Any, dtype: np.dtype) -> str:
-    """Return a constant as LLVM text."""
-    if dtype == dt.bool_:
-        return "true" if value else "false"
-    if dtype == dt.bfloat16:
-        return str(int(np.asarray(value, dt.bfloat16).view(np.uint16)))
-    if dt.is_floating(dtype):
-        if dtype == dt.float16:
-            return f"0xH{int(np.asarray(value, np.float16).view(np.uint16)):04X}"
-        with np.errstate(over="ignore"):
-            exact = float(np.asarray(value, dtype))
-        return f"0x{struct.unpack('<Q', struct.pack('<d', exact))[0]:016X}"
-    return str(int(value))
-
-
-#: Binary exponentiation: a loop, since its steps unrolled as expressions are too much for the optimiser.
-_INTEGER_POWER = """define internal {T} {name}({T} %a, {T} %b) #0 {{
-entry:
-  %negative = icmp {first} {T} %b, 0
-  %start = select i1 %negative, {T} 0, {T} 1
-  br label %test
-test:
-  %result = phi {T} [ %start, %entry ], [ %next, %step ]
-  %factor = phi {T} [ %a, %entry ], [ %squared, %step ]
-  %rest = phi {T} [ %b, %entry ], [ %half, %step ]
-  %more = icmp {compare} {T} %rest, 0
-  br i1 %more, label %step, label %done
-step:
-  %bit = and {T} %rest, 1
-  %odd = icmp ne {T} %bit, 0
-  %product = mul {T} %result, %factor
-  %next = select i1 %odd, {T} %product, {T} %result
-  %squared = mul {T} %factor, %factor
-  %half = lshr {T} %rest, 1
-  br label %test
-done:
-  ret {T} %result
-}}"""
-
+from trueno.ir.op import Op
 
 _ATTRIBUTES = (
     'attributes #0 = { nounwind "prefer-vector-width"="512" "no-builtins" }',
@@ -104,15 +33,18 @@ class Module:
         What LLVM's passes would not make better, for which they would take long.
     checked : bool
         Whether accesses to memory are checked; see codegen/bounds.py.
+    vector_bytes : int
+        Length of the target's vectors; 0 where there are none, or loops are not vectorised.
     """
 
-    def __init__(self, as_is: Module | None = None, checked: bool = False) -> None:
-        self.as_is, self.checked = as_is, checked
+    def __init__(self, as_is: Module | None = None, checked: bool = False, vector_bytes: int = 0) -> None:
+        self.as_is, self.checked, self.vector_bytes = as_is, checked, vector_bytes
         self.functions: list[str] = []
         self.declarations: dict[str, None] = {}
         self.metadata: list[str] = []
         self.helpers: dict[str, str] = {}
-        self._stream_scope = ""
+        self.kept: dict[str, None] = {}
+        self._stream_scope = self._unlikely = ""
 
     def declare(self, text: str) -> None:
         self.declarations[f"declare {text}"] = None
@@ -130,21 +62,34 @@ class Module:
             self._stream_scope = self.node(scopes.replace("!SCOPE", scope))
         return self._stream_scope
 
+    def keep(self, name: str, declaration: str) -> None:
+        """Declare a function that loops may come to call once they are vectorised."""
+        self.declare(declaration)
+        self.kept[name] = None
+
+    def unlikely_branch(self) -> str:
+        """Return the metadata of a branch that is hardly ever taken."""
+        self._unlikely = self._unlikely or self.node('!{!"branch_weights", i32 1, i32 10000}')
+        return self._unlikely
+
     def text(self, header: str) -> str:
+        if self.kept:
+            stores = [f"  store volatile ptr @{name}, ptr %place" for name in self.kept]
+            keeping = [f"define void @{branches.KEEP}(ptr %place) {{", *stores, "  ret void", "}"]
+            self.functions.append("\n".join(keeping))
         lines = [f"!{k} = {node.replace('!SELF', f'!{k}')}" for k, node in enumerate(self.metadata)]
         text = "\n".join(
             [header, *self.declarations, *self.helpers.values(), *self.functions, *_ATTRIBUTES, *lines, ""]
         )
-        if self.as_is is not None and self.as_is.functions:
+        if self.as_is is not None and (self.as_is.functions or self.as_is.helpers):
             text += self.as_is.text(AS_IS)
         return text
 
 
-class LLVMPrinter:
+class LLVMPrinter(ValuePrinter):
     """Prints one stage as an LLVM function over a range of tasks."""
 
     wide_sums = True
-    backend = "llvm"
     chunk, columns = CHUNK, COLUMNS
     run, run_columns = 256, 1
     wide = dt.float64
@@ -173,14 +118,15 @@ class LLVMPrinter:
         self.count += 1
         return f"%{hint}{self.count}"
 
+    def branching(self, op: Op, nodes: Sequence[Node], operands: list[str]) -> str:
+        # In the count of values, by which loops are interleaved, the call stands for what it computes.
+        self.count += len(nodes)
+        return branches.call(self, op, nodes, operands)
+
     def _let(self, text: str, hint: str = "v") -> str:
         name = self._name(hint)
         self._line(f"{name} = {text}")
         return name
-
-    def let(self, text: str) -> str:
-        """Print an instruction and return the name of its value."""
-        return self._let(text)
 
     def let_on_entry(self, text: str) -> str:
         """Print an instruction where the function begins, and return the name of its value."""
@@ -220,9 +166,6 @@ class LLVMPrinter:
             return self.cast(value, dt.float64, dtype)
         value = self._let(f"load i64, ptr {pointer}, align 8", "s")
         return self.cast(value, dt.int64, dtype)
-
-    def const(self, value: Any, dtype: np.dtype) -> str:
-        return literal(value, dtype)
 
     def arith(self, op: str, a: str, b: str) -> str:
         if a.lstrip("-").isdigit() and b.lstrip("-").isdigit():
@@ -307,145 +250,7 @@ class LLVMPrinter:
     def set(self, variable: tuple[str, np.dtype], value: str, at: str | None = None) -> None:
         self.store(self._place(variable, at), value, variable[1])
 
-    # --- arithmetic ---------------------------------------------------------------------------------------------------
-
-    def _intrinsic(self, name: str, kind: str, operands: Sequence[str], extra: str = "", flags: str = "") -> str:
-        full = f"@llvm.{name}.{_SUFFIX[kind]}"
-        listed = ", ".join(f"{kind} {one}" for one in operands)
-        more = ", i1" if extra else ""
-        self.module.declare(f"{kind} {full}({', '.join([kind] * len(operands))}{more})")
-        return self._let(f"call {flags}{kind} {full}({listed}{extra})")
-
-    def apply(self, expr: Expr | Node, operands: list[str]) -> str:
-        assert expr.op is not None
-        source = expr.src[0].dtype if expr.op.name != "where" else expr.dtype
-        if expr.op.name == "bitcast":
-            a, b = register_type(source), register_type(expr.dtype)
-            return operands[0] if a == b else self._let(f"bitcast {a} {operands[0]} to {b}")
-        table = expr.op.llvm
-        cls = dt.kind_class(source)
-        assert isinstance(table, dict), f"{expr.op.name} was not expanded"
-        form = next(form for classes, form in table.items() if cls in classes)
-        return self._form(form, register_type(source), source, operands, expr.arg == EITHER_ZERO)
-
-    def _form(self, form: str, kind: str, dtype: np.dtype, operands: list[str], either_zero: bool = False) -> str:
-        if form == "":
-            return operands[0]
-        if form in ("true", "false"):
-            return form
-        if form.startswith("@"):
-            flags = "nsz " if either_zero and dt.is_floating(dtype) else ""
-            return self._intrinsic(form[1:], kind, operands, ", i1 false" if form == "@abs" else "", flags)
-        if form.startswith("libm "):
-            function = f"@{form[5:]}{_C_LIBRARY_NAMES[kind]}"
-            self.module.declare(f"{kind} {function}({', '.join([kind] * len(operands))}) #1")
-            return self._let(f"call {kind} {function}({', '.join(f'{kind} {one}' for one in operands)})")
-        match form:
-            case "select":
-                return self._let(f"select i1 {operands[0]}, {kind} {operands[1]}, {kind} {operands[2]}")
-            case "not":
-                return self._let(f"xor {kind} {operands[0]}, {'true' if kind == 'i1' else '-1'}")
-            case "0 sub":
-                return self._let(f"sub {kind} 0, {operands[0]}")
-            case "fneg":
-                return self._let(f"fneg {kind} {operands[0]}")
-            case "isnan":
-                return self._let(f"fcmp uno {kind} {operands[0]}, {operands[0]}")
-            case "mul_add":
-                product = self._let(f"{'and' if kind == 'i1' else 'mul'} {kind} {operands[0]}, {operands[1]}")
-                return self._let(f"{'or' if kind == 'i1' else 'add'} {kind} {product}, {operands[2]}")
-            case "int_pow":
-                return self._integer_power(kind, dt.kind_class(dtype) == "i", operands)
-            case "fptosi":
-                whole = register_type(dt.int_of_same_width(dtype))
-                return self._let(f"fptosi {kind} {operands[0]} to {whole}")
-        return self._let(f"{form} {kind} {', '.join(operands)}")
-
-    def _integer_power(self, kind: str, signed: bool, operands: list[str]) -> str:
-        name = f"@int_pow.{'s' if signed else 'u'}.{kind}"
-        self.module.helpers[name] = _INTEGER_POWER.format(name=name, T=kind, compare="sgt" if signed else "ugt",
-                                                          first="slt" if signed else "ult")  # fmt: skip
-        return self._let(f"call {kind} {name}({kind} {operands[0]}, {kind} {operands[1]})")
-
-    def combine(self, expr: Expr, a: str, b: str, dtype: np.dtype | None = None) -> str:
-        assert expr.op is not None and expr.op.combine is not None
-        dtype = expr.dtype if dtype is None else dtype
-        row = expr.op.combine
-        table = row.llvm
-        assert isinstance(table, dict)
-        form = next(form for classes, form in table.items() if dt.kind_class(dtype) in classes)
-        # Sums and products of a reduction may be taken in the vector's order; the plan fixes the rest.
-        if form in ("fadd", "fmul") and expr.kind == "reduce":
-            form += " reassoc"
-        return self._form(form, register_type(dtype), dtype, [a, b], row.name in ("maximum", "minimum"))
-
-    def add(self, a: str, b: str, dtype: np.dtype) -> str:
-        """Return a + b."""
-        table = add.llvm
-        assert isinstance(table, dict)
-        return self._form(table[dt.kind_class(dtype)], register_type(dtype), dtype, [a, b])
-
-    def float_add(self, a: str, b: str) -> str:
-        return self._let(f"fadd double {a}, {b}")
-
-    def float_sub(self, a: str, b: str) -> str:
-        return self._let(f"fsub double {a}, {b}")
-
-    def finite_or_zero(self, value: str) -> str:
-        size = self._intrinsic("fabs", "double", [value])
-        finite = self._let(f"fcmp olt double {size}, 0x7FF0000000000000")
-        return self._let(f"select i1 {finite}, double {value}, double 0.0")
-
-    # --- casts --------------------------------------------------------------------------------------------------------
-
-    def cast(self, value: str, source: np.dtype, target: np.dtype) -> str:
-        if source == target:
-            return value
-        if source in dt.HALF and target != dt.bool_:
-            wide = self._from_half(value, source)
-            return wide if target == dt.float32 else self.cast(wide, dt.float32, target)
-        if target in dt.HALF:
-            return self._to_half(self.cast(value, source, dt.float32), target)
-        a, b = register_type(source), register_type(target)
-        ca, cb = dt.kind_class(source), dt.kind_class(target)
-        if target == dt.bool_:
-            if source in dt.HALF:
-                return self.cast(self._from_half(value, source), dt.float32, target)
-            return self._let(f"fcmp une {a} {value}, 0.0" if ca == "f" else f"icmp ne {a} {value}, 0")
-        if ca == "f" and cb == "f":
-            return self._let(f"{'fpext' if source.itemsize < target.itemsize else 'fptrunc'} {a} {value} to {b}")
-        if ca == "f":
-            name = f"fpto{'s' if cb == 'i' else 'u'}i.sat"
-            full = f"@llvm.{name}.{b}.{_SUFFIX[a]}"
-            self.module.declare(f"{b} {full}({a})")
-            return self._let(f"call {b} {full}({a} {value})")
-        if cb == "f":
-            return self._let(f"{'sitofp' if ca == 'i' else 'uitofp'} {a} {value} to {b}")
-        if source.itemsize == target.itemsize and source != dt.bool_:
-            return value
-        widen = target.itemsize > source.itemsize or source == dt.bool_
-        return self._let(f"{('sext' if ca == 'i' else 'zext') if widen else 'trunc'} {a} {value} to {b}")
-
-    def _from_half(self, value: str, source: np.dtype) -> str:
-        if source == dt.bfloat16:
-            wide = self._let(f"zext i16 {value} to i32")
-            return self._let(f"bitcast i32 {self._let(f'shl i32 {wide}, 16')} to float")
-        if not self.half_instructions:
-            return expanded(self, half_to_float(), [self._let(f"bitcast half {value} to i16")])
-        return self._let(f"fpext half {value} to float")
-
-    def _to_half(self, value: str, target: np.dtype) -> str:
-        if target == dt.float16 and not self.half_instructions:
-            return self._let(f"bitcast i16 {expanded(self, float_to_half(), [value])} to half")
-        if target == dt.float16:
-            return self._let(f"fptrunc float {value} to half")
-        bits = self._let(f"bitcast float {value} to i32")
-        odd = self._let(f"and i32 {self._let(f'lshr i32 {bits}, 16')}, 1")
-        rounded = self._let(f"add i32 {self._let(f'add i32 {bits}, 32767')}, {odd}")
-        quiet = self._let(f"or i32 {bits}, 4194304")
-        nan = self._let(f"fcmp uno float {value}, {value}")
-        chosen = self._let(f"select i1 {nan}, i32 {quiet}, i32 {rounded}")
-        return self._let(f"trunc i32 {self._let(f'lshr i32 {chosen}, 16')} to i16")
+    # --- indices from values ------------------------------------------------------------------------------------------
 
     def as_index(self, value: str, dtype: np.dtype) -> str:
         return self.cast(value, dtype, dt.int64)

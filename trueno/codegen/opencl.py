@@ -18,10 +18,11 @@ import numpy as np
 from trueno import dtypes as dt
 from trueno.codegen.emit import start_value
 from trueno.codegen.expr import Expr
+from trueno.codegen.expressions import expanded
 from trueno.codegen.stage import Loops, meta_layout, meta_values, text
 from trueno.codegen.walks import emitter
 from trueno.ir.elementwise import add
-from trueno.ir.node import Node
+from trueno.ir.node import Node, topological
 from trueno.ir.op import Op
 
 #: Changes whenever the text printed for the same stage changes: part of every program's key.
@@ -390,7 +391,8 @@ class OpenCLPrinter:
 
     def apply(self, expr: Expr | Node, operands: list[str]) -> str:
         assert expr.op is not None
-        source = expr.src[0].dtype if expr.op.name != "where" else expr.dtype
+        # That of the result, where the first operand is a condition.
+        source = expr.src[-1].dtype
         kind = register_type(expr.dtype)
         if expr.op.name == "bitcast":
             return (
@@ -434,6 +436,16 @@ class OpenCLPrinter:
 
     def carry(self, expr: Expr, value: str) -> str:
         return self.carried if self.inside else value
+
+    def branching(self, op: Op, nodes: Sequence[Node], operands: list[str]) -> str:
+        condition, rare, common = nodes[-1].src
+        values: dict[int, str] = {}
+        usual = expanded(self, topological((condition, common)), operands, values)
+        result = self._name(op.name)
+        self._line(f"{register_type(common.dtype)} {result} = {usual};")
+        with self._block(f"if ({values[id(condition)]})"):
+            self._line(f"{result} = {expanded(self, topological((rare,)), operands, values)};")
+        return result
 
     def add(self, a: str, b: str, dtype: np.dtype) -> str:
         """Return a + b."""

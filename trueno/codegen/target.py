@@ -51,6 +51,11 @@ class Target:
         """Whether the target has instructions between float16 and float32."""
         return self.has("f16c") or self.has("neon")
 
+    @property
+    def vector_bytes(self) -> int:
+        """Length of the vectors that loops are given; 0 where they are given none."""
+        return 0 if not self.vectorise else 64 if self.has("avx512f") else 32 if self.has("avx2") else 16
+
     def description(self) -> str:
         """Return what `parse` reads back: everything that machine code depends on."""
         return f"{self.architecture};{self.cpu};{self.features};{'vector' if self.vectorise else 'scalar'}"

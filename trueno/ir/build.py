@@ -274,7 +274,7 @@ def _retyped(node: Node, dtype: np.dtype) -> Node:
         return const(node.arg, dtype)
     if node.op is SCALAR:
         return Node(SCALAR, (), dtype, (), node.arg[0] if isinstance(node.arg, tuple) else node.arg)
-    if node.dtype == dt.bool_ or node.op.name == "where":
+    if node.dtype == dt.bool_ or node.op.record is record_select:
         # Comparisons stay as they are; only their result is cast.
         return node if node.dtype == dtype else make(cast, (node,), dtype, node.shape, dtype)
     return make(node.op, tuple(_retyped(source, dtype) for source in node.src), dtype, ())

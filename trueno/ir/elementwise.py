@@ -139,9 +139,35 @@ rsqrt: Op = elementwise(
     llvm=expand.rsqrt, opencl=expand.rsqrt,
     grad=lambda g, y, x: [g * -0.5 * y / x], doc="1 / sqrt(x).",
 )  # fmt: skip
+
+
+def _halves(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return a float64 as a sum of two numbers of half as many bits (Veltkamp, 1968)."""
+    scaled = x * 134217729.0
+    upper = scaled - (scaled - x)
+    return upper, x - upper
+
+
+def _ref_fma(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """Return a * b + c with what the product's rounding loses: what cancels in the sum is exact."""
+    if a.dtype.kind != "f":
+        return a * b + c
+    plain = (a.astype(np.longdouble) * b + c).astype(a.dtype)
+    if a.dtype != np.float64:
+        return plain
+    (x, m), (y, n) = np.frexp(a), np.frexp(b)
+    (x1, x2), (y1, y2) = _halves(x), _halves(y)
+    product = x * y
+    lost = ((x1 * y1 - product) + x1 * y2 + x2 * y1) + x2 * y2
+    scaled = np.ldexp(c.astype(np.longdouble), -(m + n))
+    total = scaled + product
+    part = total - product
+    exact = np.ldexp(total + ((product - (total - part)) + (scaled - part) + lost), m + n).astype(a.dtype)
+    return np.where(np.isfinite(exact) & (exact != 0), exact, plain)
+
+
 fma: Op = elementwise(
-    "fma", 3, result=promotion.promote, domain=(-4, 4),
-    ref=lambda a, b, c: ((a.astype(np.longdouble) if a.dtype.kind == "f" else a) * b + c).astype(a.dtype),
+    "fma", 3, result=promotion.promote, domain=(-4, 4), ref=quiet(_ref_fma),
     llvm={"f": "@fma", "iu": "mul_add", "b": "mul_add"},
     opencl={"f": "fma({0}, {1}, {2})", "iu": "({0} * {1} + {2})", "b": "(({0} && {1}) || {2})"},
     grad=lambda g, y, a, b, c: [g * b, g * a, g], doc="a * b + c with one rounding.",
@@ -270,6 +296,13 @@ where: Op = elementwise(
     record=record_select, llvm={"fiub": "select"}, opencl="({0} ? {1} : {2})",
     grad=lambda g, y, c, a, b: [None, where(c, g, like(g, 0)), where(c, like(g, 0), g)],
     doc="x where the condition holds, else y.",
+)  # fmt: skip
+
+unlikely: Op = elementwise(
+    "unlikely", 3, result=promotion.promote, ref=np.where, domain=((-1, 1), (-4, 4), (-4, 4)), record=record_select,
+    llvm={"fiub": "select"}, opencl="({0} ? {1} : {2})", public=False,
+    grad=lambda g, y, c, a, b: [None, where(c, g, like(g, 0)), where(c, like(g, 0), g)],
+    doc="As `where`, for conditions that hardly ever hold: an expansion that ends in it computes x only then.",
 )  # fmt: skip
 
 

@@ -8,8 +8,8 @@ Leaves
     kernel's inputs: same operand index, and for arrays the same dtype and shape. An index is an array or a number, not
     both. A weak scalar (a Python number that has met no array) is nobody's operand.
 Elementwise rows
-    take operands of the result's shape, and of the dtypes that the row's `result` rule gives; `where` takes a bool
-    and two operands of the result's dtype.
+    take operands of the result's shape, and of the dtypes that the row's `result` rule gives; `where` and
+    `unlikely` take a bool and two operands of the result's dtype.
 Half types
     are moved, stored and cast, never computed with; a matrix product or convolution reads them and gives float32.
 Reductions and scans
@@ -34,7 +34,7 @@ from trueno.ir.op import registry
 from trueno.ir.windows import Slide, interleaved_bounds, windowed_shape
 
 #: Elementwise rows that move values without computing with them.
-MOVES = frozenset({"cast", "bitcast", "where", "positive", "stop_gradient"})
+MOVES = frozenset({"cast", "bitcast", "where", "unlikely", "positive", "stop_gradient"})
 
 Bounds = Sequence[tuple[int, int, int]]
 
@@ -196,8 +196,8 @@ def _check_elementwise(node: Node) -> None:
         case "bitcast":
             _rule(node.arg == node.dtype, "a bitcast's argument is its dtype")
             _rule(given[0].itemsize == node.dtype.itemsize, "a bitcast keeps the number of bits")
-        case "where":
-            _rule(given == (dt.bool_, node.dtype, node.dtype), "where takes a bool and two operands of its dtype")
+        case "where" | "unlikely" as name:
+            _rule(given == (dt.bool_, node.dtype, node.dtype), f"{name} takes a bool and two operands of its dtype")
         case "positive" | "stop_gradient":
             _same_dtype(node)
         case name:

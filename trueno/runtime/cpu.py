@@ -161,7 +161,7 @@ class Lowered:
         runs = [(self.distinct[text], at) for text, at in self.sequence]
         stages = [(text, first[text]) for text in self.distinct]
         checked = self.extents is not None
-        return print_module(stages, runs, about, self.target.converts_halves, checked)
+        return print_module(stages, runs, about, self.target.converts_halves, checked, self.target.vector_bytes)
 
 
 def _function(lowered: Lowered) -> int:

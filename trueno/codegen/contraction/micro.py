@@ -6,7 +6,8 @@ import numpy as np
 
 from trueno import dtypes as dt
 from trueno.codegen.contraction.tile import Tile
-from trueno.codegen.llvm import Module, register_type
+from trueno.codegen.llvm import Module
+from trueno.codegen.llvm_values import register_type
 
 _SUFFIX = {"float": "f32", "double": "f64"}
 

@@ -14,7 +14,8 @@ from trueno.codegen.contraction.masks import mask_of, masked_load, masked_store
 from trueno.codegen.contraction.steps import Pack
 from trueno.codegen.contraction.tile import Tile
 from trueno.codegen.contraction.walk import StepEmitter
-from trueno.codegen.llvm import LLVMPrinter, Module, memory_type, register_type, task_function
+from trueno.codegen.llvm import LLVMPrinter, Module, task_function
+from trueno.codegen.llvm_values import memory_type, register_type
 
 
 def pack_function(module: Module, name: str, step: Pack, half_instructions: bool) -> None:

@@ -1,9 +1,11 @@
 """sin, cos and tan in float64, for arguments of any size.
 
-Method: M. Payne and R. Hanek's reduction (Radian Reduction for Trigonometric Functions, 1983) in integers. Of the bits
-of ``1 / (2 pi)`` only those count whose product with the argument is neither a whole number of turns nor too small to
-matter: a window of 192 bits, placed by the argument's exponent. There is no table look-up: the window's words are
-selected in steps, from 16 words down to one. One path serves all arguments, so that there is nothing to branch on.
+Angles up to `FAR` are reduced by W. Cody and W. Waite's method (Software Manual for the Elementary Functions, 1980):
+a multiple of pi / 2, in three parts, is subtracted. The others are the rare ones, for which there is M. Payne and
+R. Hanek's reduction (Radian Reduction for Trigonometric Functions, 1983) in integers. Of the bits of ``1 / (2 pi)``
+only those count whose product with the argument is neither a whole number of turns nor too small to matter: a window of
+192 bits, placed by the argument's exponent. There is no table look-up: the window's words are selected in steps, from
+16 words down to one.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import math
 
 from trueno import dtypes as dt
 from trueno.ir.build import const
-from trueno.ir.expand.notation import bits_of, float_of, horner, number, rows, two_product, two_sum
+from trueno.ir.expand.notation import FORMATS, bits_of, float_of, horner, number, rows, two_product, two_sum
 from trueno.ir.node import Node
 
 _WORD = dt.uint64
@@ -25,8 +27,13 @@ _TURN = (
 )  # fmt: skip
 #: Exponent field of the arguments for which the window begins with the first word; below, the angle is next to nothing.
 _FIRST = 947
-#: pi / 2 in two parts.
-_HALF_PI = (1.5707963267948966, 6.123233995736766e-17)
+#: pi / 2 in three parts, each the nearest number to what is left.
+PARTS = (1.5707963267948966, 6.123233995736766e-17, -1.4973849048591833e-33)
+#: 2 / pi.
+QUARTERS = 0.6366197723675814
+#: Angles above this are rare. What three parts miss of a multiple of pi / 2 is below 2**-122 up to here, and no float64
+#: is nearer than 2**-62 to such a multiple.
+FAR = 2.0**40
 #: (sin(r) / r - 1) / r**2 and (cos(r) - 1 + r**2 / 2) / r**4 in powers of r**2, for |r| <= pi / 4.
 _SIN = (
     -0.16666666666666666, 0.00833333333333095, -0.00019841269836759205, 2.7557316102722404e-06, -2.505113185494618e-08,
@@ -111,9 +118,25 @@ def _reduce(x: Node) -> tuple[Node, Node, Node]:
     high = _as_double(rows.bitwise_and(upper, _word((1 << 64) - (1 << 11))))
     low = _as_double(rows.bitwise_or(_left(_low(upper, 11), 52), _right(_left(middle, 2), 12)))
     high, low = two_sum(high, low * 2.0**-52)
-    r, rest = two_product(high, number(high, _HALF_PI[0] * 2.0**-64))
-    rest = rows.fma(low, number(low, _HALF_PI[0] * 2.0**-64), rest)
-    return r, rows.fma(high, number(high, _HALF_PI[1] * 2.0**-64), rest), quarters
+    r, rest = two_product(high, number(high, PARTS[0] * 2.0**-64))
+    rest = rows.fma(low, number(low, PARTS[0] * 2.0**-64), rest)
+    return r, rows.fma(high, number(high, PARTS[1] * 2.0**-64), rest), quarters
+
+
+def _near(x: Node, quarters: int) -> tuple[Node, Node, Node]:
+    """Return r, what is missing from it, and the bits of q, with ``x = r + (q - quarters) pi / 2``, for |x| <= FAR.
+
+    The first difference is exact, since all of it is a multiple of 2**-53. So is what the second sum rounds off,
+    although r may be the smaller part: it is a multiple of the last bit of q times the second part.
+    """
+    first, second, third = (number(x, -part) for part in PARTS)
+    shift = number(x, FORMATS[x.dtype].shift + quarters)
+    shifted = rows.fma(x, number(x, QUARTERS), shift)
+    q = shifted - shift
+    r = rows.fma(q, first, x)
+    product, lost = two_product(q, second)
+    total, rest = two_sum(r, product)
+    return total, rows.fma(q, third, rest + lost), bits_of(shifted)
 
 
 def _sine(r: Node, rest: Node) -> tuple[Node, Node]:
@@ -132,7 +155,7 @@ def _cosine(r: Node, rest: Node) -> tuple[Node, Node]:
 
 
 def _odd(quarters: Node) -> Node:
-    return rows.ne(_low(quarters, 1), _word(0))
+    return rows.ne(rows.bitwise_and(quarters, number(quarters, 1)), number(quarters, 0))
 
 
 def _finish(x: Node, y: Node) -> Node:
@@ -140,40 +163,58 @@ def _finish(x: Node, y: Node) -> Node:
     return rows.where(rows.lt(rows.abs(x), number(x, math.inf)), y, x - x)
 
 
-def _turned(y: Node, quarters: Node) -> Node:
-    """Return y with its sign changed in the second half of a turn."""
-    sign = rows.bitcast(_left(_right(quarters, 1), 63), dtype=dt.int64)
-    return float_of(rows.bitwise_xor(bits_of(y), sign))
+def _far(x: Node) -> Node:
+    return rows.gt(rows.abs(x), number(x, FAR))
 
 
-def sin(x: Node) -> Node:
-    """The sine in float64."""
-    r, rest, quarters = _reduce(x)
-    sine, cosine = _sine(r, rest), _cosine(r, rest)
-    y = _turned(rows.where(_odd(quarters), cosine[0], sine[0]), quarters)
-    y = rows.where(rows.signbit(x), rows.neg(y), y)
-    return _finish(x, rows.where(rows.lt(rows.abs(x), number(x, 2.0**-27)), x, y))
+def _signed(x: Node, y: Node) -> Node:
+    """Return an odd function's value from its value for the absolute argument."""
+    return rows.where(rows.signbit(x), rows.neg(y), y)
 
 
-def cos(x: Node) -> Node:
-    """The cosine in float64."""
-    r, rest, quarters = _reduce(x)
-    odd = _odd(quarters)
-    y = rows.where(odd, _sine(r, rest)[0], _cosine(r, rest)[0])
-    # Negative in the second and third quarter.
-    return _finish(x, _turned(y, quarters + _word(1)))
+def _wave(reduced: tuple[Node, Node, Node]) -> Node:
+    """Return the sine of an angle, that is of r and a number of quarter turns."""
+    r, rest, quarters = reduced
+    y = rows.where(_odd(quarters), _cosine(r, rest)[0], _sine(r, rest)[0])
+    sign = rows.shl(rows.bitwise_and(quarters, number(quarters, 2)), number(quarters, 62))
+    bits = rows.bitwise_xor(bits_of(y), rows.bitcast(sign, dtype=dt.int64))
+    return float_of(bits)
 
 
-def tan(x: Node) -> Node:
-    """The tangent in float64, the quotient of sine and cosine with its residual."""
-    r, rest, quarters = _reduce(x)
+def _tangent(reduced: tuple[Node, Node, Node]) -> Node:
+    """Return the tangent of an angle, the quotient of sine and cosine with its residual."""
+    r, rest, quarters = reduced
     odd = _odd(quarters)
     sine, cosine = _sine(r, rest), _cosine(r, rest)
     above, above_rest = (rows.where(odd, rows.neg(b), a) for a, b in zip(sine, cosine, strict=True))
     below, below_rest = (rows.where(odd, a, b) for a, b in zip(sine, cosine, strict=True))
-    inverse = rows.div(number(x, 1.0), below)
+    inverse = rows.div(number(r, 1.0), below)
     y = above * inverse
     residual = rows.fma(rows.neg(y), below, above) + (above_rest - y * below_rest)
-    y = rows.fma(residual, inverse, y)
-    y = rows.where(rows.signbit(x), rows.neg(y), y)
-    return _finish(x, rows.where(rows.lt(rows.abs(x), number(x, 2.0**-27)), x, y))
+    return rows.fma(residual, inverse, y)
+
+
+def _turned(reduced: tuple[Node, Node, Node], quarters: int) -> tuple[Node, Node, Node]:
+    r, rest, q = reduced
+    return r, rest, q + number(q, quarters)
+
+
+def _tiny(x: Node) -> Node:
+    return rows.lt(rows.abs(x), number(x, 2.0**-27))
+
+
+def sin(x: Node) -> Node:
+    """The sine in float64; tiny angles stay as they are."""
+    far = _finish(x, _signed(x, _wave(_reduce(x))))
+    return rows.unlikely(_far(x), far, rows.where(_tiny(x), x, _wave(_near(x, 0))))
+
+
+def cos(x: Node) -> Node:
+    """The cosine in float64."""
+    return rows.unlikely(_far(x), _finish(x, _wave(_turned(_reduce(x), 1))), _wave(_near(x, 1)))
+
+
+def tan(x: Node) -> Node:
+    """The tangent in float64; tiny angles stay as they are."""
+    far = _finish(x, _signed(x, _tangent(_reduce(x))))
+    return rows.unlikely(_far(x), far, rows.where(_tiny(x), x, _tangent(_near(x, 0))))
