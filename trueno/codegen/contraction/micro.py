@@ -77,13 +77,19 @@ class _Micro:
         )
 
     def _prefetch(self) -> None:
-        """Print what fetches columns ahead: hardware does not follow rows that lie in pages of their own."""
+        """Print what fetches columns ahead: hardware does not follow rows that lie in pages of their own.
+
+        Packed rows are fetched into the second-level cache, the ones that the next block along K takes.
+        """
         lines = self.lines
         self.module.declare("void @llvm.prefetch.p0(ptr, i32, i32, i32)")
         lines.append(f"  %ahead = getelementptr i8, ptr %b.at, i64 {'%b.ahead' if self.direct_b else _AHEAD}")
         for at in range(0, self.tile.columns * self.unit_bytes if self.direct_b else 1, _LINE):
             lines.append(f"  %ahead.{at} = getelementptr i8, ptr %ahead, i64 {at}")
             lines.append(f"  call void @llvm.prefetch.p0(ptr %ahead.{at}, i32 0, i32 3, i32 1)")
+        if not self.direct_a:
+            lines.append("  %a.later = getelementptr i8, ptr %a.0, i64 %a.ahead")
+            lines.append("  call void @llvm.prefetch.p0(ptr %a.later, i32 0, i32 2, i32 1)")
 
     def _bases(self) -> list[int]:
         """Rows with pointers of their own; the two after each are reached by a multiple of the row's stride."""
@@ -106,6 +112,8 @@ class _Micro:
                 lines.append(f"  %a.{base}.offset = mul i64 %row.1, {base}")
                 lines.append(f"  %a.{base}.first = getelementptr i8, ptr %a, i64 %a.{base}.offset")
             lines.append(f"  %a.step = mul i64 %a_step, {size}")
+        else:
+            lines.append(f"  %a.ahead = mul i64 %k, {self.tile.rows * self.unit_bytes}")
         if self.direct_b:
             lines.append(f"  %b.ahead = mul i64 %b_step, {_ROWS_AHEAD * self.unit_bytes}")
         lines += ["  %any = icmp sgt i64 %k, 0", "  br i1 %any, label %loop, label %done"]
