@@ -28,7 +28,7 @@ from trueno.ir.expand.inverse_trigonometry import acos, asin, atan, atan2
 from trueno.ir.expand.logarithm import acosh, asinh, atanh, log, log1p, log2, log10
 from trueno.ir.expand.notation import rows
 from trueno.ir.expand.power import cbrt, hypot, rsqrt
-from trueno.ir.expand.trigonometry import cos, sin, tan
+from trueno.ir.expand.trigonometry import cos, near_cos, near_sin, sin, tan
 from trueno.ir.node import Node
 
 Expansion = Callable[..., Node]
@@ -81,6 +81,8 @@ __all__ = [
     "log1p",
     "log2",
     "log10",
+    "near_cos",
+    "near_sin",
     "nextafter",
     "normal_cdf",
     "pow",

@@ -76,7 +76,9 @@ def narrow(x: Node) -> Node:
 
 
 def reciprocal_of(x: Node) -> Node:
-    """Return 1 / x of a float64 to some 46 bits, enough for a float32 result; x must lie in float32's range.
+    """Return 1 / x of a float64 to some 46 bits; x must lie in float32's range.
+
+    That is enough for a float32 result, or for a quotient that its residual corrects.
 
     A division in float32 and a Newton step cost half of a division in float64.
     """

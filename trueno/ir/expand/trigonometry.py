@@ -1,120 +1,164 @@
-"""sin, cos and tan; here in float32, computed in float64."""
+"""sin, cos and tan.
+
+Angles up to a limit are reduced by W. Cody and W. Waite's method (Software Manual for the Elementary Functions, 1980):
+a multiple of pi / 2, in three parts, is subtracted. The others are the rare ones; see angles.py.
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from trueno import dtypes as dt
-from trueno.ir.build import const
-from trueno.ir.expand import trigonometry_double
-from trueno.ir.expand.notation import FORMATS, bits_of, float_of, horner, narrow, number, reciprocal_of, rows, widen
+from trueno.ir.expand.angles import Angle, reduced
+from trueno.ir.expand.notation import (
+    FORMATS,
+    bits_of,
+    float_of,
+    horner,
+    number,
+    reciprocal_of,
+    rows,
+    two_product,
+    two_sum,
+)
 from trueno.ir.node import Node
 
-#: 1 / (2 pi) in pieces of 29 bits: the product of each with a float32 is exact in float64.
-_TURN = (
-    0.15915494272485375, 3.6704158115630214e-10, 5.690025167992954e-19, 1.4703036846932608e-27, 2.5867171752090537e-36,
-    9.458140877728297e-46, 9.301187196294348e-54,
-)  # fmt: skip
-#: Those of them whose product with the largest float32 can exceed half a turn.
-_WHOLE_TURNS = 5
-#: sin(r) / r and cos(r) as polynomials in r**2, for |r| <= pi / 4: those of the angle in turns, scaled.
-_SIN = tuple(
-    c / math.tau ** (2 * k + 1)
-    for k, c in enumerate((6.283185287855873, -41.341662614955276, 81.59254958456285, -75.40186303346836))
-)
-_COS = tuple(
-    c / math.tau ** (2 * k)
-    for k, c in enumerate(
-        (0.9999999999525665, -19.73920865026511, 64.93931617159336, -85.44284765365776, 59.220242780874756)
-    )
-)
 
+@dataclass(frozen=True, slots=True)
+class _Format:
+    """What the functions take for a float format.
 
-def _turns(x: Node) -> tuple[Node, Node]:
-    """Return the angle of a float32 in turns, in float64 and within about [-1/2, 1/2], for x of any size, and its rest.
-
-    Whole turns are dropped after each piece of 1 / (2 pi). The sums are exact while they cancel: each product has 53
-    bits, and its lowest bit lies 29 below that of the product before. What later sums lose matters next to the zeros of
-    sine and cosine. This is M. Payne and R. Hanek's reduction (Radian Reduction for Trigonometric Functions, 1983) with
-    floats in the place of integers.
+    Attributes
+    ----------
+    parts : tuple of float
+        pi / 2 in three parts, each the nearest number to what is left.
+    far : float
+        Angles above this are rare. Up to here what three parts miss of a multiple of pi / 2 does not show in the
+        difference of any number and that multiple, and the first part is less than a unit.
+    tiny : float
+        Below this, sine and tangent are their angle.
+    sine, cosine : tuple of float
+        (sin(r) / r - 1) / r**2 and (cos(r) - 1 + r**2 / 2) / r**4 in powers of r**2, for |r| <= pi / 4 and what
+        rounding adds to it.
     """
-    wide = widen(x)
-    first, *others = _TURN
-    turns = wide * first
-    turns = turns - rows.round(turns)
-    rest = number(wide, 0.0)
-    for index, piece in enumerate(others, 1):
-        factor = const(piece, dt.float64)
-        total = rows.fma(wide, factor, turns)
-        rest = rest + rows.fma(wide, factor, turns - total)
-        turns = total - rows.round(total) if index < _WHOLE_TURNS else total
-    return turns, rest
+
+    parts: tuple[float, float, float]
+    far: float
+    tiny: float
+    sine: tuple[float, ...]
+    cosine: tuple[float, ...]
 
 
-def _octant(x: Node, quarters: int) -> tuple[Node, Node]:
-    """Return r in [-pi/4, pi/4] and the bits of q, where the angle of x is ``r + (q - quarters) pi / 2``; any x."""
-    turns, rest = _turns(x)
-    shift = const(FORMATS[dt.float64].shift + quarters, dt.float64)
-    shifted = rows.fma(turns, const(4.0, dt.float64), shift)
-    t = rows.fma(shifted - shift, const(-0.25, dt.float64), turns)
-    return (t + rest) * math.tau, bits_of(shifted)
+_FORMATS = {
+    dt.float32: _Format(
+        (1.5707963705062866, -4.371138828673793e-08, -1.7151245100058819e-15), 2.0**17, 2.0**-12,
+        (-0.16666653752326965, 0.00833209790289402, -0.00019506023090798408),
+        (0.04166664555668831, -0.0013887290842831135, 2.4428643882856704e-05),
+    ),
+    dt.float64: _Format(
+        (1.5707963267948966, 6.123233995736766e-17, -1.4973849048591833e-33), 2.0**40, 2.0**-27,
+        (-0.16666666666666666, 0.00833333333333095, -0.00019841269836759205, 2.7557316102722404e-06,
+         -2.505113185494618e-08, 1.591812854116562e-10),
+        (0.041666666666666664, -0.0013888888888887398, 2.4801587298765913e-05, -2.755731727175921e-07,
+         2.0876146260368496e-09, -1.1382631029408485e-11),
+    ),
+}  # fmt: skip
 
 
-def _near_octant(x: Node, quarters: int) -> tuple[Node, Node]:
-    """As `_octant`, for the angles below `FAR`."""
-    wide = widen(x)
-    shift = const(FORMATS[dt.float64].shift + quarters, dt.float64)
-    shifted = rows.fma(wide, const(trigonometry_double.QUARTERS, dt.float64), shift)
+def _near(x: Node, turned: int = 0) -> Angle:
+    """Return the angle of x, up to the format's limit, and so many quarter turns.
+
+    The first difference is exact: it is below 1, and a multiple of half of the last bit of numbers just above 1. So is
+    what the second sum rounds off, although r may be the smaller part: r is a multiple of the last bit of the product.
+    """
+    first, second, third = (number(x, -part) for part in _FORMATS[x.dtype].parts)
+    shift = number(x, FORMATS[x.dtype].shift + turned)
+    shifted = rows.fma(x, number(x, 2 / math.pi), shift)
     q = shifted - shift
-    first, second, _ = trigonometry_double.PARTS
-    r = rows.fma(q, const(-first, dt.float64), wide)
-    return rows.fma(q, const(-second, dt.float64), r), bits_of(shifted)
+    r = rows.fma(q, first, x)
+    product, lost = two_product(q, second)
+    total, rest = two_sum(r, product)
+    return total, rows.fma(q, third, rest + lost), bits_of(shifted)
 
 
-def _odd(bits: Node) -> Node:
-    return rows.ne(rows.bitwise_and(bits, number(bits, 1)), number(bits, 0))
+def _sine(r: Node, rest: Node) -> tuple[Node, Node]:
+    """Return sin(r + rest) as a sum of two numbers."""
+    square = r * r
+    series = r * square * horner(square, _FORMATS[r.dtype].sine)
+    return two_sum(r, rows.fma(rest, rows.fma(square, number(r, -0.5), number(r, 1.0)), series))
 
 
-def _wave(octant: tuple[Node, Node]) -> Node:
+def _cosine(r: Node, rest: Node) -> tuple[Node, Node]:
+    """Return cos(r + rest) as a sum of two numbers."""
+    square, lost = two_product(r, r)
+    main, main_rest = two_sum(number(r, 1.0), square * -0.5)
+    series = rows.fma(square * square, horner(square, _FORMATS[r.dtype].cosine), rows.neg(r * rest))
+    return two_sum(main, main_rest + rows.fma(lost, number(r, -0.5), series))
+
+
+def _odd(quarters: Node) -> Node:
+    return rows.ne(rows.bitwise_and(quarters, number(quarters, 1)), number(quarters, 0))
+
+
+def _wave(angle: Angle) -> Node:
     """Return the sine of an angle."""
-    r, bits = octant
-    square = r * r
-    y = rows.where(_odd(bits), horner(square, _COS), r * horner(square, _SIN))
-    sign = rows.shl(rows.bitwise_and(bits, number(bits, 2)), number(bits, 62))
-    return narrow(float_of(rows.bitwise_xor(bits_of(y), sign)))
+    r, rest, quarters = angle
+    y = rows.where(_odd(quarters), _cosine(r, rest)[0], _sine(r, rest)[0])
+    half_turns = rows.bitwise_and(quarters, number(quarters, 2))
+    sign = rows.shl(half_turns, number(quarters, 8 * quarters.dtype.itemsize - 2))
+    return float_of(rows.bitwise_xor(bits_of(y), sign))
 
 
-def _tangent(octant: tuple[Node, Node]) -> Node:
-    """Return the tangent of an angle, as the quotient of sine and cosine."""
-    r, bits = octant
-    square = r * r
-    sine, cosine = r * horner(square, _SIN), horner(square, _COS)
-    odd = _odd(bits)
-    return narrow(rows.where(odd, rows.neg(cosine), sine) * reciprocal_of(rows.where(odd, sine, cosine)))
+def _tangent(angle: Angle) -> Node:
+    """Return the tangent of an angle, the quotient of sine and cosine with its residual."""
+    r, rest, quarters = angle
+    odd = _odd(quarters)
+    sine, cosine = _sine(r, rest), _cosine(r, rest)
+    above, above_rest = (rows.where(odd, rows.neg(b), a) for a, b in zip(sine, cosine, strict=True))
+    below, below_rest = (rows.where(odd, a, b) for a, b in zip(sine, cosine, strict=True))
+    inverse = reciprocal_of(below) if r.dtype == dt.float64 else rows.div(number(r, 1.0), below)
+    y = above * inverse
+    residual = rows.fma(rows.neg(y), below, above) + (above_rest - y * below_rest)
+    return rows.fma(residual, inverse, y)
 
 
 def _far(x: Node) -> Node:
-    return rows.gt(rows.abs(x), number(x, trigonometry_double.FAR))
+    return rows.gt(rows.abs(x), number(x, _FORMATS[x.dtype].far))
+
+
+def _tiny(x: Node) -> Node:
+    return rows.lt(rows.abs(x), number(x, _FORMATS[x.dtype].tiny))
+
+
+def _defined(x: Node, y: Node) -> Node:
+    """Return y, or NaN where x is infinite or NaN."""
+    return rows.where(rows.lt(rows.abs(x), number(x, math.inf)), y, x - x)
+
+
+def near_sin(x: Node) -> Node:
+    """The sine of angles that are not rare; tiny ones stay as they are, minus zero among them."""
+    return rows.where(_tiny(x), x, _wave(_near(x)))
+
+
+def near_cos(x: Node) -> Node:
+    """The cosine of angles that are not rare."""
+    return _wave(_near(x, 1))
 
 
 def sin(x: Node) -> Node:
-    """The sine; tiny angles stay as they are, minus zero among them."""
-    if x.dtype == dt.float64:
-        return trigonometry_double.sin(x)
-    near = rows.where(rows.lt(rows.abs(x), number(x, 2.0**-12)), x, _wave(_near_octant(x, 0)))
-    return rows.unlikely(_far(x), _wave(_octant(x, 0)), near)
+    """The sine."""
+    return rows.unlikely(_far(x), _defined(x, _wave(reduced(x))), near_sin(x))
 
 
 def cos(x: Node) -> Node:
     """The cosine."""
-    if x.dtype == dt.float64:
-        return trigonometry_double.cos(x)
-    return rows.unlikely(_far(x), _wave(_octant(x, 1)), _wave(_near_octant(x, 1)))
+    r, rest, quarters = reduced(x)
+    far = _wave((r, rest, quarters + number(quarters, 1)))
+    return rows.unlikely(_far(x), _defined(x, far), near_cos(x))
 
 
 def tan(x: Node) -> Node:
     """The tangent; tiny angles stay as they are."""
-    if x.dtype == dt.float64:
-        return trigonometry_double.tan(x)
-    near = rows.where(rows.lt(rows.abs(x), number(x, 2.0**-13)), x, _tangent(_near_octant(x, 0)))
-    return rows.unlikely(_far(x), _tangent(_octant(x, 0)), near)
+    near = rows.where(_tiny(x), x, _tangent(_near(x)))
+    return rows.unlikely(_far(x), _defined(x, _tangent(reduced(x))), near)
