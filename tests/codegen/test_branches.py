@@ -142,3 +142,30 @@ def test_the_row_is_a_choice_on_every_dtype():
         (got,), (want,) = run(kernel, (condition, a, b), "native"), evaluate(kernel, condition, a, b)
         np.testing.assert_array_equal(got, np.where(condition, a, b))
         np.testing.assert_array_equal(want, got)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rare_parts_that_call_the_c_library_do_so_for_each_lane(dtype, level):
+    rng = np.random.default_rng(2)
+    x, y = rng.uniform(-1e3, 1e3, (2, 3, 37)).astype(dtype)
+    x[1, ::5] *= dtype(1e30)
+    x[2] = dtype(1e35)
+    x[0, 3], x[1, 5], y[0, 9], y[1, 11], y[0, 12] = np.inf, np.nan, np.inf, 0, np.nan
+    for function, want in ((tn.remainder, np.remainder), (tn.floor_divide, np.floor_divide)):
+        (got,) = run(trace(function, (x, y)), (x, y), level)
+        with np.errstate(all="ignore"):
+            np.testing.assert_array_equal(got, want(x, y))
+
+
+def test_powers_agree_on_both_sides_of_the_rare_ones():
+    tiny, huge = np.finfo(np.float64).smallest_normal, np.finfo(np.float64).max
+    a = np.array([tiny, tiny / 2, huge, 2.0, 2.0, 2.0, 2.0, 2.0, 10.0, 0.1, -2.0, -2.0, 0.0, np.inf, 1.0, np.nan, 3.0])
+    b = np.array([1, 1, 1, 1019.5, 1020.5, -1019.5, -1020.5, -1074, 308, 308, 3, 0.5, -1, -1, np.inf, 0, 0.0])
+    with np.errstate(all="ignore"):
+        want = np.power(a.astype(np.longdouble), b).astype(np.float64)
+    for level in LEVELS:
+        # Beside usual ones, and alone.
+        for x, y in ((a, b), (np.tile(a[:, None], 9), np.tile(b[:, None], 9))):
+            (got,) = run(trace(tn.pow, (x, y)), (x, y), level)
+            np.testing.assert_allclose(got, want if x.ndim == 1 else np.tile(want[:, None], 9), rtol=3e-16)

@@ -208,6 +208,26 @@ def test_angles_below_the_rare_ones_keep_their_last_bits(name: str) -> None:
     check(name, 1.2, UNARY[name][0], np.concatenate([x, -x]))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_remainders_are_exact(dtype: type) -> None:
+    rng = np.random.default_rng(11)
+    values = np.array([*SPECIAL, np.finfo(dtype).smallest_normal, np.finfo(dtype).max], dtype)
+    values = np.concatenate([values, -values])
+    first, second = (grid.ravel() for grid in np.meshgrid(values, values))
+    spread = inputs(dtype, 20)
+    divisor = rng.uniform(1, 2, 60_000).astype(dtype)
+    # Next to multiples of the divisor the rounded quotient is the next integer.
+    quotient = (2.0 ** rng.uniform(0, np.finfo(dtype).nmant + 3, divisor.size)).round().astype(dtype)
+    product = quotient * divisor
+    a = np.concatenate([first, rng.permutation(spread), product, np.nextafter(product, dtype(0)), -product])
+    b = np.concatenate([second, rng.permutation(spread), divisor, divisor, divisor])
+    with np.errstate(all="ignore"):
+        want = np.fmod(a, b)
+    got = call(expand.fmod, a, b)
+    np.testing.assert_array_equal(got, want)
+    np.testing.assert_array_equal(np.signbit(got)[want == 0], np.signbit(want)[want == 0])
+
+
 def test_powers_that_are_numbers_are_exact() -> None:
     a = np.array([2.5, -2.5, 3.0, 7.0, 1.5, 0.75, -11.0, 10.0, 9.0, 1e10, 65536.0, 2.0])
     b = np.array([2.0, 3.0, 33.0, -0.0, 10.0, 4.0, 5.0, 15.0, 0.5, 2.0, 0.25, -1074.0])

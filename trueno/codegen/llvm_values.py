@@ -164,11 +164,8 @@ class ValuePrinter:
         if form.startswith("@"):
             flags = "nsz " if either_zero and dt.is_floating(dtype) else ""
             return self.intrinsic(form[1:], dtype, operands, ", i1 false" if form == "@abs" else "", flags)
-        if form.startswith("libm "):
-            assert self.lanes == 1, f"{form} has no vectors"
-            function = f"@{form[5:]}{_C_LIBRARY_NAMES[kind]}"
-            self.module.declare(f"{kind} {function}({', '.join([kind] * len(operands))}) #1")
-            return self._let(f"call {kind} {function}({', '.join(f'{kind} {one}' for one in operands)})")
+        if form.startswith("libm ") or form == "int_pow":
+            return self._one_by_one(form, dtype, operands)
         match form:
             case "select":
                 held, a, b = operands
@@ -184,19 +181,30 @@ class ValuePrinter:
             case "mul_add":
                 product = self._let(f"{'and' if one == 'i1' else 'mul'} {kind} {operands[0]}, {operands[1]}")
                 return self._let(f"{'or' if one == 'i1' else 'add'} {kind} {product}, {operands[2]}")
-            case "int_pow":
-                assert self.lanes == 1, "integer powers have no vectors"
-                return self._integer_power(kind, dt.kind_class(dtype) == "i", operands)
             case "fptosi":
                 whole = self.kind(dt.int_of_same_width(dtype))
                 return self._let(f"fptosi {kind} {operands[0]} to {whole}")
         return self._let(f"{form} {kind} {', '.join(operands)}")
 
-    def _integer_power(self, kind: str, signed: bool, operands: list[str]) -> str:
-        name = f"@int_pow.{'s' if signed else 'u'}.{kind}"
-        self.module.helpers[name] = _INTEGER_POWER.format(name=name, T=kind, compare="sgt" if signed else "ugt",
-                                                          first="slt" if signed else "ult")  # fmt: skip
-        return self._let(f"call {kind} {name}({kind} {operands[0]}, {kind} {operands[1]})")
+    def _one_by_one(self, form: str, dtype: np.dtype, operands: list[str]) -> str:
+        """Print the calls of a function that has no vectors."""
+        one = register_type(dtype)
+        if form == "int_pow":
+            signed = dt.kind_class(dtype) == "i"
+            name = f"@int_pow.{'s' if signed else 'u'}.{one}"
+            first, compare = ("slt", "sgt") if signed else ("ult", "ugt")
+            self.module.helpers[name] = _INTEGER_POWER.format(name=name, T=one, compare=compare, first=first)
+        else:
+            name = f"@{form[5:]}{_C_LIBRARY_NAMES[one]}"
+            self.module.declare(f"{one} {name}({', '.join([one] * len(operands))}) #1")
+        if self.lanes == 1:
+            return self._let(f"call {one} {name}({', '.join(f'{one} {x}' for x in operands)})")
+        kind, result = self.kind(dtype), "poison"
+        for lane in range(self.lanes):
+            parts = [self._let(f"extractelement {kind} {x}, i64 {lane}") for x in operands]
+            value = self._let(f"call {one} {name}({', '.join(f'{one} {x}' for x in parts)})")
+            result = self._let(f"insertelement {kind} {result}, {one} {value}, i64 {lane}")
+        return result
 
     def combine(self, expr: Expr, a: str, b: str, dtype: np.dtype | None = None) -> str:
         assert expr.op is not None and expr.op.combine is not None

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from trueno.ir import promotion
+from trueno.ir import expand, promotion
 from trueno.ir.elementwise import elementwise, quiet
 from trueno.ir.op import Op
 
@@ -16,17 +16,19 @@ _NUMPY = {
     "atan": np.arctan, "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh, "asinh": np.arcsinh, "acosh": np.arccosh,
     "atanh": np.arctanh, "cbrt": np.cbrt, "erf": np.vectorize(math.erf, otypes=["f8"]),
     "erfc": np.vectorize(math.erfc, otypes=["f8"]), "pow": np.power, "atan2": np.arctan2, "hypot": np.hypot,
+    "fmod": np.fmod,
 }  # fmt: skip
+_BINARY = ("pow", "atan2", "hypot", "fmod")
 
 for _name, _function in _NUMPY.items():
     elementwise(
-        f"libm_{_name}", 2 if _name in ("pow", "atan2", "hypot") else 1, result=promotion.floating,
+        f"libm_{_name}", 2 if _name in _BINARY else 1, result=promotion.floating,
         ref=quiet(lambda *x, f=_function: f(*x).astype(x[0].dtype)), domain=(0.5, 0.9), public=False,
         llvm={"f": f"libm {_name}"},
-        opencl=f"{_name}({{0}}, {{1}})" if _name in ("pow", "atan2", "hypot") else f"{_name}({{0}})",
+        opencl=f"{_name}({{0}}, {{1}})" if _name in _BINARY else f"{_name}({{0}})",
     )  # fmt: skip
 
 fmod: Op = elementwise(
     "fmod", 2, result=promotion.widened, ref=quiet(np.fmod), domain=((-20, 20), (1, 5)), public=False,
-    llvm={"f": "libm fmod"}, opencl="fmod({0}, {1})",
+    llvm=expand.fmod, opencl="fmod({0}, {1})",
 )  # fmt: skip

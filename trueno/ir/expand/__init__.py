@@ -15,6 +15,7 @@ from trueno.ir.expand.error_function import erf, erfc, normal_cdf
 from trueno.ir.expand.exponential import cosh, exp, exp2, expm1, sinh, tanh
 from trueno.ir.expand.integer import (
     floor_divide,
+    fmod,
     integer_power,
     left_shift,
     nextafter,
@@ -73,6 +74,7 @@ __all__ = [
     "float_to_bfloat16",
     "float_to_half",
     "floor_divide",
+    "fmod",
     "half_to_float",
     "hypot",
     "integer_power",

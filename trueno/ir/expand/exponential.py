@@ -145,13 +145,24 @@ def exp2_of_sum(x: Node, rest: Node) -> Node:
     """2 to the power of x and a small rest in float64, to some 0.6 units: exact where the result is a number."""
     table = _TABLES[x.dtype]
     x = at_most(at_least(x, table.low2), table.high2)
-    shift = _shift(x, _lift(x))
+    shifted, y = _exp2_reduced(x, rest, _shift(x, _lift(x)))
+    return _scaled(x, shifted, y * 2.0 ** -_lift(x))
+
+
+def exp2_of_normal_sum(x: Node, rest: Node) -> Node:
+    """As `exp2_of_sum`, for x from -1020 to 1020."""
+    shifted, y = _exp2_reduced(x, rest, _shift(x))
+    return y * power_of_two(shifted)
+
+
+def _exp2_reduced(x: Node, rest: Node, shift: Node) -> tuple[Node, Node]:
+    """Return ``n + shift`` and y, where 2 to the power of x and a small rest is ``2**n y``."""
     shifted = x + shift
     high, low = FORMATS[x.dtype].ln2
     f = x - rows.sub(shifted, shift)
     r, lost = two_product(f, number(f, high))
     main, main_rest = _exp_reduced(r, rows.fma(f, number(f, low), rows.fma(rest, number(f, high), lost)))
-    return _scaled(x, shifted, (main + main_rest) * 2.0 ** -_lift(x))
+    return shifted, main + main_rest
 
 
 def _shift(x: Node, extra: int = 0) -> Node:

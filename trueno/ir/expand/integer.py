@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 from trueno import dtypes as dt
 from trueno.ir.build import const
-from trueno.ir.expand.notation import number, rows
+from trueno.ir.expand.notation import FORMATS, number, rows
 from trueno.ir.node import Node
 
 
@@ -70,6 +72,22 @@ def remainder(a: Node, b: Node) -> Node:
         minus_one = rows.eq(b, number(b, -1))
         rest = rows.where(minus_one, zero, rest)
     return rows.where(rows.eq(b, zero), zero, rest)
+
+
+def fmod(a: Node, b: Node) -> Node:
+    """The remainder of floats that has the sign of the first, exact.
+
+    The quotient, rounded and cut off, is the right integer or the next one. Either multiple of b differs from a by no
+    more than b, and by a multiple of the last bit of b: one fma gives the difference exactly. The rare quotients are
+    those that are no exact integers, of infinities and zeros too.
+    """
+    size, divisor = rows.abs(a), rows.abs(b)
+    quotient = rows.div(size, divisor)
+    rest = rows.fma(rows.neg(rows.trunc(quotient)), divisor, size)
+    rest = rows.where(rows.lt(rest, number(a, 0)), rest + divisor, rest)
+    exact = rows.lt(quotient, number(a, 2.0 ** (FORMATS[a.dtype].mantissa + 1)))
+    usual = rows.logical_and(exact, rows.lt(divisor, number(a, math.inf)))
+    return rows.unlikely(rows.logical_not(usual), rows.libm_fmod(a, b), rows.copysign(rest, a))
 
 
 def _float_divmod(a: Node, b: Node) -> tuple[Node, Node]:

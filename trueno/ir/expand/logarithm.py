@@ -183,10 +183,15 @@ def _log_brief(x: Node) -> Node:
 
 
 def log2_brief(x: Node) -> Node:
-    """Return log2(x) of a float64 that is not negative and not subnormal, to some 35 bits."""
+    """Return log2(x) of a positive finite normal float64, to some 35 bits."""
     k, m = _split(x)
     f = m - 1.0
-    y = _as_float(k) + rows.fma(f * f, horner(f, _BRIEF_2), f * (1 / math.log(2)))
+    return _as_float(k) + rows.fma(f * f, horner(f, _BRIEF_2), f * (1 / math.log(2)))
+
+
+def log2_brief_any(x: Node) -> Node:
+    """As `log2_brief`, of 0 and infinity too."""
+    y = log2_brief(x)
     y = rows.where(rows.lt(x, number(x, math.inf)), y, x)
     return rows.where(rows.eq(x, number(x, 0)), number(x, -math.inf), y)
 
@@ -201,20 +206,32 @@ _TWO_OVER_LN2 = (2.8853900817779268, 4.0710547481862066e-17)
 
 
 def log2_in_parts(x: Node) -> tuple[Node, Node]:
-    """Return log2(x) of a float64 that is not negative as a sum of two numbers, to some 2**-66 of its size.
+    """Return log2(x) of a positive finite normal float64 as a sum of two numbers, to some 2**-66 of its size."""
+    k, m = _split(x)
+    return _sum_of_logarithms(_as_float(k), m)
+
+
+def log2_in_parts_any(x: Node) -> tuple[Node, Node]:
+    """As `log2_in_parts`, of any number that is not negative."""
+    high, low = _sum_of_logarithms(*_split_any(x))
+    high = rows.where(rows.lt(x, number(x, math.inf)), high, x)
+    return rows.where(rows.eq(x, number(x, 0)), number(x, -math.inf), high), low
+
+
+def _sum_of_logarithms(k: Node, m: Node) -> tuple[Node, Node]:
+    """Return ``k + log2(m)`` as a sum of two numbers.
 
     With u = (m - 1) / (m + 1), the logarithm of m is ``2 artanh(u)``; its first two terms are computed in two parts.
     """
-    k, m = _split_any(x)
     f = m - 1.0
     below = m + 1.0
-    inverse = rows.div(number(x, 1.0), below)
+    inverse = reciprocal_of(below)
     u = f * inverse
     u_rest = (rows.fma(rows.neg(u), below, f) - u * (m - (below - 1.0))) * inverse
     z, z_rest = two_product(u, u)
     z_rest = rows.fma(u * 2.0, u_rest, z_rest)
 
-    factor, factor_rest = two_sum(number(x, _THIRD[0]), z * horner(z, _TAIL))
+    factor, factor_rest = two_sum(number(m, _THIRD[0]), z * horner(z, _TAIL))
     bend, bend_rest = two_product(z, factor)
     bend_rest = rows.fma(z, factor_rest + _THIRD[1], rows.fma(z_rest, factor, bend_rest))
     third, third_rest = two_product(u, bend)
@@ -222,11 +239,10 @@ def log2_in_parts(x: Node) -> tuple[Node, Node]:
     half, half_rest = two_sum(u, third)
     half_rest = half_rest + (u_rest + third_rest)
 
-    part, part_rest = two_product(half, number(x, _TWO_OVER_LN2[0]))
-    part_rest = rows.fma(half, number(x, _TWO_OVER_LN2[1]), rows.fma(half_rest, number(x, _TWO_OVER_LN2[0]), part_rest))
+    part, part_rest = two_product(half, number(m, _TWO_OVER_LN2[0]))
+    part_rest = rows.fma(half, number(m, _TWO_OVER_LN2[1]), rows.fma(half_rest, number(m, _TWO_OVER_LN2[0]), part_rest))
     high, low = two_sum(k, part)
-    high = rows.where(rows.lt(x, number(x, math.inf)), high, x)
-    return rows.where(rows.eq(x, number(x, 0)), number(x, -math.inf), high), low + part_rest
+    return high, low + part_rest
 
 
 #: Beyond this, ``sqrt(x**2 + 1)`` and ``sqrt(x**2 - 1)`` round to x in float64.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from trueno import dtypes as dt
-from trueno.ir.expand.exponential import exp2_of_sum, expm1_brief
-from trueno.ir.expand.logarithm import log2_brief, log2_in_parts
+from trueno.ir.expand.exponential import exp2_of_normal_sum, exp2_of_sum, expm1_brief
+from trueno.ir.expand.logarithm import log2_brief, log2_brief_any, log2_in_parts, log2_in_parts_any
 from trueno.ir.expand.notation import (
     at_least,
     at_most,
@@ -25,18 +25,38 @@ from trueno.ir.node import Node
 def _power(size: Node, b: Node) -> Node:
     """Return ``2 ** (b log2 size)`` for size >= 0, whatever comes out where C has a special value."""
     if size.dtype == dt.float32:
-        exponent = widen(b) * log2_brief(widen(size))
+        exponent = widen(b) * log2_brief_any(widen(size))
         # Beyond these bounds every float32 result is 0 or infinite.
         _, half = expm1_brief(at_most(at_least(exponent, -160.0), 160.0) * math.log(2))
         return narrow(half * 2.0)
-    high, low = log2_in_parts(size)
+    high, low = log2_in_parts_any(size)
     exponent, rest = two_product(b, high)
     rest = rows.fma(b, low, rest)
     # The same for float64; an exponent that overflows has no rest.
     return exp2_of_sum(exponent, rows.where(rows.lt(rows.abs(exponent), number(b, 1100.0)), rest, number(b, 0)))
 
 
+def _usual_power(a: Node, b: Node) -> tuple[Node, Node]:
+    """Return ``2 ** (b log2 a)`` and whether it is that: where a and the result are positive, finite and normal."""
+    if a.dtype == dt.float32:
+        exponent = widen(b) * log2_brief(widen(a))
+        _, half = expm1_brief(exponent * math.log(2))
+        y, least, limit = narrow(half * 2.0), 2.0**-149, 126.0
+    else:
+        high, low = log2_in_parts(a)
+        exponent, rest = two_product(b, high)
+        y, least, limit = exp2_of_normal_sum(exponent, rows.fma(b, low, rest)), 2.0**-1022, 1020.0
+    inside = rows.logical_and(rows.ge(a, number(a, least)), rows.lt(a, number(a, math.inf)))
+    return y, rows.logical_and(inside, rows.lt(rows.abs(exponent), number(exponent, limit)))
+
+
 def pow(a: Node, b: Node) -> Node:
+    """a to the power b."""
+    y, usual = _usual_power(a, b)
+    return rows.unlikely(rows.logical_not(usual), _any_power(a, b), y)
+
+
+def _any_power(a: Node, b: Node) -> Node:
     """``2 ** (b log2 |a|)``, negative where a is and b is an odd integer, with C's special values."""
     size = rows.abs(a)
     y = _power(size, b)
