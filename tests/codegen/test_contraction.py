@@ -14,19 +14,21 @@ import trueno as tn
 from tests.ops.support import LEVELS, TOLERANCE, available, close, feature_level, operand, run, tensors, trace
 from trueno import dtypes as dt
 from trueno.codegen.contraction.long import SPAN
-from trueno.codegen.contraction.lower import K_BLOCK, STRIP
+from trueno.codegen.contraction.lower import STRIP
 from trueno.codegen.contraction.steps import Multiply, Pack, Step
+from trueno.codegen.contraction.tile import k_block
 from trueno.codegen.plan import Limits, plan
 from trueno.codegen.target import resolve
 from trueno.ir.simplify import simplify
 from trueno.runtime import cpu
 
+K_BLOCK = k_block(dt.float32)
 NUMBERS = tuple(dtype for dtype in dt.ALL if dtype != dt.bool_)
 #: (m, k, n): below, at and above one tile, strip, block of K; thin ones; one too small to be a contraction; empty ones.
 SHAPES = (
     (1, 1, 1), (3, 5, 4), (12, 8, 32), (13, 16, 33), (8, 3, 64), (5, 70, 9), (40, 17, 50), (30, 64, 1), (1, 64, 130),
     (2, 9, 200), (200, 9, 2), (100, 1, 70), (25, K_BLOCK + 3, 40), (8, 2 * K_BLOCK + 3, 70), (14, 33, STRIP + 37),
-    (0, 5, 4), (5, 0, 4), (5, 4, 0),
+    (61, 2 * K_BLOCK + 3, 70), (45, K_BLOCK + 3, STRIP + 47), (0, 5, 4), (5, 0, 4), (5, 4, 0),
 )  # fmt: skip
 LAYOUTS = ("contiguous", "transposed", "sliced", "backwards", "broadcast")
 

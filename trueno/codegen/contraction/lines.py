@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from trueno.codegen.contraction.lower import K_BLOCK
-from trueno.codegen.contraction.tile import Tile
+from trueno.codegen.contraction.tile import Tile, k_block
 from trueno.codegen.expr import Expr
 from trueno.codegen.llvm import LLVMPrinter, Module
 from trueno.ir.elementwise import add, fma, mul
@@ -26,7 +25,7 @@ def lines_function(module: Module, name: str, tile: Tile, strip: int, half_instr
     Sums over a block of K are added to the result one after the other.
     """
     p = LLVMPrinter(module, half_instructions)
-    dtype = tile.sum
+    dtype, span = tile.sum, k_block(tile.sum)
     zero = p.const(0, dtype)
     block = p.variable(dtype, strip)[0]
     p.in_entry = False
@@ -34,8 +33,8 @@ def lines_function(module: Module, name: str, tile: Tile, strip: int, half_instr
         p.points_into(pointer, None)
     with p.vector_loop("0", "%n", True) as j:
         p.store(p.advance("%sums", j, dtype), zero, dtype)
-    with p.loop("0", "%k", K_BLOCK) as low:
-        high = p.arith("min", "%k", p.arith("add", low, p.index(K_BLOCK)))
+    with p.loop("0", "%k", span) as low:
+        high = p.arith("min", "%k", p.arith("add", low, p.index(span)))
         with p.vector_loop("0", "%n", True) as j:
             p.store(p.advance(block, j, dtype), zero, dtype)
         count = p.arith("div", p.arith("sub", high, low), p.index(_TOGETHER))

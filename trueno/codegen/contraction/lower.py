@@ -8,7 +8,7 @@ from math import prod
 
 from trueno.codegen.contraction import match, tile
 from trueno.codegen.contraction.steps import Axes, Factor, Multiply, Pack, axes
-from trueno.codegen.expr import Access, Expr, Store, substituted
+from trueno.codegen.expr import Access, Expr, substituted
 from trueno.codegen.stage import Stage, sorted_dims
 from trueno.codegen.target import Target
 
@@ -18,14 +18,16 @@ STRIP = 256
 LINE_STRIP, LINE = 1024, 128
 #: Products up to which one task is enough, whatever the number of threads.
 SHARED = 1 << 18
-#: Elements along K after which sums pass through memory: shorter sums are more accurate, longer ones faster.
-K_BLOCK = 256
 #: Bytes of packed columns that a block reads for each of its rows of tiles: half of a common second-level cache.
 BLOCK_BYTES = 1 << 20
+#: Rows of a block of the result, at most, where it is added up in memory: it stays in a second-level cache.
+HIGH = 320
 #: Tasks that a large result is cut into at least, so that several threads end together.
 TASKS = 16
 #: Up to so many columns, rows are read as they lie; up to so many tiles of rows, columns are.
 DIRECT_COLUMNS, DIRECT_ROWS = 512, 12
+#: Rows of tiles up to which columns that are read as they lie are not kept for the next one.
+FEW = 2
 #: Columns that are worth a batch of their own; fewer would fill the last tile badly, and read the rows' panels again.
 ENOUGH_COLUMNS = 64
 #: Elements along K that are evaluated at a time before they are turned over.
@@ -74,6 +76,7 @@ class _Lowering:
         self.m, self.n = self._size(self.rows), self._size(self.columns)
         self.k_size = self._size(found.k)
         self.tile = tile.choose(product.dtype, a, b, self.m, self.n, target)
+        self.plain = self._is_plain()
         self.a, self.b = tile.stripped(a, self.tile), tile.stripped(b, self.tile)
         ordered = sorted(((self.a, self.rows), (self.b, self.columns)), key=lambda one: self._dense(*one))
         guides = [dict(enumerate(access.strides)) for one, _ in ordered for access in match.accesses(one)]
@@ -116,7 +119,7 @@ class _Lowering:
             plain is not None
             and plain[1] == 1
             and self.n >= self.tile.columns
-            and self.m <= DIRECT_ROWS * self.tile.rows
+            and (self.plain or self.m <= DIRECT_ROWS * self.tile.rows)
         ):
             return Factor(True, self._batch_only(plain[0]), 1, plain[2])
         return self._packed("columns", self.b, self.columns, self.tile.columns, out)
@@ -205,19 +208,25 @@ class _Lowering:
         step = Multiply(
             self.stage.name, self.tile, [store.value for store in stores], roles,
             list(dict.fromkeys([*accesses, *factors])),
-            total=total, a=a, b=b, stores=stores, plain=self._is_plain(stores, total, roles), lines=lines,
-            strip=LINE_STRIP if lines else STRIP,
+            total=total, a=a, b=b, stores=stores, plain=self.plain, lines=lines, narrow=not lines and self._is_narrow(),
+            kept=self.plain and b.direct and self.m > FEW * self.tile.rows, strip=LINE_STRIP if lines else STRIP,
         )  # fmt: skip
         self._blocks(step)
         out.append(step)
         return out
 
-    def _is_plain(self, stores: Sequence[Store], total: Expr, roles: dict[str, Axes]) -> bool:
-        if len(stores) > 1 or stores[0].value is not total or total.dtype != self.tile.sum:
+    def _is_plain(self) -> bool:
+        """Whether the sums are the result, and tiles can be written where they belong."""
+        stores, sizes = self.stage.stores, self.stage.sizes
+        if len(stores) > 1 or stores[0].value is not self.product or self.product.dtype != self.tile.sum:
             return False
         access = stores[0].access
-        single = len(roles["rows"].extents) == len(roles["columns"].extents) == 1
-        return single and roles["columns"].strides[access] == [1]
+        rows, columns = (axes(dims, sizes, [access]) for dims in (self.rows, self.columns))
+        return len(rows.extents) == len(columns.extents) == 1 and columns.strides[access] == [1]
+
+    def _is_narrow(self) -> bool:
+        """Whether a tile of half the width takes what remains of the columns; many share the code of full tiles."""
+        return self.n <= STRIP and 0 < self.n % self.tile.columns <= self.tile.narrow_columns
 
     def _blocks(self, step: Multiply) -> None:
         """Cut the result into blocks, the tasks of the step, and append the step's numbers."""
@@ -227,7 +236,7 @@ class _Lowering:
             k = self._joint_k([])
             deep = prod(k.extents[:-1]) * -(-k.extents[-1] // step.tile.group)
         widest = step.strip // columns * columns
-        if not step.lines:
+        if not (step.lines or step.plain):
             fitting = BLOCK_BYTES // max(deep * step.tile.group * step.tile.packed.itemsize, 1)
             widest = min(widest, max(fitting // columns * columns, columns))
         across = -(-self.n // widest)
@@ -239,6 +248,8 @@ class _Lowering:
         batches = step.roles["batch"].size
         panels = -(-self.m // rows)
         down = 1 if small else min(panels, max(-(-TASKS // (across * batches)), 1))
+        if step.plain:
+            down = max(down, -(-panels * rows // HIGH))
         high = -(-panels // down) * rows
         down = -(-self.m // high)
         step.tasks = batches * across * down
@@ -251,7 +262,8 @@ class _Lowering:
         meta.put("M", self.m)
         meta.put("N", self.n)
         meta.put("K", deep)
-        meta.put("K block", _rounded(-(-deep // max(-(-deep // K_BLOCK), 1)), 4))
+        block = tile.k_block(step.tile.sum)
+        meta.put("K block", _rounded(-(-deep // max(-(-deep // block), 1)), 4))
         assert step.a is not None and step.b is not None
         meta.put("a steps", step.a.panel, step.a.step)
         meta.put("b steps", step.b.panel, step.b.step)

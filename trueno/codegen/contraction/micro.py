@@ -24,20 +24,36 @@ def vector_type(dtype: np.dtype, lanes: int) -> str:
     return f"<{lanes} x {register_type(dtype)}>"
 
 
-def micro_kernel(module: Module, name: str, tile: Tile, direct_a: bool, direct_b: bool, panel: int = 0) -> None:
-    """Append ``name(k, a, b, a_row, a_step, b_step, in, in_row, add, out, out_row)`` to a module.
+def micro_kernel(
+    module: Module, name: str, tile: Tile, direct_a: bool, direct_b: bool, panel: int = 0, keeps: bool = False
+) -> None:
+    """Append ``name(k, a, b, a_row, a_step, b_step, a_ahead, kept, add, out, out_row)`` to a module.
 
-    It computes ``out[i, j] = (add ? in[i, j] : 0) + sum of a[i, p] * b[p, j]`` for all of a tile. Strides are in
+    It computes ``out[i, j] = (add ? out[i, j] : 0) + sum of a[i, p] * b[p, j]`` for all of a tile. Strides are in
     elements. Of a direct factor it reads ``a[i * a_row + p * a_step]``, ``b[p * b_step + j]``; panels are dense. A step
-    of grouped elements counts as one along k. `panel` is the width of the columns' panel, where it is not the tile's.
+    of grouped elements counts as one along k.
+
+    Parameters
+    ----------
+    module : Module
+    name : str
+    tile : Tile
+    direct_a, direct_b : bool
+        Whether a factor is read where it lies. Of packed rows, those `a_ahead` bytes further on are fetched.
+    panel : int, optional
+        The width of the columns' panel, where it is not the tile's.
+    keeps : bool
+        Whether the columns that are read are written to `kept`, as a panel.
     """
-    _Micro(module, name, tile, direct_a, direct_b, panel or tile.columns).run()
+    _Micro(module, name, tile, direct_a, direct_b, panel or tile.columns, keeps).run()
 
 
 class _Micro:
-    def __init__(self, module: Module, name: str, tile: Tile, direct_a: bool, direct_b: bool, panel: int) -> None:
+    def __init__(
+        self, module: Module, name: str, tile: Tile, direct_a: bool, direct_b: bool, panel: int, keeps: bool
+    ) -> None:
         self.module, self.name, self.tile, self.panel = module, name, tile, panel
-        self.direct_a, self.direct_b = direct_a, direct_b
+        self.direct_a, self.direct_b, self.keeps = direct_a, direct_b, keeps
         self.sum = vector_type(tile.sum, tile.lanes)
         # What one lane takes in one step: an element, or a group of 32 bits.
         self.unit = register_type(tile.packed) if tile.group == 1 else "i32"
@@ -55,12 +71,17 @@ class _Micro:
             first = f"%a.{base}.first" if base else "%a"
             self.lines.append(f"  %a.{base} = phi ptr [ {first}, %start ], [ %a.{base}.next, %loop ]")
         self.lines.append("  %b.at = phi ptr [ %b, %start ], [ %b.next, %loop ]")
+        if self.keeps:
+            self.lines.append("  %kept.at = phi ptr [ %kept, %start ], [ %kept.next, %loop ]")
         for m, v in cells:
             self.lines.append(f"  %c{m}.{v} = phi {self.sum} [ %s{m}.{v}, %start ], [ %d{m}.{v}, %loop ]")
         for v in vectors:
             self.lines.append(f"  %b.p{v} = getelementptr {self.unit}, ptr %b.at, i64 {v * tile.lanes}")
             align = 64 if not self.direct_b and tile.lanes * self.unit_bytes == 64 else self.unit_bytes
             self.lines.append(f"  %b{v} = load {self.units}, ptr %b.p{v}, align {align}")
+            if self.keeps:
+                self.lines.append(f"  %kept.p{v} = getelementptr {self.unit}, ptr %kept.at, i64 {v * tile.lanes}")
+                self.lines.append(f"  store {self.units} %b{v}, ptr %kept.p{v}, align {tile.lanes * self.unit_bytes}")
         self._prefetch()
         for m in rows:
             self._broadcast(m)
@@ -70,7 +91,7 @@ class _Micro:
         self._tail(cells)
         parameters = (
             "i64 %k, ptr noalias %a, ptr noalias %b, i64 %a_row, i64 %a_step, i64 %b_step, "
-            "ptr %in, i64 %in_row, i64 %add, ptr %out, i64 %out_row"
+            "i64 %a_ahead, ptr noalias %kept, i64 %add, ptr %out, i64 %out_row"
         )
         self.module.functions.append(
             "\n".join([f"define internal void @{self.name}({parameters}) noinline #0 {{", *self.lines, "}"])
@@ -79,7 +100,7 @@ class _Micro:
     def _prefetch(self) -> None:
         """Print what fetches columns ahead: hardware does not follow rows that lie in pages of their own.
 
-        Packed rows are fetched into the second-level cache, the ones that the next block along K takes.
+        Packed rows that are needed later are fetched into the second-level cache.
         """
         lines = self.lines
         self.module.declare("void @llvm.prefetch.p0(ptr, i32, i32, i32)")
@@ -88,7 +109,7 @@ class _Micro:
             lines.append(f"  %ahead.{at} = getelementptr i8, ptr %ahead, i64 {at}")
             lines.append(f"  call void @llvm.prefetch.p0(ptr %ahead.{at}, i32 0, i32 3, i32 1)")
         if not self.direct_a:
-            lines.append("  %a.later = getelementptr i8, ptr %a.0, i64 %a.ahead")
+            lines.append("  %a.later = getelementptr i8, ptr %a.0, i64 %a_ahead")
             lines.append("  call void @llvm.prefetch.p0(ptr %a.later, i32 0, i32 2, i32 1)")
 
     def _bases(self) -> list[int]:
@@ -97,11 +118,11 @@ class _Micro:
 
     def _head(self, cells: list[tuple[int, int]]) -> None:
         lines = self.lines
-        lines += ["entry:", "  %old = icmp ne i64 %add, 0", "  br i1 %old, label %continue, label %start"]
-        lines.append("continue:")
-        self._cells("in", cells)
+        lines.append("entry:")
+        self._cells(cells)
+        lines += ["  %old = icmp ne i64 %add, 0", "  br i1 %old, label %continue, label %start", "continue:"]
         for m, v in cells:
-            lines.append(f"  %t{m}.{v} = load {self.sum}, ptr %in.{m}.{v}, align {self.tile.sum.itemsize}")
+            lines.append(f"  %t{m}.{v} = load {self.sum}, ptr %out.{m}.{v}, align {self.tile.sum.itemsize}")
         lines += ["  br label %start", "start:"]
         for m, v in cells:
             lines.append(f"  %s{m}.{v} = phi {self.sum} [ zeroinitializer, %entry ], [ %t{m}.{v}, %continue ]")
@@ -112,21 +133,19 @@ class _Micro:
                 lines.append(f"  %a.{base}.offset = mul i64 %row.1, {base}")
                 lines.append(f"  %a.{base}.first = getelementptr i8, ptr %a, i64 %a.{base}.offset")
             lines.append(f"  %a.step = mul i64 %a_step, {size}")
-        else:
-            lines.append(f"  %a.ahead = mul i64 %k, {self.tile.rows * self.unit_bytes}")
         if self.direct_b:
             lines.append(f"  %b.ahead = mul i64 %b_step, {_ROWS_AHEAD * self.unit_bytes}")
         lines += ["  %any = icmp sgt i64 %k, 0", "  br i1 %any, label %loop, label %done"]
 
-    def _cells(self, name: str, cells: list[tuple[int, int]]) -> None:
-        """Print the addresses of a tile's vectors in memory."""
+    def _cells(self, cells: list[tuple[int, int]]) -> None:
+        """Print the addresses of the tile's vectors in the result."""
         kind = register_type(self.tile.sum)
         for m in range(self.tile.rows):
-            self.lines.append(f"  %{name}.r{m} = mul i64 %{name}_row, {m}")
-            self.lines.append(f"  %{name}.q{m} = getelementptr {kind}, ptr %{name}, i64 %{name}.r{m}")
+            self.lines.append(f"  %out.r{m} = mul i64 %out_row, {m}")
+            self.lines.append(f"  %out.q{m} = getelementptr {kind}, ptr %out, i64 %out.r{m}")
         for m, v in cells:
             at = v * self.tile.lanes
-            self.lines.append(f"  %{name}.{m}.{v} = getelementptr {kind}, ptr %{name}.q{m}, i64 {at}")
+            self.lines.append(f"  %out.{m}.{v} = getelementptr {kind}, ptr %out.q{m}, i64 {at}")
 
     def _broadcast(self, m: int) -> None:
         lines, lanes = self.lines, self.tile.lanes
@@ -174,6 +193,8 @@ class _Micro:
             lines.append(f"  %a.{base}.next = getelementptr i8, ptr %a.{base}, i64 {step}")
         step = "%b_step" if self.direct_b else str(self.panel)
         lines.append(f"  %b.next = getelementptr {self.unit}, ptr %b.at, i64 {step}")
+        if self.keeps:
+            lines.append(f"  %kept.next = getelementptr {self.unit}, ptr %kept.at, i64 {tile.columns}")
         lines += [
             "  %i.next = add nuw nsw i64 %i, 1", "  %more = icmp ult i64 %i.next, %k",
             "  br i1 %more, label %loop, label %done",
@@ -184,7 +205,6 @@ class _Micro:
         lines.append("done:")
         for m, v in cells:
             lines.append(f"  %r{m}.{v} = phi {self.sum} [ %s{m}.{v}, %start ], [ %d{m}.{v}, %loop ]")
-        self._cells("out", cells)
         for m, v in cells:
             lines.append(f"  store {self.sum} %r{m}.{v}, ptr %out.{m}.{v}, align {self.tile.sum.itemsize}")
         lines.append("  ret void")

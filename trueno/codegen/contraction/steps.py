@@ -229,6 +229,8 @@ class Multiply(Step):
         Whether the sums are the result, and tiles can be written where they belong.
     narrow : bool
         Whether the last tile of a row of tiles is half as wide as the others.
+    kept : bool
+        Whether the first row of tiles of a block reads the columns as they lie and keeps them dense for the others.
     lines : bool
         Whether a single row is multiplied by a matrix in memory, line by line, without tiles.
     strip : int
@@ -241,6 +243,7 @@ class Multiply(Step):
     stores: list[Store] = field(default_factory=list)
     plain: bool = False
     narrow: bool = False
+    kept: bool = False
     lines: bool = False
     strip: int = 0
 
@@ -253,7 +256,7 @@ class Multiply(Step):
         head = (
             f"multiply {tile.kind} {tile.packed} into {tile.sum}, tile {tile.rows} x {tile.vectors} x {tile.lanes}, "
             f"strip {self.strip}, {', '.join(modes)}"
-            f"{', plain' if self.plain else ''}{', lines' if self.lines else ''}{', narrow' if self.narrow else ''}"
+            f"{''.join(f', {word}' for word in ('plain', 'kept', 'lines', 'narrow') if getattr(self, word))}"
         )
         stores = [f"  a{self.numbers[store.access]} <- value {k}" for k, store in enumerate(self.stores)]
         return "\n".join([head, *self.common_text(), *stores])

@@ -72,6 +72,14 @@ _TILES = {
 _SCALAR = ((4, 2, 1.0), (1, 4, 0.5))
 
 
+def k_block(dtype: np.dtype) -> int:
+    """Return the steps along K after which sums of a dtype pass through memory, at most.
+
+    Shorter sums are more accurate, longer ones faster; a tile's part of both factors is to fit into 48 KB.
+    """
+    return 256 if dtype.itemsize <= 4 else 192
+
+
 def vector_bytes(target: Target) -> int:
     """Return the width of the target's vectors; 0 where code is to stay scalar."""
     if not target.vectorise:

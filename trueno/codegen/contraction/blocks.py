@@ -1,0 +1,207 @@
+"""The loops of one task of a multiplication: a block of the result, tile by tile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from trueno.codegen.contraction.finish import buffer_row
+from trueno.codegen.contraction.steps import Factor, Multiply
+from trueno.codegen.contraction.tile import k_block
+from trueno.codegen.contraction.walk import StepEmitter
+from trueno.codegen.llvm import LLVMPrinter
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A block of K: its first position and its length."""
+
+    begin: Any
+    count: Any
+
+
+class Blocks(StepEmitter):
+    """The loops of one task.
+
+    Where the sums are the result, blocks of K are outermost: a block of columns stays in the second-level cache while
+    rows pass by, and complete tiles are added up in the result itself. Other tiles, and all where something follows the
+    sums, are added up over all of K row of tiles by row of tiles, in a buffer of the first-level cache.
+    """
+
+    def __init__(self, step: Multiply, printer: LLVMPrinter, name: str) -> None:
+        super().__init__(step, printer)
+        self.multiply, self.name = step, name
+
+    def run(self) -> None:
+        """Print one task: one block of the result."""
+        p, step, tile = self.printer, self.multiply, self.multiply.tile
+        assert step.a is not None and step.b is not None
+        numbers = step.numbers
+        used = {numbers[one] for one in (step.a.access, step.b.access)}
+        if step.plain:
+            used.add(numbers[step.stores[0].access])
+        bases = [self.base(k) if k in used else "null" for k in range(len(step.accesses))]
+        sums = p.variable(tile.sum, tile.rows * buffer_row(step))
+        self.sums = p.advance(sums[0], p.index(tile.columns), tile.sum)
+        self.kept = p.variable(tile.packed, step.strip * k_block(tile.sum))[0] if step.kept else "null"
+        with p.tasks(self.number("tasks")) as task:
+            down, across = self.number("down"), self.number("across")
+            block, rest = p.arith("rem", task, down), p.arith("div", task, down)
+            strip, self.batch = p.arith("rem", rest, across), p.arith("div", rest, across)
+            indices = self.unravel("batch", self.batch)
+            pointers = list(bases)
+            for dim, index in enumerate(indices):
+                for k in used:
+                    pointers[k] = self.along(pointers[k], k, "batch", dim, index)
+            self.pa, self.pb = pointers[numbers[step.a.access]], pointers[numbers[step.b.access]]
+            self.pc = pointers[numbers[step.stores[0].access]] if step.plain else "null"
+            m0 = p.arith("mul", block, self.number("high"))
+            m1 = p.arith("min", self.number("M"), p.arith("add", m0, self.number("high")))
+            self.n0 = p.arith("mul", strip, self.number("wide"))
+            self.n1 = p.arith("min", self.number("N"), p.arith("add", self.n0, self.number("wide")))
+            # Where the complete tiles end.
+            width = p.index(tile.columns)
+            self.end = p.arith("mul", p.arith("div", self.n1, width), width)
+            if step.plain and not step.lines:
+                self._complete(m0, m1)
+            with p.loop(m0, m1, tile.rows) as row:
+                self._row_of_tiles(row, p.arith("min", p.index(tile.rows), p.arith("sub", m1, row)))
+
+    # --- complete tiles, added up in the result -----------------------------------------------------------------------
+
+    def _complete(self, m0: Any, m1: Any) -> None:
+        p, step, tile = self.printer, self.multiply, self.multiply.tile
+        height = p.index(tile.rows)
+        whole = p.arith("add", m0, p.arith("mul", p.arith("div", p.arith("sub", m1, m0), height), height))
+        with self._rounds() as part:
+            if not step.kept:
+                with p.loop(m0, whole, tile.rows) as row:
+                    self._complete_row(part, row, "tile")
+                return
+            # The first row of tiles reads the columns as they lie and keeps them, dense, for the others.
+            first = p.arith("min", p.arith("add", m0, height), whole)
+            with p.loop(m0, first, tile.rows) as row:
+                self._complete_row(part, row, "keep")
+            with p.loop(first, whole, tile.rows) as row:
+                self._complete_row(part, row, "kept")
+
+    def _complete_row(self, part: _Part, row: Any, kernel: str) -> None:
+        p, step, tile = self.printer, self.multiply, self.multiply.tile
+        assert step.a is not None and step.b is not None
+        access = step.numbers[step.stores[0].access]
+        line, down = self.along(self.pc, access, "rows", 0, row), self.number(f"a{access} rows")
+        pa, _ = self._factor(step.a, self.pa, "a steps", row, self.number("M"), tile.rows)
+        with p.loop(self.n0, self.end, tile.columns) as column:
+            place = self.along(line, access, "columns", 0, column)
+            p.check_grid(place, tile.sum, [(p.index(tile.rows), down), (p.index(tile.columns), "1")], writes=True)
+            pb, _ = self._factor(step.b, self.pb, "b steps", column, self.number("N"), tile.columns)
+            kept = p.arith("mul", p.arith("sub", column, self.n0), self.number("K block"))
+            # The same block of K of the next row of tiles.
+            ahead = p.arith("mul", self.number("a steps"), p.index(tile.packed.itemsize))
+            self._tile(part, kernel, pa, pb, kept, ahead, place, down)
+
+    # --- rows of tiles, added up in the buffer ------------------------------------------------------------------------
+
+    def _row_of_tiles(self, row: Any, rows: Any) -> None:
+        p, step, tile = self.printer, self.multiply, self.multiply.tile
+        assert step.a is not None
+        begin = self.n0
+        if step.plain and not step.lines:
+            begin = p.select(p.compare("eq", rows, p.index(tile.rows)), self.end, begin, "i64")
+        with p.when(p.compare("slt", begin, self.n1)):
+            pa, skipped = self._factor(step.a, self.pa, "a steps", row, self.number("M"), tile.rows)
+            if step.lines:
+                self._lines(pa, p.arith("sub", self.n1, self.n0))
+            else:
+                self._tiles(pa, begin)
+            offset = p.arith("add", p.arith("mul", skipped, p.index(buffer_row(step))), p.arith("sub", begin, self.n0))
+            sums = p.advance(self.sums, offset, tile.sum)
+            p.call(
+                f"@{self.name}.finish(ptr %buffers, ptr %meta, ptr %scalars, ptr {sums}, i64 {self.batch}, "
+                f"i64 {row}, i64 {rows}, i64 {begin}, i64 {p.arith('sub', self.n1, begin)})"
+            )
+
+    def _lines(self, pa: Any, width: Any) -> None:
+        p, packed = self.printer, self.multiply.tile.packed
+        depth, a_step, b_step = self.number("K"), self.number("a steps", 1), self.number("b steps", 1)
+        b = p.advance(self.pb, self.n0, packed)
+        p.check_grid(pa, packed, [(depth, a_step)])
+        p.check_grid(b, packed, [(depth, b_step), (width, "1")])
+        p.call(
+            f"@{self.name}.lines(i64 {depth}, ptr {pa}, i64 {a_step}, ptr {b}, i64 {b_step}, ptr {self.sums}, "
+            f"i64 {width})"
+        )
+
+    def _tiles(self, pa: Any, begin: Any) -> None:
+        """Print a row of tiles: those in full, then the last one of the result, which may reach back over others."""
+        p, step = self.printer, self.multiply
+        kernel = "keep" if step.kept else "tile"
+        with self._rounds() as part, p.loop(begin, self.end, step.tile.columns) as column:
+            self._summed(part, pa, column, kernel)
+        with p.when(p.compare("slt", self.end, self.n1)), self._rounds() as part:
+            self._summed(part, pa, self.end, "narrow" if step.narrow else kernel)
+
+    def _summed(self, part: _Part, pa: Any, column: Any, kernel: str) -> None:
+        p, step, tile = self.printer, self.multiply, self.multiply.tile
+        assert step.b is not None
+        width = tile.narrow_columns if kernel == "narrow" else tile.columns
+        pb, back = self._factor(step.b, self.pb, "b steps", column, self.number("N"), width)
+        sums = p.advance(self.sums, p.arith("sub", p.arith("sub", column, self.n0), back), tile.sum)
+        # The next block of K of the same rows.
+        ahead = p.arith("mul", part.count, p.index(tile.rows * tile.group * tile.packed.itemsize))
+        self._tile(part, kernel, pa, pb, "0", ahead, sums, p.index(buffer_row(step)))
+
+    # --- what both share ----------------------------------------------------------------------------------------------
+
+    def _factor(self, factor: Factor, pointer: Any, name: str, at: Any, total: Any, width: int) -> tuple[Any, Any]:
+        """Return the pointer to a tile's part of a factor and how far before `at` it begins.
+
+        A tile that would reach past the end of a factor that is read where it lies begins earlier instead.
+        """
+        p = self.printer
+        if factor.direct:
+            first = p.arith("min", at, p.arith("sub", total, p.index(width)))
+            offset = p.arith("mul", first, self.number(name)) if name == "a steps" else first
+            return p.advance(pointer, offset, factor.access.dtype), p.arith("sub", at, first)
+        panel = p.arith(
+            "div", at, p.index(self.multiply.tile.rows if name == "a steps" else self.multiply.tile.columns)
+        )
+        return p.advance(pointer, p.arith("mul", panel, self.number(name)), factor.access.dtype), p.index(0)
+
+    @contextmanager
+    def _rounds(self) -> Iterator[_Part]:
+        """Walk along K block by block."""
+        p = self.printer
+        depth, block = self.number("K"), self.number("K block")
+        # An empty sum takes one round, too: it is 0.
+        rounds = p.arith("max", p.arith("div", p.arith("sub", p.arith("add", depth, block), "1"), block), "1")
+        with p.loop(p.index(0), rounds) as turn:
+            k = p.arith("mul", turn, block)
+            yield _Part(k, p.arith("min", p.arith("sub", depth, k), block))
+
+    def _tile(
+        self, part: _Part, kernel: str, pa: Any, pb: Any, kept: Any, ahead: Any, place: Any, place_row: Any
+    ) -> None:
+        """Call a micro-kernel for one tile and one block of K, added to what is at `place` unless it is the first.
+
+        `kept`: where in the memory for columns that are kept. `ahead`: bytes to rows that are needed later.
+        """
+        p, step, tile = self.printer, self.multiply, self.multiply.tile
+        assert step.a is not None and step.b is not None
+        width = tile.narrow_columns if kernel == "narrow" else tile.columns
+        a_row, a_step, b_step = self.number("a steps"), self.number("a steps", 1), self.number("b steps", 1)
+        a = p.advance(pa, p.arith("mul", part.begin, a_step), tile.packed)
+        # What lies side by side in panels is a row apart in a factor that is read as it lies.
+        rows = (p.index(tile.rows), a_row) if step.a.direct else (p.index(tile.rows * tile.group), "1")
+        p.check_grid(a, tile.packed, [(part.count, a_step), rows])
+        keep = p.advance(self.kept, kept, tile.packed) if step.kept else "null"
+        b = keep
+        if kernel != "kept":
+            b = p.advance(pb, p.arith("mul", part.begin, b_step), tile.packed)
+            p.check_grid(b, tile.packed, [(part.count, b_step), (p.index(width * tile.group), "1")])
+        p.call(
+            f"@{self.name}.{kernel}(i64 {part.count}, ptr {a}, ptr {b}, i64 {a_row}, i64 {a_step}, i64 {b_step}, "
+            f"i64 {ahead}, ptr {keep}, i64 {part.begin}, ptr {place}, i64 {place_row})"
+        )
