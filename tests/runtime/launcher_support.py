@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 from typing import Any
@@ -219,3 +220,28 @@ def entry(
     meta = np.array([outputs[0].size], np.int64)
     aliases = (-1,) * len(outputs) if aliases is None else aliases
     return Entry(kernel(name), meta, meta.ctypes.data, tensors, outputs, aliases, scratch, scalars, parallel, single)
+
+
+X, Y = np.arange(6, dtype="f4"), np.linspace(3, 8, 6, dtype="f4")
+
+
+def known(bench: Bench, function: Any, *args: Any, **kwargs: Any) -> bool:
+    """Tell whether a call runs without the slow path."""
+    before = launcher.statistics()["total"]["misses"]
+    with contextlib.suppress(Missed):
+        function(*args, **kwargs)
+    return launcher.statistics()["total"]["misses"] == before
+
+
+def make_add(bench: Bench) -> tuple[Any, Any, Any]:
+    """Return an add with an entry for two vectors, and the vectors."""
+    x, y = bench.tensor(X), bench.tensor(Y)
+    add = launcher.function("add", 2, miss)
+    assert launcher.install(add, (x, y), {}, entry("add", (0, 1), (x._layout,)))
+    return add, x, y
+
+
+def make_iadd(bench: Bench, x: Any, y: Any) -> Any:
+    iadd = launcher.function("iadd", 2, miss)
+    assert launcher.install(iadd, (x, y), {}, entry("add", (0, 1), (x._layout,), aliases=(0,)))
+    return iadd
