@@ -20,7 +20,7 @@ from trueno.codegen.choices import Choices
 from trueno.runtime import store_folder, tuned, tuning
 from trueno.runtime.store import Store
 
-SMALL = tuning.Parameter("stream_bytes", (1 << 10, 1 << 50), (tuning.Workload(("mul", "add"), 5000),))
+SMALL = tuning.Parameter("stream_bytes", (1 << 10, 1 << 50), (tuning.Workload(("mul", "add"), (5000,)),))
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +97,20 @@ def test_the_real_parameters_can_be_measured(monkeypatch: pytest.MonkeyPatch) ->
         assert tuning._compare([tuning._Run(workload, choices.current())], [tuning._Run(workload, other)]) is not None
 
 
+@pytest.mark.parametrize("choice", [{"product_rows": 5}, {"product_rows": 14}, {"product_high": 24}])
+@pytest.mark.parametrize("shape", [(29, 300, 70), (150, 40, 33), (64, 64, 64)])
+def test_tiles_do_not_show_in_the_bits_of_a_product(shape: tuple[int, int, int], choice: dict[str, int]) -> None:
+    m, k, n = shape
+    generator = np.random.default_rng(0)
+    a, b = (tn.from_numpy(generator.normal(size=size).astype("f4")) for size in ((m, k), (k, n)))
+    expected = (a @ b).numpy()
+    tuning.forget_entries()
+    with choices.using(Choices(**choice)):
+        found = (a @ b).numpy()
+    np.testing.assert_allclose(expected, a.numpy() @ b.numpy(), rtol=1e-4, atol=1e-4)
+    assert found.tobytes() == expected.tobytes()
+
+
 @pytest.mark.parametrize(("seconds", "names"), [(0, ()), (-1, ()), (1, ("speed",))])
 def test_bad_arguments(seconds: float, names: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="tune"):
@@ -117,7 +131,7 @@ def test_spoilt_content_is_told_once_and_does_no_harm(own_store: Store, content:
 
 
 def test_names_that_are_no_choice_any_more_are_passed_over(own_store: Store) -> None:
-    own_store.save(tuned._key(), b'{"stream_bytes": 4096, "speed": 7}', {"name": "choices"})
+    own_store.save(tuned._key(), b'{"stream_bytes": 4096, "speed": 7, "product_high": 0}', {"name": "choices"})
     tuned.restore()
     assert choices.current() == Choices(stream_bytes=4096)
 

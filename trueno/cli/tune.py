@@ -16,7 +16,7 @@ def tune(
     reset: Annotated[bool, typer.Option("--reset", help="Go back to the defaults.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
-    """Measure thread and cache thresholds on this machine; later processes follow what is found.
+    """Measure thresholds and the tiles of products on this machine; later processes follow what is found.
 
     No choice changes a result. Let the machine be idle meanwhile.
     """

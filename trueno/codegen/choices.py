@@ -20,10 +20,16 @@ class Choices(NamedTuple):
         Bytes read and written above which an elementwise stage's results go past the caches. Below, the next call would
         miss them in the last-level cache: one call gains from 6 MB on, but calls that use each other's results still
         lost at 48 MB (docs/performance.md).
+    product_rows : int
+        Rows of the register tile of a matrix product, two vectors wide; 0: as many as the registers hold.
+    product_high : int
+        Rows of a block of a product that is added up in memory, at most: it stays in a second-level cache.
     """
 
     parallel_nanoseconds: int = 6000
     stream_bytes: int = 64 << 20
+    product_rows: int = 0
+    product_high: int = 320
 
 
 _state = {"current": Choices()}

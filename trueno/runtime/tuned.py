@@ -31,7 +31,7 @@ def restore() -> None:
         return
     try:
         values = json.loads(found.code)
-        known = {name: int(value) for name, value in values.items() if name in Choices._fields}
+        known = {name: int(value) for name, value in values.items() if name in Choices._fields and int(value) > 0}
     except (ValueError, AttributeError, TypeError) as error:
         warn_once("tuning", f"tuned choices in {found.path} cannot be read ({error}); run `trueno tune` again")
         return

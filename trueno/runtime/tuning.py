@@ -6,6 +6,7 @@ only if its kernels give the results of the defaults, bit by bit, and only kept 
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,12 +31,12 @@ class Workload(NamedTuple):
     ----------
     operations : sequence of str
         Names of functions of one or two operands; each gets the result before, and the first operand.
-    size : int
-        Elements, float32.
+    shape : tuple of int
+        Of the first operand, float32.
     """
 
     operations: tuple[str, ...]
-    size: int
+    shape: tuple[int, ...]
 
 
 class Parameter(NamedTuple):
@@ -50,13 +51,15 @@ PARAMETERS = (
     Parameter(
         "parallel_nanoseconds",
         (2000, 4000, 6000, 10_000, 20_000, 50_000, 200_000),
-        tuple(Workload((name,), size) for name in ("mul", "exp") for size in (20_000, 50_000, 100_000, 300_000)),
+        tuple(Workload((name,), (size,)) for name in ("mul", "exp") for size in (20_000, 50_000, 100_000, 300_000)),
     ),
     Parameter(
         "stream_bytes",
         (8 << 20, 16 << 20, 32 << 20, 64 << 20, 128 << 20, 1 << 40),
-        tuple(Workload(("mul", "add", "mul", "add"), size << 20) for size in (1, 2, 4, 8)),
+        tuple(Workload(("mul", "add", "mul", "add"), (size << 20,)) for size in (1, 2, 4, 8)),
     ),
+    Parameter("product_rows", (4, 5, 6, 8, 10, 12, 13, 14), tuple(Workload(("matmul",), (n, n)) for n in (256, 1024))),
+    Parameter("product_high", (96, 160, 240, 320, 480, 640), (Workload(("matmul",), (1024, 1024)),)),
 )
 
 
@@ -156,7 +159,8 @@ class _Run:
         from trueno.creation import from_numpy
         from trueno.functions import operations
 
-        x = from_numpy(np.linspace(0.5, 1.5, workload.size, dtype=np.float32)).clone()
+        numbers = np.linspace(0.5, 1.5, math.prod(workload.shape), dtype=np.float32)
+        x = from_numpy(numbers.reshape(workload.shape)).clone()
         self.x, self.calls = x, []
         with using(choices):
             for name in workload.operations:

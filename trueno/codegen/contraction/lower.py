@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import prod
 
+from trueno.codegen.choices import current
 from trueno.codegen.contraction import match, tile
 from trueno.codegen.contraction.steps import Axes, Factor, Multiply, Pack, axes
 from trueno.codegen.expr import Access, Expr, substituted
@@ -20,8 +21,6 @@ LINE_STRIP, LINE = 1024, 128
 SHARED = 1 << 18
 #: Bytes of packed columns that a block reads for each of its rows of tiles: half of a common second-level cache.
 BLOCK_BYTES = 1 << 20
-#: Rows of a block of the result, at most, where it is added up in memory: it stays in a second-level cache.
-HIGH = 320
 #: Tasks that a large result is cut into at least, so that several threads end together.
 TASKS = 16
 #: Up to so many columns, rows are read as they lie; up to so many tiles of rows, columns are.
@@ -249,7 +248,7 @@ class _Lowering:
         panels = -(-self.m // rows)
         down = 1 if small else min(panels, max(-(-TASKS // (across * batches)), 1))
         if step.plain:
-            down = max(down, -(-panels * rows // HIGH))
+            down = max(down, -(-panels * rows // current().product_high))
         high = -(-panels // down) * rows
         down = -(-self.m // high)
         step.tasks = batches * across * down

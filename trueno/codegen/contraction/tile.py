@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trueno import dtypes as dt
+from trueno.codegen.choices import current
 from trueno.codegen.expr import Expr
 from trueno.codegen.target import Target
 
@@ -151,6 +152,8 @@ def choose(total: np.dtype, a: Expr, b: Expr, m: int, n: int, target: Target) ->
     width = vector_bytes(target)
     lanes = max(width // sums.itemsize, 1)
     candidates = _TILES[_register_count(target)] if width else _SCALAR
+    if width and current().product_rows:
+        candidates = ((current().product_rows, 2, 1.0), *candidates[1:])
 
     def score(candidate: tuple[int, int, float]) -> float:
         rows, vectors, share = candidate
