@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import trueno as tn
+from trueno.codegen import winograd
 from trueno.codegen.chains import WHOLE_BYTES, Chain
 from trueno.nn import functional
 from trueno.runtime import cpu, threads
@@ -23,6 +24,12 @@ CASES = [
     (2, 64, (6000,), 24, (9,), 1, 4, 1),
     (1, 8, (20, 24, 28), 16, (3, 3, 3), 1, 1, 1),
 ]
+
+
+@pytest.fixture(autouse=True)
+def direct(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute all convolutions as sums over windows."""
+    monkeypatch.setattr(winograd, "pays", lambda node: False)
 
 
 def operands(case: tuple, seed: int = 0) -> tuple[np.ndarray, np.ndarray, dict]:

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 import trueno as tn
+from trueno.codegen.expr import Access, Expr, Store
 from trueno.codegen.memory import share_scratch
 from trueno.codegen.plan import Plan, plan
+from trueno.codegen.stage import Stage
 from trueno.ir import build
 from trueno.ir.node import Kernel, recording
 from trueno.runtime.layout import layout_of
@@ -78,3 +80,15 @@ def test_one_buffer_or_none_is_left_alone() -> None:
         before = list(scratch)
         share_scratch([], scratch, 3)
         assert scratch == before
+
+
+def test_what_is_run_in_turns_shares_nothing() -> None:
+    access = [Access(number, np.dtype("f4"), 0, (1,)) for number in range(5)]
+    for together, count in (([], 2), ([(0, 4)], 4), ([(1, 3)], 3)):
+        stages = []
+        for k in range(4):  # each reads what the one before has written
+            value = Expr("load", None, (), access[k].dtype, access[k])
+            stages.append(Stage("copy", [8], (), [Store(access[k + 1], value)]))
+        scratch = [32] * 4
+        share_scratch(stages, scratch, 1, together)
+        assert len(scratch) == count

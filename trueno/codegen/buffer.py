@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trueno.codegen.expr import Access
+from trueno.ir.node import Node
 from trueno.runtime.layout import contiguous_strides
 
 # A coordinate of a node in terms of the stage's domain: (dimension or None, scale, offset).
@@ -62,6 +63,31 @@ def reshape_strides(shape: Sequence[int], strides: Sequence[int], target: Sequen
         position += 1
         index += 1
     return tuple(result)
+
+
+def viewed(base: Buffer, node: Node) -> Buffer | None:
+    """Return what a view of a node shows where the node is strided memory, or None where that takes a copy."""
+    offset, strides = base.offset, base.strides
+    match node.op.name:
+        case "reshape":
+            reshaped = reshape_strides(base.shape, strides, node.shape)
+            if reshaped is None:
+                return None
+            strides = reshaped
+        case "expand":
+            strides = tuple(0 if a != b else s for a, b, s in zip(base.shape, node.shape, strides, strict=True))
+        case "permute":
+            strides = tuple(strides[axis] for axis in node.arg)
+        case "slice":
+            offset += sum(start * s for (start, _, _), s in zip(node.arg, strides, strict=True))
+            strides = tuple(step * s for (_, step, _), s in zip(node.arg, strides, strict=True))
+        case "window":
+            strides = window_strides(strides, node.arg)
+        case "diagonal":
+            first, second = node.arg
+            rest = (s for k, s in enumerate(strides) if k not in node.arg)
+            strides = (*rest, strides[first] + strides[second])
+    return Buffer(base.number, base.dtype, node.shape, strides, offset)
 
 
 def window(target: Buffer, bounds: Sequence[tuple[int, int, int]]) -> Buffer:

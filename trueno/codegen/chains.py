@@ -16,17 +16,21 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from trueno.codegen.contraction import lower, match
 from trueno.codegen.contraction.steps import Pack
+from trueno.codegen.cost import nanoseconds
 from trueno.codegen.expr import Access, Expr, reads, substituted, topological
-from trueno.codegen.stage import Stage, sorted_dims
+from trueno.codegen.stage import Loops, Stage, normalise, sorted_dims
 from trueno.codegen.target import Target
 
 if TYPE_CHECKING:
     from trueno.codegen.contraction.steps import Step
+    from trueno.codegen.joined import Run
 
 #: Bytes of packed columns that a block should have at most: half of a common second-level cache.
 BLOCK_BYTES = 1 << 20
 #: Columns that a block has at least, so that its rows are not read again too often.
 LEAST_COLUMNS = 96
+#: Bytes of a block that stages of a run hand on at most.
+RUN_BYTES = 5 << 19
 #: Packed as a whole where it takes no more than this many bytes.
 WHOLE_BYTES = 1 << 20
 
@@ -57,7 +61,7 @@ class Chain:
     ----------
     name : str
         For comments.
-    steps : list of Step
+    steps : list of Step or Loops
         Their buffers are places in `buffers`.
     extents : list of int
         Blocks along each dimension.
@@ -67,7 +71,7 @@ class Chain:
     """
 
     name: str
-    steps: list[Step]
+    steps: list[Step | Loops]
     extents: list[int]
     buffers: list[Own]
     tasks: int
@@ -103,7 +107,7 @@ class Chain:
 
     def cost(self) -> float:
         """Return an estimate of the time on one thread, in nanoseconds."""
-        return prod(self.extents) * sum(step.cost() for step in self.steps)
+        return prod(self.extents) * sum(nanoseconds(step) for step in self.steps)
 
 
 def chained(stage: Stage, scratch: Callable[[int], int], target: Target, threads: int) -> list[Step | Chain] | None:
@@ -125,7 +129,27 @@ def chained(stage: Stage, scratch: Callable[[int], int], target: Target, threads
     extents = [stage.sizes[dim] // rows for dim, rows in blocks]
     if prod(extents) < 2 * threads:
         return None
-    return _Chaining(stage, blocks, extents, scratch, threads).run(target)
+    return _Chaining(extents, scratch, threads).contraction(stage, blocks, target)
+
+
+def chained_run(
+    run: Run, stages: Sequence[Stage], scratch: Callable[[int], int], target: Target, threads: int, lanes: Sequence[int]
+) -> list[Step | Chain] | None:
+    """Return the steps of a run of stages, block by block, or None where that does not pay.
+
+    Parameters
+    ----------
+    run : Run
+    stages : sequence of Stage
+        Those of the run: one that evaluates, a product, and one that interpolates.
+    scratch, target, threads
+        As for `chained`.
+    lanes : sequence of int
+        Of the vectors that the first and the last stage are printed with.
+    """
+    if prod(run.extents) < 2 * threads or sum(run.block_bytes) > RUN_BYTES:
+        return None
+    return _Chaining(list(run.extents), scratch, threads).run(run, stages, lanes, target)
 
 
 def _blocks(stage: Stage) -> list[tuple[int, int]] | None:
@@ -170,54 +194,71 @@ def _overlaps(factor: Expr, dims: Sequence[int], sizes: Sequence[int]) -> bool:
 
 
 class _Chaining:
-    def __init__(
-        self,
-        stage: Stage,
-        blocks: list[tuple[int, int]],
-        extents: list[int],
-        scratch: Callable[[int], int],
-        threads: int,
-    ) -> None:
-        self.stage, self.blocks, self.extents = stage, blocks, extents
-        self.scratch, self.threads = scratch, threads
+    def __init__(self, extents: list[int], scratch: Callable[[int], int], threads: int) -> None:
+        self.extents, self.scratch, self.threads = extents, scratch, threads
+        self.blocks: Sequence[tuple[int, int]] = ()  # of the stage at hand: the dimensions that are cut, and how
+        self.private: dict[int, int] = {}  # what is handed on inside the chain, by its number in the plan: bytes
         self.places: dict[tuple[int, tuple[int, ...]], int] = {}
         self.buffers: list[Own | int] = []  # a number of bytes stands for memory that is not taken yet
 
-    def run(self, target: Target) -> list[Step | Chain] | None:
-        """Return the steps."""
-        product = self.stage.product
+    def contraction(self, stage: Stage, blocks: Sequence[tuple[int, int]], target: Target) -> list[Step | Chain] | None:
+        """Return the steps of a product whose columns are cut."""
+        product = stage.product
         assert product is not None
-        roots = [store.value for store in self.stage.stores]
-        order = topological([*roots, product])
+        order = topological([*(store.value for store in stage.stores), product])
+        self.blocks = blocks
         if any(a.buffer < 0 and any(self._shifts(a)) for expr in order if expr.kind == "iota" for a in [expr.arg]):
             return None  # a place's number is no memory whose beginning could be moved
+        steps = lower.steps(self._block(stage, blocks), self._reserve, target)
+        return None if steps is None else self._chained(stage.name, steps)
+
+    def run(self, run: Run, stages: Sequence[Stage], lanes: Sequence[int], target: Target) -> list[Step | Chain] | None:
+        """Return the steps of stages that are cut alike."""
+        evaluation, product, interpolation = stages
+        for stage, nbytes in zip((evaluation, product), run.block_bytes, strict=True):
+            self.private[stage.stores[0].access.buffer] = nbytes
+        cuts = [[(dim, 1) for dim in dims] for dims in run.cuts]
+        first = normalise(self._block(evaluation, cuts[0]))
+        multiplying = lower.steps(self._block(product, cuts[1]), self._reserve, target)
+        last = normalise(self._block(interpolation, cuts[2]))
+        if multiplying is None:
+            return None
+        first.lanes, last.lanes = lanes
+        return self._chained(product.name, [first, *multiplying, last])
+
+    def _block(self, stage: Stage, blocks: Sequence[tuple[int, int]]) -> Stage:
+        """Return a stage for one block, in memory as its step sees it."""
+        self.blocks = blocks
+        values = [store.value for store in stage.stores]
+        order = topological([*values, stage.product] if stage.product else values)
         known = {id(expr): self._moved(expr) for expr in order if reads(expr)}
-        sizes = list(self.stage.sizes)
-        for dim, rows in self.blocks:
+        sizes = list(stage.sizes)
+        for dim, rows in blocks:
             sizes[dim] = rows
         stores = [
             replace(store, value=substituted(store.value, known), access=self._own(store.access))
-            for store in self.stage.stores
+            for store in stage.stores
         ]
-        block = replace(self.stage, sizes=sizes, stores=stores, product=substituted(product, known))
-        steps = lower.steps(block, self._reserve, target)
-        if steps is None:
-            return None
+        product = stage.product and substituted(stage.product, known)
+        return replace(stage, sizes=sizes, stores=stores, product=product)
+
+    def _chained(self, name: str, steps: Sequence[Step | Loops]) -> list[Step | Chain]:
         before = [step for step in steps if isinstance(step, Pack) and self._is_fixed(step)]
-        inside: list[Step] = [step for step in steps if step not in before]
+        inside = [step for step in steps if step not in before]
         for step in before:
             self._hoist(step)
-        return [*before, Chain(self.stage.name, inside, self.extents, self._memory(), self.threads)]
+        return [*before, Chain(name, inside, self.extents, self._memory(), self.threads)]
 
     def _shifts(self, access: Access) -> tuple[int, ...]:
         return tuple(access.strides[dim] * rows * access.dtype.itemsize for dim, rows in self.blocks)
 
     def _own(self, access: Access) -> Access:
         """Return an access as the steps see it."""
-        key = (access.buffer, self._shifts(access))
+        nbytes = self.private.get(access.buffer)
+        key = (access.buffer, self._shifts(access) if nbytes is None else ())
         if key not in self.places:
             self.places[key] = len(self.buffers)
-            self.buffers.append(Own(access.buffer, 0, key[1]))
+            self.buffers.append(Own(access.buffer, 0, key[1]) if nbytes is None else nbytes)
         return replace(access, buffer=self.places[key])
 
     def _moved(self, expr: Expr) -> Expr:
@@ -231,7 +272,7 @@ class _Chaining:
     def _is_fixed(self, step: Pack) -> bool:
         """Whether all blocks pack the same."""
         owns = [self.buffers[access.buffer] for access in step.accesses if access.buffer >= 0]
-        return not any(isinstance(one, Own) and any(one.block_bytes) for one in owns)
+        return all(isinstance(one, Own) and not any(one.block_bytes) for one in owns)
 
     def _hoist(self, step: Pack) -> None:
         """Let a step that comes before the chain work on the kernel's own buffers."""

@@ -25,12 +25,16 @@ FEW = 4
 _ROWS = (convolution, fold, window, picked)
 
 
-def as_windows(kernel: Kernel) -> Kernel:
-    """Return the kernel with convolutions as sums over products, folds as sums, and small windows written out."""
+def as_windows(kernel: Kernel, minimal: bool = False) -> Kernel:
+    """Return the kernel with convolutions as sums over products, folds as sums, and small windows written out.
+
+    `minimal`: whether convolutions may be computed by minimal filtering, whose stages have many pieces.
+    """
     if not any(node.op in _ROWS for node in topological(kernel.outputs)):
         return kernel
 
     convolutions: dict[int, Node] = {}
+    tiled: list[Node] = []
     folds: dict[int, tuple[Node, list[tuple[int, int]]]] = {}
 
     def added(node: Node, kept: list[tuple[int, int]]) -> Node:
@@ -40,6 +44,13 @@ def as_windows(kernel: Kernel) -> Kernel:
 
     def rule(node: Node) -> Node | None:
         if node.op is convolution:
+            if minimal:
+                # Imported where it may be needed: `import trueno` does without it.
+                from trueno.codegen import winograd
+
+                if winograd.applies(node):
+                    tiled.append(winograd.minimal(node))
+                    return tiled[-1]
             made = lowered(node)
             convolutions[id(made)] = node
             return made
@@ -57,7 +68,13 @@ def as_windows(kernel: Kernel) -> Kernel:
         return unroll(node) if node.op.kind == "reduction" else None
 
     with recording():
-        return Kernel(kernel.name, kernel.inputs, rewrite(kernel.outputs, rule), kernel.origin)
+        outputs = rewrite(kernel.outputs, rule)
+        if tiled:
+            from trueno.codegen.following import evaluated_in_pieces
+            from trueno.codegen.vectors import printable
+
+            outputs = evaluated_in_pieces(outputs, tiled, lambda node: printable(node, tiled[0].dtype))
+        return Kernel(kernel.name, kernel.inputs, outputs, kernel.origin)
 
 
 def lowered(node: Node, turned: bool = False) -> Node:

@@ -1,12 +1,23 @@
-"""Within what a stage is planned: the limits of the device, and the space that is walked."""
+"""What planning takes and makes: the limits of the device, the space that a stage walks, and the plan."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from trueno.codegen.expr import Expr
-from trueno.codegen.stage import COLUMNS
-from trueno.ir.node import Node
+from trueno.codegen.stage import COLUMNS, Stage
+from trueno.ir.node import Kernel, Node
+
+if TYPE_CHECKING:
+    from trueno.codegen.joined import Run
+
+#: Stores of a stage at most: LLVM takes long for loops over more places.
+STORES = 8
+#: Those of a stage that is printed as vectors, if all go into one result: see codegen/vectors.py.
+MOST_PIECES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +37,8 @@ class Limits:
         Whether sums of products get stages of their own, for a back end that has code for them.
     rows : int
         Rows that a block of them has at least.
+    pieces : int
+        Pieces of one result that a stage stores at most.
     """
 
     split_elements: int = 65536
@@ -34,6 +47,7 @@ class Limits:
     columns: int = COLUMNS
     contractions: bool = False
     rows: int = 256
+    pieces: int = STORES
 
 
 class NotFusable(Exception):
@@ -56,3 +70,26 @@ class Domain:
     product: Node | None = None
     writer: int = -1
     known: dict[tuple, Expr] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Plan:
+    """The stages of a kernel for exact layouts.
+
+    Attributes
+    ----------
+    kernel : Kernel
+    stages : list of Stage
+    scratch : list of int
+        Bytes of each scratch buffer; they are numbered after operands and outputs.
+    slots : list of tuple
+        (operand position or None, dtype, value) of each scalar slot.
+    joined : list of Run
+        Stages that may be run block by block; see codegen/joined.py.
+    """
+
+    kernel: Kernel
+    stages: list[Stage] = field(default_factory=list)
+    scratch: list[int] = field(default_factory=list)
+    slots: list[tuple[int | None, np.dtype, Any]] = field(default_factory=list)
+    joined: list[Run] = field(default_factory=list)

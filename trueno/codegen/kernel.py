@@ -43,10 +43,15 @@ def stage_function(module: Module, name: str, loops: Loops, half_instructions: b
 
 def _function(module: Module, name: str, step: Loops | Step | Chain, half_instructions: bool) -> None:
     """Print a step of any kind as ``void name(buffers, meta, scalars, first task, end task)``."""
+    # Imported where it is needed: `import trueno` does without it.
+    if isinstance(step, Loops) and step.lanes:
+        from trueno.codegen.vectors import vector_function
+
+        vector_function(module, name, step)
+        return
     if isinstance(step, Loops):
         stage_function(module, name, step, half_instructions)
         return
-    # Imported where it is needed: `import trueno` does without it.
     from trueno.codegen.chains import Chain, chain_function
     from trueno.codegen.contraction.code import step_function
 

@@ -118,7 +118,7 @@ class LLVMPrinter(ValuePrinter):
         self.count += 1
         return f"%{hint}{self.count}"
 
-    def branching(self, op: Op, nodes: Sequence[Node], operands: list[str]) -> str:
+    def branching(self, op: Op, nodes: Sequence[Node], operands: list[str]) -> str | None:
         # In the count of values, by which loops are interleaved, the call stands for what it computes.
         self.count += len(nodes)
         return branches.call(self, op, nodes, operands)

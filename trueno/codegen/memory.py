@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from trueno.codegen.expr import Access, Expr, reads, topological
 from trueno.codegen.stage import Stage
 
 
-def share_scratch(stages: list[Stage], scratch: list[int], first: int) -> None:
+def share_scratch(
+    stages: list[Stage], scratch: list[int], first: int, together: Sequence[tuple[int, int]] = ()
+) -> None:
     """Let scratch buffers share memory, in place.
 
     Stages run one after the other, so a buffer is needed from the first stage that touches it to the last; buffers in
@@ -22,17 +25,21 @@ def share_scratch(stages: list[Stage], scratch: list[int], first: int) -> None:
         Bytes of each scratch buffer.
     first : int
         Number of the first one; operands and results come before.
+    together : sequence of (int, int)
+        Ranges of stages that are not run one after the other but in turns: what one needs is needed by all.
     """
     if len(scratch) < 2:
         return
     spans: dict[int, list[int]] = {}
     exprs: dict[int, Expr] = {}
+    around = {k: (begin, end - 1) for begin, end in together for k in range(begin, end)}
     for k, stage in enumerate(stages):
+        begin, end = around.get(k, (k, k))
         order = topological([one for store in stage.stores for one in (store.value, store.index) if one is not None])
         exprs |= {id(expr): expr for expr in order}
         for access in (*(a for expr in order for a in reads(expr)), *(store.access for store in stage.stores)):
             if access.buffer >= first:
-                spans.setdefault(access.buffer, [k, k])[1] = k
+                spans.setdefault(access.buffer, [begin, end])[1] = end
     slots: list[list[int]] = []  # the last stage that needs it, and its bytes
     numbers: dict[int, int] = {}
     for buffer, (begin, end) in sorted(spans.items(), key=lambda one: one[1]):

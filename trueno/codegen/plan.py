@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-from trueno.codegen.buffer import ZERO, Buffer, Coordinate, access_of, reshape_strides, window, window_strides
+from trueno.codegen.buffer import ZERO, Buffer, Coordinate, access_of, viewed, window
 from trueno.codegen.contraction.long import Pieces, pieces
 from trueno.codegen.contraction.match import roles
 from trueno.codegen.convolution import as_windows
-from trueno.codegen.domain import Domain, Limits, NotFusable
+from trueno.codegen.domain import STORES, Domain, Limits, NotFusable, Plan
 from trueno.codegen.expr import Access, Expr, Store, Table, reads, topological
 from trueno.codegen.memory import share_scratch
 from trueno.codegen.products import as_sums
@@ -24,26 +22,6 @@ from trueno.ir.node import Kernel, Node
 from trueno.ir.reductions import sum as sum_rows
 from trueno.ir.windows import interleaved_bounds
 from trueno.runtime.layout import Layout, contiguous_strides
-
-
-@dataclass(slots=True)
-class Plan:
-    """The stages of a kernel for exact layouts.
-
-    Attributes
-    ----------
-    kernel : Kernel
-    stages : list of Stage
-    scratch : list of int
-        Bytes of each scratch buffer; they are numbered after operands and outputs.
-    slots : list of tuple
-        (operand position or None, dtype, value) of each scalar slot.
-    """
-
-    kernel: Kernel
-    stages: list[Stage] = field(default_factory=list)
-    scratch: list[int] = field(default_factory=list)
-    slots: list[tuple[int | None, np.dtype, Any]] = field(default_factory=list)
 
 
 class Planner:
@@ -63,6 +41,7 @@ class Planner:
         self.limits = limits
         self.table = Table()
         self.buffers: dict[int, Buffer] = {}
+        self.views: dict[int, Buffer] = {}
         self.slots: dict[tuple, int] = {}
         self.alive: list[Node] = []
         self.joined: dict[tuple, Node | None] = {}
@@ -148,33 +127,14 @@ class Planner:
 
     def view(self, node: Node) -> Buffer | None:
         """Return the node as strided memory, if it is a view of something in memory."""
-        found = self.buffers.get(id(node))
+        found = self.buffers.get(id(node)) or self.views.get(id(node))
         if found is not None or node.op.kind != "view":
             return found
         base = self.view(node.src[0])
-        if base is None:
-            return None
-        offset, strides = base.offset, base.strides
-        match node.op.name:
-            case "reshape":
-                reshaped = reshape_strides(base.shape, strides, node.shape)
-                if reshaped is None:
-                    return None
-                strides = reshaped
-            case "expand":
-                strides = tuple(0 if a != b else s for a, b, s in zip(base.shape, node.shape, strides, strict=True))
-            case "permute":
-                strides = tuple(strides[axis] for axis in node.arg)
-            case "slice":
-                offset += sum(start * s for (start, _, _), s in zip(node.arg, strides, strict=True))
-                strides = tuple(step * s for (_, step, _), s in zip(node.arg, strides, strict=True))
-            case "window":
-                strides = window_strides(strides, node.arg)
-            case "diagonal":
-                first, second = node.arg
-                rest = (s for k, s in enumerate(strides) if k not in node.arg)
-                strides = (*rest, strides[first] + strides[second])
-        return Buffer(base.number, base.dtype, node.shape, strides, offset)
+        found = None if base is None else viewed(base, node)
+        if found is not None:
+            self.views[id(self._keep(node))] = found
+        return found
 
     # --- stages -------------------------------------------------------------------------------------------------------
 
@@ -265,13 +225,24 @@ class Planner:
         for index in range(len(stages) - 1, max(domain.writer, self.cleared.get(target.number, -1)), -1):
             stage = stages[index]
             same = tuple(stage.sizes) == domain.sizes and stage.inner == domain.inner
-            if same and stage.product is product and not stage.block and not stage.serial and len(stage.stores) < 8:
+            if (
+                same
+                and stage.product is product
+                and not stage.block
+                and not stage.serial
+                and self._has_room(stage, target)
+            ):
                 stage.stores.append(store)
                 self.writers[target.number] = max(self.writers.get(target.number, -1), index)
                 return
         partial = any(a.buffer in self.partial for e in topological([store.value]) for a in reads(e))
         stages.append(Stage(root.op.name, list(domain.sizes), domain.inner, [store], product=product, partial=partial))
         self.writers[target.number] = len(stages) - 1
+
+    def _has_room(self, stage: Stage, target: Buffer) -> bool:
+        """Whether one more store may join a stage; pieces of one result, which share what they compute, may be many."""
+        most = self.limits.pieces if all(s.access.buffer == target.number for s in stage.stores) else STORES
+        return len(stage.stores) < most
 
     def _block(self, source: Node, domain: Domain) -> int:
         """Return the block of a reduction that is long and makes few tasks, else 0."""
@@ -525,6 +496,8 @@ class Planner:
                 )
             case "window":
                 # Two of the domain's dimensions step along one axis: that is a view of memory.
+                while source.op is node.op and self.view(source) is None:
+                    source = source.src[0]
                 raise NotFusable(source)
             case "diagonal":
                 rest = iter(coords)
@@ -532,7 +505,11 @@ class Planner:
         wide = [c for c, n in zip(coords, node.shape, strict=True) if n != 1]
         if [n for n in node.shape if n != 1] != [n for n in source.shape if n != 1]:
             # Strided memory that no view reshapes is copied; anything else is computed densely, and then viewed.
-            raise NotFusable(source if self.view(source) is None else node)
+            if self.view(source) is not None:
+                raise NotFusable(node)
+            # A part of what is put together in memory anyway is a view of that.
+            part = source.op.name == "slice" and source.src[0].op.name == "concatenate"
+            raise NotFusable(source.src[0] if part else source)
         rest = iter(wide)
         return tuple(ZERO if n == 1 else next(rest) for n in source.shape)
 
@@ -591,11 +568,16 @@ def plan(
     """
     limits = Limits() if limits is None else limits
     aliases = [-1] * len(kernel.outputs) if aliases is None else aliases
-    lowered = as_sums(as_windows(kernel))
+    lowered = as_sums(as_windows(kernel, minimal=limits.pieces > STORES))
     planner = Planner(lowered, layouts, aliases, limits)
     planned = planner.run()
     if planner.overwrites_operands():
         planned = Planner(lowered, layouts, aliases, limits, staged=True).run()
     arrays = sum(layout is not None for layout in layouts) + len(kernel.outputs)
-    share_scratch(planned.stages, planned.scratch, arrays)
+    if any(len(stage.stores) > STORES for stage in planned.stages):
+        # Imported where it is needed: `import trueno` does without it.
+        from trueno.codegen.joined import runs
+
+        planned.joined = runs(planned.stages, arrays, aliases, arrays - len(kernel.outputs))
+    share_scratch(planned.stages, planned.scratch, arrays, [(run.begin, run.end) for run in planned.joined])
     return planned

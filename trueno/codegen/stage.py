@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import prod
 
 import numpy as np
 
@@ -18,6 +19,10 @@ CHUNK = 16384
 SHORT = (2, 3)
 #: Rows of up to that many elements are too short for several vectors at a time.
 SHORT_ROW = 256
+#: The same of a stage that is printed as vectors, and how many of its rows.
+VECTOR_CHUNK, VECTOR_ROWS = 2048, 16
+#: Strides along which its accesses may take turns: those of tiles, and of 3 × 3 filters.
+RUNS = (2, 4, 9)
 
 
 @dataclass(slots=True)
@@ -73,6 +78,8 @@ class Loops:
     short : str
         How an elementwise stage walks rows that are too short for several vectors at a time: ``single``, one after the
         other, or ``masked``, the last one in part; empty for any other stage.
+    lanes : int
+        Elements of the vectors that an elementwise stage is printed with, 0 for LLVM's; see codegen/vectors.py.
     """
 
     stage: Stage
@@ -85,6 +92,7 @@ class Loops:
     order: list[Expr]
     streams: bool = False
     short: str = ""
+    lanes: int = 0
 
     @cached_property
     def near(self) -> dict[int, tuple[int, int]]:
@@ -98,6 +106,9 @@ class Loops:
     @property
     def tasks(self) -> int:
         """Number of independent pieces of work on the CPU."""
+        if self.lanes:
+            rows = -(-self.outer[-1] // VECTOR_ROWS) if self.outer else 1
+            return prod(self.outer[:-1]) * rows * -(-self.inner[-1] // VECTOR_CHUNK)
         return self.count_tasks(CHUNK, COLUMNS)
 
     def count_tasks(self, chunk: int, columns: int) -> int:
@@ -256,6 +267,60 @@ def near(loops: Loops) -> dict[int, tuple[int, int]]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Relations:
+    """How accesses of a stage lie to each other.
+
+    Attributes
+    ----------
+    leaders : list of int
+        For each access the first one of the same buffer and strides, from which it lies a fixed distance away.
+    runs : list of tuple
+        Accesses that take turns along memory: the numbers of those at positions 0, 1, ..., None for none; as many as
+        their stride.
+    """
+
+    leaders: list[int]
+    runs: list[tuple[int | None, ...]]
+
+    def text(self) -> str:
+        """Return all of it for the text of a stage."""
+        return f"leaders={self.leaders} runs={self.runs}"
+
+
+def relations(loops: Loops) -> Relations:
+    """Return how the accesses of an elementwise stage lie to each other."""
+    groups: dict[tuple, list[int]] = {}
+    for k, (buffer, _, _, outer, inner, _) in enumerate(loops.accesses):
+        groups.setdefault((buffer, outer, inner), []).append(k)
+    leaders = [0] * len(loops.accesses)
+    runs: list[tuple[int | None, ...]] = []
+    for (_, _, inner), members in groups.items():
+        for k in members:
+            leaders[k] = members[0]
+        if inner[-1] in RUNS:
+            runs += _runs(loops, members, inner[-1])
+    return Relations(leaders, runs)
+
+
+def _runs(loops: Loops, members: list[int], stride: int) -> list[tuple[int | None, ...]]:
+    """Return which accesses of one stride take turns along memory; stores do only where nothing is left between.
+
+    Nor do stores at odd strides, which there are none of: they could not be woven pair by pair.
+    """
+    found: list[tuple[int | None, ...]] = []
+    waiting = sorted(members, key=lambda k: loops.accesses[k][2])
+    while waiting:
+        _, dtype, begin, _, _, written = loops.accesses[waiting[0]]
+        positions = {(loops.accesses[k][2] - begin) // dtype.itemsize: k for k in reversed(waiting)}
+        run = tuple(positions.get(place) for place in range(stride))
+        taken = {k for k in run if k is not None}
+        waiting = [k for k in waiting[1:] if k not in taken]
+        if len(taken) > 1 and not (written and (len(taken) < stride or stride % 2)):
+            found.append(run)
+    return found
+
+
 def stride_class(stride: int) -> str:
     """Return how code steps along the vector dimension: ``0`` not at all, ``1`` densely, ``s`` by a run-time stride."""
     return str(stride) if stride in (0, 1) else "s"
@@ -274,6 +339,8 @@ def text(loops: Loops) -> str:
     flags = f"{' block' if loops.stage.block else ''}{' serial' if loops.stage.serial else ''}"
     flags += " streams" if loops.streams else ""
     flags += f" {loops.short}" if loops.short else ""
+    if loops.lanes:
+        flags += f" lanes={loops.lanes} {relations(loops).text()}"
     flags += " partial" if loops.stage.partial else ""
     lines = [f"stage {kind} outer={len(loops.outer)} inner={len(loops.inner)}{flags}"]
     for k, (access, cls) in enumerate(zip(loops.accesses, vector_classes(loops), strict=True)):

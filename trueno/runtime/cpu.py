@@ -18,10 +18,11 @@ from trueno import dtypes as dt
 from trueno.codegen import choices, driver, generator, stage
 from trueno.codegen import compile as compiler
 from trueno.codegen.bounds import meta_array
-from trueno.codegen.expr import Expr
-from trueno.codegen.formula import conversions_text, formula_size, formula_text, is_composite
+from trueno.codegen.cost import formula_of, nanoseconds
+from trueno.codegen.domain import MOST_PIECES, STORES, Limits, Plan
+from trueno.codegen.formula import conversions_text, formula_text
 from trueno.codegen.kernel import print_module
-from trueno.codegen.plan import Limits, Plan, plan
+from trueno.codegen.plan import plan
 from trueno.codegen.streaming import streams
 from trueno.codegen.target import Target, resolve
 from trueno.config import settings
@@ -199,30 +200,10 @@ def _slots(planned: Plan) -> tuple[ScalarSlot, ...]:
     return tuple(slots)
 
 
-def _formula_of(expr: Expr) -> tuple | None:
-    """Return what names the expansion of a composite row, or None for a row that is one instruction."""
-    if expr.kind != "op" or expr.op is None or expr.op.name == "cast" or not is_composite(expr.op, "llvm"):
-        return None
-    return expr.op, "llvm", tuple(source.dtype for source in expr.src), expr.dtype
-
-
-def _rows(expr: Expr) -> int:
-    named = _formula_of(expr)
-    return 1 if named is None else formula_size(*named)
-
-
 def _formulas(loops: Sequence[stage.Loops | Step | Chain]) -> str:
     """Return the expansions that code for these stages contains, as text."""
-    named = dict.fromkeys(_formula_of(expr) for one in loops for expr in one.order)
+    named = dict.fromkeys(formula_of(expr) for one in loops for expr in one.order)
     return "\n".join(formula_text(*one) for one in named if one is not None)
-
-
-def _cost(one: stage.Loops | Step | Chain) -> float:
-    """Return an estimate of a stage's time on one thread, in nanoseconds."""
-    if not isinstance(one, stage.Loops):
-        return one.cost()
-    per_element = 0.05 * len(one.accesses) + 0.03 * sum(_rows(expr) for expr in one.order if expr.kind == "op")
-    return per_element * one.elements
 
 
 def _steps(
@@ -244,26 +225,56 @@ def _steps(
         taken.append(number)
         return number
 
+    # Beside stages that are printed as vectors, LLVM's passes are spared for copies, too.
+    vectors = any(len(one.stores) > STORES for one in planned.stages)
+    most = max(get_num_threads(), default_num_threads())
+    runs = {run.begin: run for run in planned.joined} if chaining else {}
+
+    def loops_of(one: stage.Stage) -> stage.Loops:
+        loops = stage.normalise(one)
+        loops.streams = streams(loops, inputs, aliases, target)
+        if vectors and not loops.streams:
+            from trueno.codegen.vectors import lanes
+
+            loops.lanes = lanes(loops, inputs, aliases, target)
+        short = loops.elementwise and loops.outer and loops.inner[-1] <= stage.SHORT_ROW and not loops.lanes
+        if short and target.vectorise:
+            loops.short = "masked" if target.has("avx512f") else "single"
+        return loops
+
     found: list[stage.Loops | Step | Chain] = []
-    for one in planned.stages:
+    waiting = list(enumerate(planned.stages))[::-1]
+    while waiting:
+        number, one = waiting.pop()
         free += taken
         taken.clear()
+        made: Sequence[Step | Chain] | None = None
+        if number in runs:
+            from trueno.codegen.chains import chained_run
+
+            group = planned.stages[number : runs[number].end]
+            made = chained_run(runs[number], group, scratch, target, most, [loops_of(group[k]).lanes for k in (0, -1)])
+            if made is not None:
+                found += made
+                del waiting[1 - len(group) :]
+                continue
         if one.product is not None:
             # Imported where it is needed: `import trueno` does without it.
             from trueno.codegen.chains import chained
             from trueno.codegen.contraction.lower import steps
 
-            most = max(get_num_threads(), default_num_threads())
             made = (chained(one, scratch, target, most) if chaining else None) or steps(one, scratch, target)
-            if made is not None:
-                found += made
-                continue
-        loops = stage.normalise(one)
-        loops.streams = streams(loops, inputs, aliases, target)
-        if loops.elementwise and loops.outer and loops.inner[-1] <= stage.SHORT_ROW and target.vectorise:
-            loops.short = "masked" if target.has("avx512f") else "single"
-        found.append(loops)
+        if made is not None:
+            found += made
+        else:
+            found.append(loops_of(one))
     return found
+
+
+def _limits(target: Target) -> Limits:
+    """Return the limits of plans; stages of many pieces are for targets that have code for them."""
+    masks = target.vectorise and target.has("avx512f")
+    return Limits(contractions=True, pieces=MOST_PIECES if masks else STORES)
 
 
 def lower(
@@ -283,9 +294,9 @@ def lower(
         Whether the code checks its accesses to memory.
     """
     target = target or resolve()
-    planned = plan(simplify(kernel), layouts, aliases, Limits(contractions=True))
+    planned = plan(simplify(kernel), layouts, aliases, _limits(target))
     steps = _steps(planned, sum(layout is not None for layout in layouts), aliases, target, not checked)
-    parallel = [one.tasks > 1 and _cost(one) > choices.current().parallel_nanoseconds for one in steps]
+    parallel = [one.tasks > 1 and nanoseconds(one) > choices.current().parallel_nanoseconds for one in steps]
     spans = None
     if checked:
         inputs = [layout for layout in layouts if layout is not None]

@@ -107,8 +107,8 @@ class _Lowering:
         plain = self._plain_access(self.a, self.rows)
         if plain is not None and self.m >= self.tile.rows and self.n <= DIRECT_COLUMNS:
             access, row, step = plain
-            # Rows a multiple of half a page apart would compete for the same lines of the first-level cache.
-            if self.k_size * self.tile.packed.itemsize <= 64 or row * self.tile.packed.itemsize % 2048:
+            # Rows whole pages apart would compete for the same lines of the first-level cache.
+            if self.k_size * self.tile.packed.itemsize <= 64 or row * self.tile.packed.itemsize % 4096:
                 return Factor(True, self._batch_only(access), row, step)
         return self._packed("rows", self.a, self.rows, self.tile.rows, out)
 

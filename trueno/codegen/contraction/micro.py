@@ -13,6 +13,8 @@ _SUFFIX = {"float": "f32", "double": "f64"}
 
 #: Bytes ahead in the columns' panel that are fetched.
 _AHEAD = 1024
+#: The same in each row of rows that are read as they lie.
+_A_AHEAD = 256
 #: Rows ahead that are fetched where columns are read as they lie.
 _ROWS_AHEAD = 16
 #: Bytes of a cache line.
@@ -73,6 +75,8 @@ class _Micro:
         self.lines.append("  %b.at = phi ptr [ %b, %start ], [ %b.next, %loop ]")
         if self.keeps:
             self.lines.append("  %kept.at = phi ptr [ %kept, %start ], [ %kept.next, %loop ]")
+        if self.direct_a:
+            self.lines.append("  %a.soon = phi ptr [ %a.soon.first, %start ], [ %a.soon.next, %loop ]")
         for m, v in cells:
             self.lines.append(f"  %c{m}.{v} = phi {self.sum} [ %s{m}.{v}, %start ], [ %d{m}.{v}, %loop ]")
         for v in vectors:
@@ -82,12 +86,13 @@ class _Micro:
             if self.keeps:
                 self.lines.append(f"  %kept.p{v} = getelementptr {self.unit}, ptr %kept.at, i64 {v * tile.lanes}")
                 self.lines.append(f"  store {self.units} %b{v}, ptr %kept.p{v}, align {tile.lanes * self.unit_bytes}")
-        self._prefetch()
         for m in rows:
             self._broadcast(m)
             for v in vectors:
                 self._step(m, v)
         self._advance()
+        self._prefetch()
+        self.lines += ["  %more = icmp ult i64 %i.next, %k", "  br i1 %more, label %loop, label %done"]
         self._tail(cells)
         parameters = (
             "i64 %k, ptr noalias %a, ptr noalias %b, i64 %a_row, i64 %a_step, i64 %b_step, "
@@ -111,6 +116,17 @@ class _Micro:
         if not self.direct_a:
             lines.append("  %a.later = getelementptr i8, ptr %a.0, i64 %a_ahead")
             lines.append("  call void @llvm.prefetch.p0(ptr %a.later, i32 0, i32 2, i32 1)")
+        if self.direct_a:
+            # A line of one row in each step; after as many steps as a line has elements, the rows' next lines.
+            line = max(_LINE // self.unit_bytes, 1)
+            lines += [
+                "  call void @llvm.prefetch.p0(ptr %a.soon, i32 0, i32 3, i32 1)",
+                "  %a.soon.row = getelementptr i8, ptr %a.soon, i64 %row.1",
+                f"  %a.soon.at = getelementptr i8, ptr %a.0.next, i64 {_A_AHEAD}",
+                f"  %a.soon.turn = and i64 %i.next, {line - 1}",
+                "  %a.soon.new = icmp eq i64 %a.soon.turn, 0",
+                "  %a.soon.next = select i1 %a.soon.new, ptr %a.soon.at, ptr %a.soon.row",
+            ]
 
     def _bases(self) -> list[int]:
         """Rows with pointers of their own; the two after each are reached by a multiple of the row's stride."""
@@ -133,6 +149,7 @@ class _Micro:
                 lines.append(f"  %a.{base}.offset = mul i64 %row.1, {base}")
                 lines.append(f"  %a.{base}.first = getelementptr i8, ptr %a, i64 %a.{base}.offset")
             lines.append(f"  %a.step = mul i64 %a_step, {size}")
+            lines.append(f"  %a.soon.first = getelementptr i8, ptr %a, i64 {_A_AHEAD}")
         if self.direct_b:
             lines.append(f"  %b.ahead = mul i64 %b_step, {_ROWS_AHEAD * self.unit_bytes}")
         lines += ["  %any = icmp sgt i64 %k, 0", "  br i1 %any, label %loop, label %done"]
@@ -195,10 +212,7 @@ class _Micro:
         lines.append(f"  %b.next = getelementptr {self.unit}, ptr %b.at, i64 {step}")
         if self.keeps:
             lines.append(f"  %kept.next = getelementptr {self.unit}, ptr %kept.at, i64 {tile.columns}")
-        lines += [
-            "  %i.next = add nuw nsw i64 %i, 1", "  %more = icmp ult i64 %i.next, %k",
-            "  br i1 %more, label %loop, label %done",
-        ]  # fmt: skip
+        lines.append("  %i.next = add nuw nsw i64 %i, 1")
 
     def _tail(self, cells: list[tuple[int, int]]) -> None:
         lines = self.lines

@@ -65,6 +65,7 @@ _TILES = {
         (4, 2, 0.65),
         (2, 4, 0.5),
         (1, 8, 0.3),
+        (16, 1, 0.85),
         (12, 1, 0.5),
         (1, 1, 0.05),
     ),
@@ -159,7 +160,8 @@ def choose(total: np.dtype, a: Expr, b: Expr, m: int, n: int, target: Target) ->
         rows, vectors, share = candidate
         columns = vectors * lanes
         narrow = vectors // 2 * lanes
-        last = narrow if 0 < n % columns <= narrow else columns
+        # A single tile that is narrow has half the accumulators, and panels with gaps.
+        last = narrow if columns < n and 0 < n % columns <= narrow else columns
         return share * m * n / (-(-m // rows) * rows * ((n - 1) // columns * columns + last))
 
     rows, vectors, _ = max(candidates, key=score)
