@@ -192,6 +192,16 @@ def test_operands_of_any_layout() -> None:
     np.testing.assert_allclose(got, want, rtol=0, atol=4e-6 * np.abs(want).max())
 
 
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("step", [2, 3, 5])
+def test_a_copy_with_a_stride_beside_the_tiles(step: int) -> None:
+    x, w = normal(1, 4, 9, 40), normal(3, 4, 3, 3)
+    both = tn.kernel(lambda a, b: (convolution(a, b, padding=1), a[:, :, :, ::step] * 2.0), name="both")
+    found = both(tn.from_numpy(x), tn.from_numpy(w))
+    np.testing.assert_allclose(found[0].numpy(), convolved(x, w, 1), rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(found[1].numpy(), x[:, :, :, ::step] * 2)
+
+
 @pytest.fixture
 def checked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Check all accesses to memory."""

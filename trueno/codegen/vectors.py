@@ -160,13 +160,13 @@ class VectorPrinter(LLVMPrinter):
             known.clear()
 
     def scalar(self, slot: str, dtype: np.dtype) -> str:
-        lanes, self.lanes = self.lanes, 1
+        lanes, self.lanes = self.lanes, 1  # it is read and converted as one number
         value = super().scalar(slot, dtype)
         self.lanes = lanes
         return self.splat(value, register_type(dtype))
 
-    def _intrinsic_suffix(self, kind: str) -> str:
-        return f"v{self.lanes}{'f32' if kind == 'float' else 'f64'}"
+    def branching(self, op: Op, nodes: Sequence[Node], operands: list[str]) -> None:
+        """Evaluate every lane: none of them branches alone."""
 
     def _first(self, place: _Place) -> str:
         """Return the address of the first lane.
@@ -185,7 +185,7 @@ class VectorPrinter(LLVMPrinter):
     def _masked_load(self, pointer: str, mask: str, dtype: np.dtype) -> str:
         kind = register_type(dtype)
         vector, masks = self._vector(kind), self._vector("i1")
-        name = f"@llvm.masked.load.{self._intrinsic_suffix(kind)}.p0"
+        name = f"@llvm.masked.load.{self._suffix(dtype)}.p0"
         self.module.declare(f"{vector} {name}(ptr, i32, {masks}, {vector})")
         operands = f"ptr {pointer}, i32 {dtype.itemsize}, {masks} {mask}, {vector} zeroinitializer"
         return self._let(f"call {vector} {name}({operands})", "x")
@@ -193,7 +193,7 @@ class VectorPrinter(LLVMPrinter):
     def _masked_store(self, pointer: str, value: str, mask: str, dtype: np.dtype) -> None:
         kind = register_type(dtype)
         vector, masks = self._vector(kind), self._vector("i1")
-        name = f"@llvm.masked.store.{self._intrinsic_suffix(kind)}.p0"
+        name = f"@llvm.masked.store.{self._suffix(dtype)}.p0"
         self.module.declare(f"void {name}({vector}, ptr, i32, {masks})")
         self.call(f"{name}({vector} {value}, ptr {pointer}, i32 {dtype.itemsize}, {masks} {mask})")
 
@@ -211,7 +211,7 @@ class VectorPrinter(LLVMPrinter):
         if place.kind == "1":
             return self._masked_load(pointer, self.mask, dtype)
         vector, masks, pointers = self._vector(kind), self._vector("i1"), self._vector("ptr")
-        name = f"@llvm.masked.gather.{self._intrinsic_suffix(kind)}.v{self.lanes}p0"
+        name = f"@llvm.masked.gather.{self._suffix(dtype)}.v{self.lanes}p0"
         self.module.declare(f"{vector} {name}({pointers}, i32, {masks}, {vector})")
         operands = f"{pointers} {self._addresses(pointer, place, kind)}, i32 {dtype.itemsize}, {masks} {self.mask}"
         return self._let(f"call {vector} {name}({operands}, {vector} zeroinitializer)", "x")
@@ -229,7 +229,7 @@ class VectorPrinter(LLVMPrinter):
             return
         kind = register_type(dtype)
         vector, masks, pointers = self._vector(kind), self._vector("i1"), self._vector("ptr")
-        name = f"@llvm.masked.scatter.{self._intrinsic_suffix(kind)}.v{self.lanes}p0"
+        name = f"@llvm.masked.scatter.{self._suffix(dtype)}.v{self.lanes}p0"
         self.module.declare(f"void {name}({vector}, {pointers}, i32, {masks})")
         operands = f"{pointers} {self._addresses(pointer, place, kind)}, i32 {dtype.itemsize}, {masks} {self.mask}"
         self.call(f"{name}({vector} {value}, {operands})")
@@ -309,11 +309,6 @@ class VectorPrinter(LLVMPrinter):
         for (at, mask), value in zip(self._places_of_run(pointer, span, len(run), dtype), vectors, strict=True):
             self._masked_store(at, value, mask, dtype)
 
-    # --- arithmetic ---------------------------------------------------------------------------------------------------
-
-    def branching(self, op: Op, nodes: Sequence[Node], operands: list[str]) -> None:
-        """Evaluate every lane: none of them branches alone."""
-
 
 class _VectorEmitter(StageEmitter):
     """The walk of an elementwise stage in vectors: tasks, rows of the last outer dimension, vectors."""
@@ -333,7 +328,7 @@ class _VectorEmitter(StageEmitter):
         leaders = sorted(set(lie.leaders))
         bases = {k: p.base(p.meta(self.places[f"a{k}"]), p.index(0), loops.accesses[k][1]) for k in leaders}
         strides = {k: self._stride(k, last) if self.classes[k] == "s" else self.classes[k] for k in leaders}
-        steps = {k: p.multiples(strides[k]) if self.classes[k] == "s" else "" for k in leaders}
+        steps = {k: "" if self.classes[k] in ("0", "1") else p.multiples(strides[k]) for k in leaders}
         runs = {k: run for run in lie.runs for k in run if k is not None}
         rows = p.meta(self.places["outer"] + last - 1) if last else p.index(1)
         p.in_entry = False
