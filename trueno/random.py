@@ -127,7 +127,9 @@ def _record_normal(low: Node, high: Node, first: Node, size: int, dtype: Any) ->
     """
     wide = dt.float64 if dtype == dt.float64 else dt.float32
     narrow = wide == dt.float32
-    log, sin, cos = (formulas.log, formulas.near_sin, formulas.near_cos) if narrow else (rows.log, rows.sin, rows.cos)
+    log, sin, cos = (
+        (formulas.normal_log, formulas.near_sin, formulas.near_cos) if narrow else (rows.log, rows.sin, rows.cos)
+    )
     words = _words(low, high, first, -(-size // 4))
     parts: list[Node] = []
     for k in (0, 2):

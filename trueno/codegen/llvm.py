@@ -15,7 +15,7 @@ from trueno.codegen.compile import AS_IS
 from trueno.codegen.expr import Expr
 from trueno.codegen.llvm_values import ValuePrinter, memory_type
 from trueno.codegen.stage import CHUNK, COLUMNS
-from trueno.ir.node import Node
+from trueno.ir.node import Node, topological
 from trueno.ir.op import Op
 
 _ATTRIBUTES = (
@@ -119,8 +119,9 @@ class LLVMPrinter(ValuePrinter):
         return f"%{hint}{self.count}"
 
     def branching(self, op: Op, nodes: Sequence[Node], operands: list[str]) -> str | None:
-        # In the count of values, by which loops are interleaved, the call stands for what it computes.
-        self.count += len(nodes)
+        # In the count of values, by which loops are interleaved, the call stands for what it usually computes.
+        condition, _, common = nodes[-1].src
+        self.count += len(topological((condition, common)))
         return branches.call(self, op, nodes, operands)
 
     def _let(self, text: str, hint: str = "v") -> str:

@@ -1,7 +1,8 @@
 """Mathematics as IR: rows that one machine instruction does not cover, written in rows that it does.
 
 The expansions are applied before code generation, so that LLVM vectorises them like any other arithmetic: there are no
-branches and no calls in them, special values are handled by selects. Operands are nodes of dtype float32 or float64, or
+branches and no calls in them, special values are handled by selects. But an expansion may end in `unlikely`, whose rare
+part is computed only where it is needed (codegen/branches.py). Operands are nodes of dtype float32 or float64, or
 integers where a row takes them; the recorder computes halves in float32.
 """
 
@@ -26,7 +27,7 @@ from trueno.ir.expand.integer import (
     signbit,
 )
 from trueno.ir.expand.inverse_trigonometry import acos, asin, atan, atan2
-from trueno.ir.expand.logarithm import acosh, asinh, atanh, log, log1p, log2, log10
+from trueno.ir.expand.logarithm import acosh, asinh, atanh, log, log1p, log2, log10, normal_log
 from trueno.ir.expand.notation import rows
 from trueno.ir.expand.power import cbrt, hypot, rsqrt
 from trueno.ir.expand.trigonometry import cos, near_cos, near_sin, sin, tan
@@ -87,6 +88,7 @@ __all__ = [
     "near_sin",
     "nextafter",
     "normal_cdf",
+    "normal_log",
     "pow",
     "pow_opencl",
     "reciprocal",

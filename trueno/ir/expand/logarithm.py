@@ -9,6 +9,7 @@ Sun Microsystems). The polynomials were fitted by Remez' exchange.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from trueno import dtypes as dt
 from trueno.ir.build import const
@@ -96,10 +97,24 @@ def _join(f: Node, k: Node, correction: Node | None = None) -> Node:
     return rows.fma(k, number(k, high), f - (h - rest))
 
 
+def _where_normal(x: Node, rule: Callable[[Node, Node], Node]) -> Node:
+    """Return a rule of k and m where x is positive, finite and normal; the others are the rare ones."""
+    k, m = _split(x)
+    any_k, any_m = _split_any(x)
+    least = 2.0 ** (1 - FORMATS[x.dtype].bias)
+    normal = rows.logical_and(rows.ge(x, number(x, least)), rows.lt(x, number(x, math.inf)))
+    return rows.unlikely(rows.logical_not(normal), _finish(x, rule(any_k, any_m), number(x, 0)), rule(_as_float(k), m))
+
+
 def log(x: Node) -> Node:
     """The natural logarithm."""
-    k, m = _split_any(x)
-    return _finish(x, _join(m - 1.0, k), number(x, 0))
+    return _where_normal(x, lambda k, m: _join(m - 1.0, k))
+
+
+def normal_log(x: Node) -> Node:
+    """The natural logarithm of positive finite normal numbers."""
+    k, m = _split(x)
+    return _join(m - 1.0, _as_float(k))
 
 
 def _in_parts(f: Node) -> tuple[Node, Node]:
@@ -109,9 +124,10 @@ def _in_parts(f: Node) -> tuple[Node, Node]:
     return high, rows.fma(s, h + w, (f - high) - h)
 
 
-def _in_base(x: Node, factor: tuple[float, float], step: tuple[float, float], polynomial: tuple[float, ...]) -> Node:
-    """Return ``log(x) * factor``, where `step` is log(2) * factor; both are given in two parts."""
-    k, m = _split_any(x)
+def _in_base(
+    k: Node, m: Node, factor: tuple[float, float], step: tuple[float, float], polynomial: tuple[float, ...]
+) -> Node:
+    """Return ``log(2**k m) * factor``, where `step` is log(2) * factor; both are given in two parts."""
     f = m - 1.0
     times = number(f, factor[0])
     if f.dtype == dt.float32:
@@ -139,12 +155,12 @@ _BASE_10 = {
 
 def log2(x: Node) -> Node:
     """The logarithm to base 2."""
-    return _finish(x, _in_base(x, _BASE_2[x.dtype], (1.0, 0.0), _P2), number(x, 0))
+    return _where_normal(x, lambda k, m: _in_base(k, m, _BASE_2[x.dtype], (1.0, 0.0), _P2))
 
 
 def log10(x: Node) -> Node:
     """The logarithm to base 10."""
-    return _finish(x, _in_base(x, *_BASE_10[x.dtype], _P10), number(x, 0))
+    return _where_normal(x, lambda k, m: _in_base(k, m, *_BASE_10[x.dtype], _P10))
 
 
 def log1p(x: Node) -> Node:
