@@ -127,18 +127,22 @@ def _in_parts(f: Node) -> tuple[Node, Node]:
 def _in_base(
     k: Node, m: Node, factor: tuple[float, float], step: tuple[float, float], polynomial: tuple[float, ...]
 ) -> Node:
-    """Return ``log(2**k m) * factor``, where `step` is log(2) * factor; both are given in two parts."""
+    """Return ``log(2**k m) * factor``, where `step` is log(2) * factor; both are given in two parts.
+
+    In float64 the first part of `step` is so short that its products with k are exact.
+    """
     f = m - 1.0
     times = number(f, factor[0])
     if f.dtype == dt.float32:
-        rest = rows.fma(f, number(f, factor[1]), k * step[1])
+        rest = f * factor[1] if not step[1] else rows.fma(f, number(f, factor[1]), k * step[1])
         tail = rows.fma(f, times, rows.fma(f * f, horner(f, polynomial), rest))
         return rows.fma(k, number(k, step[0]), tail)
     high, low = _in_parts(f)
     product = high * factor[0]
     rest = rows.fma(low, times, rows.fma(high, number(f, factor[1]), rows.fma(high, times, rows.neg(product))))
     whole = k * step[0]
-    rest = rest + rows.fma(k, number(k, step[1]), rows.fma(k, number(k, step[0]), rows.neg(whole)))
+    if step[1]:
+        rest = rows.fma(k, number(k, step[1]), rest)
     y = whole + product
     return y + ((product - (y - whole)) + rest)
 
@@ -149,7 +153,7 @@ _BASE_2 = {
 }  # fmt: skip
 _BASE_10 = {
     dt.float32: ((0.4342944920063019, -1.0103050052231683e-08), (0.3010300099849701, -1.4320988897559699e-08)),
-    dt.float64: ((0.4342944819032518, 1.098319650216765e-17), (0.3010299956639812, -2.8037281277851704e-18)),
+    dt.float64: ((0.4342944819032518, 1.098319650216765e-17), (0.30102999566361177, 3.694239077158931e-13)),
 }
 
 
