@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 import trueno as tn
 from trueno.codegen import llvm
+from trueno.codegen.contraction.steps import Pack
 from trueno.codegen.emit import is_flat
 from trueno.codegen.plan import plan
+from trueno.codegen.rows import BUFFER
 from trueno.codegen.stage import normalise
 from trueno.codegen.walks import emitter as emitter_of
 from trueno.ir import build, composites, reductions
 from trueno.ir.node import Kernel, recording
+from trueno.nn import functional
+from trueno.runtime import cpu
 from trueno.runtime.layout import layout_of
 
 RNG = np.random.default_rng(0)
@@ -114,3 +120,38 @@ def test_one_loop_over_all_tasks_covers_every_element(size):
     (loops,) = loops_of(lambda node: node + node, (max(size, 2),))
     assert is_flat(loops)
     np.testing.assert_array_equal((tn.from_numpy(x) + tn.from_numpy(x)).numpy(), x + x)
+
+
+def printed(record, shape) -> str:
+    """The LLVM IR of a kernel of one operand."""
+    x = build.array(0, np.dtype(np.float32), shape)
+    with recording():
+        kernel = Kernel("f", (x,), (record(x),))
+    return cpu.lower(kernel, [layout_of(np.dtype(np.float32), shape)], [-1]).source()
+
+
+def test_a_sum_of_what_is_cheap_needs_no_buffer():
+    assert f"[{BUFFER} x float]" not in printed(lambda x: composites.std(x, axis=1), (4, 300))
+    assert f"[{BUFFER} x float]" in printed(lambda x: reductions.sum(composites.exp(x), axis=1), (4, 300))
+
+
+def test_partial_results_are_added_one_by_one():
+    source = printed(lambda x: reductions.sum(x, axis=0), (1_000_000,))
+    assert source.count('llvm.loop.vectorize.width", i32 16') == 1, "the blocks' sums"
+    assert source.count('llvm.loop.vectorize.width", i32 1}') == 1, "the sum of those"
+
+
+def test_parts_of_steps_that_do_alike_are_printed_once():
+    x, w = tn.zeros(1, 64, 24, 24).requires_grad_(), tn.zeros(64, 64, 3, 3)
+    lowered = []
+    with pytest.MonkeyPatch.context() as patch:
+        lower = cpu.lower
+        patch.setattr(cpu, "lower", lambda *args, **given: lowered.append(lower(*args, **given)) or lowered[-1])
+        y = functional.conv2d(x, w, stride=2, padding=1)
+        tn.grad(y, [x], tn.ones_like(y))
+    source = lowered[-1].source()
+    assert sum(isinstance(step, Pack) for step in lowered[-1].steps) > 2
+    bodies = [body for name, body in re.findall(r"^define internal void @([\w.]+)(.*?^})", source, re.M | re.S)]
+    assert len(set(bodies)) == len(bodies)
+    defined = set(re.findall(r"^define .*?@([\w.]+)\(", source, re.M))
+    assert set(re.findall(r"call void @(stage[\w.]+)\(", source)) <= defined

@@ -11,11 +11,14 @@ import numpy as np
 from trueno import dtypes as dt
 from trueno.codegen.expr import Expr
 from trueno.codegen.expressions import ExpressionEmitter
-from trueno.codegen.formula import is_composite
+from trueno.codegen.formula import formula_size, is_composite
 from trueno.codegen.phases import find_spill, phases, varying
 from trueno.codegen.stage import Loops, meta_layout, vector_classes
 from trueno.ir.node import Node
 from trueno.ir.op import Op
+
+#: Expansions of up to that many rows are computed anew rather than kept in memory between two loops.
+CHEAP = 3
 
 
 class RowPrinter(Protocol):
@@ -136,7 +139,12 @@ class StageEmitter(ExpressionEmitter):
         return None
 
     def _is_costly(self, expr: Expr) -> bool:
-        return expr.op is not None and is_composite(expr.op, self.p.backend)
+        if expr.op is None or not is_composite(expr.op, self.p.backend):
+            return False
+        if expr.kind != "op" or expr.op.name == "cast":
+            return True
+        operands = tuple(source.dtype for source in expr.src)
+        return formula_size(expr.op, self.p.backend, operands, expr.dtype) > CHEAP
 
     # --- the walk -----------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -59,7 +60,10 @@ def _function(module: Module, name: str, step: Loops | Step | Chain, half_instru
         names = [f"{name}.part{k}" for k in range(len(step.steps))]
         for part, inner in zip(names, step.steps, strict=True):
             _function(module, part, inner, half_instructions)
-        module.functions.append(chain_function(name, step, names))
+        assert module.as_is is not None
+        # It is called once for a task: LLVM's passes would take longer than all its calls.
+        module.as_is.functions.append(chain_function(name, step, names))
+        module.declare(f"hidden void @{name}(ptr, ptr, ptr, i64, i64)")
         return
     step_function(module, name, step, half_instructions)
     module.declare(f"hidden void @{name}(ptr, ptr, ptr, i64, i64)")
@@ -105,4 +109,31 @@ def print_module(
         "define void @kernel(ptr %buffers, ptr %meta, ptr %scalars, i64 %threads, ptr %team) #0 {",
         *calls, "  ret void", "}",
     ]))  # fmt: skip
+    _share(module)
     return module.text(header)
+
+
+#: A function that is called by its name only: part of a stage or step.
+_PART = re.compile(r"^define .*?@([\w.]+\.[a-z]+)\(", re.MULTILINE)
+
+
+def _share(module: Module) -> None:
+    """Leave one of the functions that differ in their name only: steps of a kernel do alike."""
+    assert module.as_is is not None
+    parts = (module, module.as_is)
+    names: dict[str, str] = {}
+    for part in parts:
+        first: dict[str, str] = {}
+        for function in list(part.functions):
+            found = _PART.search(function)
+            if found is None:
+                continue
+            name = first.setdefault(function.replace(f"@{found[1]}(", "@("), found[1])
+            if name != found[1]:
+                names[f"@{found[1]}("] = f"@{name}("
+                part.functions.remove(function)
+    if names:
+        called = re.compile("|".join(map(re.escape, names)))
+        for part in parts:
+            part.functions = [called.sub(lambda name: names[name[0]], text) for text in part.functions]
+            part.declarations = dict.fromkeys(called.sub(lambda name: names[name[0]], one) for one in part.declarations)

@@ -184,6 +184,8 @@ class LLVMPrinter(ValuePrinter):
             )
         if (op == "add" and a == "0") or (op == "mul" and a == "1"):
             return b
+        if op == "mul" and "0" in (a, b):
+            return "0"
         if (op in ("add", "sub") and b == "0") or (op in ("mul", "div") and b == "1"):
             return a
         if op in ("min", "max"):

@@ -107,17 +107,28 @@ class RowEmitter(SumEmitter, SearchEmitter):
     def _walk(self, walk: Walk, low: Any, high: Any) -> None:
         """Walk part of the innermost dimension."""
         widened = [expr for expr in walk.sums if self._is_widened(expr)]
-        if walk.totals:
+        if self.loops.stage.partial and self.serial:
+            # Too few for vectors to pay, or for their code to be compiled.
+            self._loop(walk, low, high, self._into_totals(walk), 1)
+        elif walk.totals:
             self._walk_compensated(walk, low, high)
         elif not widened:
             self._loop(walk, low, high, self._into(walk))
-        elif widened == walk.sums and not walk.scans and not walk.stores and not self._any_costly():
+        elif widened == walk.sums and not walk.scans and not walk.stores and not self._any_costly(walk):
             self._walk_groups(walk, low, high)
         else:
             self._walk_buffered(walk, low, high, widened)
 
-    def _any_costly(self) -> bool:
-        return any(self._is_costly(expr) for expr in self.loops.order)
+    def _any_costly(self, walk: Walk) -> bool:
+        """Whether a composite row is evaluated for each element."""
+        pending = [expr.src[0] for expr in walk.sums]
+        while pending:
+            expr = pending.pop()
+            if id(expr) not in self.memo:
+                if self._is_costly(expr):
+                    return True
+                pending += expr.src
+        return False
 
     def _into(self, walk: Walk) -> Callable[[Expr, Any, Any], None]:
         """Return what takes an element of a reduction into its accumulator."""
@@ -141,9 +152,8 @@ class RowEmitter(SumEmitter, SearchEmitter):
         """
         p = self.p
         independent = not walk.scans and not any(store.index is not None for _, store in walk.stores)
-        interleave = int(lanes == VECTOR)
-        loop = p.loop(low, high) if lanes == 1 else p.vector_loop(low, high, independent, interleave=interleave)
-        with loop as i:
+        width, interleave = int(lanes == 1), int(lanes is not None)
+        with p.vector_loop(low, high, independent, width=width, interleave=interleave) as i:
             self.pointers = self._step(walk.pointers, len(self.loops.inner) - 1, i, vector=True)
             memo = dict(self.memo)
             for expr in walk.scans:
@@ -165,9 +175,6 @@ class RowEmitter(SumEmitter, SearchEmitter):
         walked separately.
         """
         p = self.p
-        if self.loops.stage.partial and self.serial:
-            self._loop(walk, low, high, self._into_totals(walk), 1)
-            return
         if not self.serial:
             with p.loop(low, high, p.run) as begin:
                 self._run(walk, begin, p.arith("min", high, p.arith("add", begin, p.index(p.run))))

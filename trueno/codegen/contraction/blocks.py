@@ -137,6 +137,12 @@ class Blocks(StepEmitter):
     def _tiles(self, pa: Any, begin: Any) -> None:
         """Print a row of tiles: those in full, then the last one of the result, which may reach back over others."""
         p, step = self.printer, self.multiply
+        assert step.b is not None
+        if not step.b.direct and not step.narrow:
+            # Panels are filled up: the last tile is like the others.
+            with self._rounds() as part, p.loop(begin, self.n1, step.tile.columns) as column:
+                self._summed(part, pa, column, "tile")
+            return
         kernel = "keep" if step.kept else "tile"
         with self._rounds() as part, p.loop(begin, self.end, step.tile.columns) as column:
             self._summed(part, pa, column, kernel)

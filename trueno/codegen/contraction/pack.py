@@ -17,6 +17,9 @@ from trueno.codegen.contraction.walk import StepEmitter
 from trueno.codegen.llvm import LLVMPrinter, Module, task_function
 from trueno.codegen.llvm_values import memory_type, register_type
 
+#: A vector that needs no instructions.
+_ZEROS = "zeroinitializer"
+
 
 def pack_function(module: Module, name: str, step: Pack, half_instructions: bool) -> None:
     """Append the code of a packing step to a module."""
@@ -208,44 +211,39 @@ class _PackEmitter(StepEmitter):
     def _gathered(self, pointers: list[Any], rows: Any, full: Any) -> None:
         p, step = self.printer, self.pack
         indices = self.unravel("rows", self.first)
-        last_k = len(step.roles["k"].extents) - 1
-        even = "false"
+        even = joined = "false"
+        start = pointers
         if step.dense:
-            last = p.arith("add", indices[-1], p.index(step.width))
-            even = p.both(full, p.compare("sle", last, self.number("rows", len(indices) - 1)))
-            self.used.add("copy")
+            # A vector that reaches over a run's end does so over at most one.
+            extent = self.number("rows", len(indices) - 1)
+            joined = p.both(full, p.compare("sle", p.index(step.tile.lanes), extent))
+            even = p.both(full, p.compare("sle", p.arith("add", indices[-1], p.index(step.width)), extent))
+            moved = self.moved(pointers, "rows", indices)
+            start = [p.select(even, one, other) for one, other in zip(moved, pointers, strict=True)]
+        offsets = p.variable(dt.int32, step.width)[0]
+        with p.when(even, False), p.loop("0", p.index(step.width)) as r:
+            row = p.arith("min", p.arith("add", self.first, r), p.arith("sub", self.total, "1"))
+            offset = p.index(0)
+            for dim, index in enumerate(self.unravel("rows", row)):
+                offset = p.arith("add", offset, p.arith("mul", index, self.number("a0 rows", dim)))
+            p.store(p.advance(offsets, r, dt.int32), p.cast(offset, dt.int64, dt.int32), dt.int32)
+        for moved, line, count, distance in self._runs_of_k(start):
+            given = f"ptr {moved}, i64 {distance}, "
+            picked = f"ptr {offsets}, i64 {rows}, ptr {line}, i64 {count}"
+            if not step.dense:
+                self._use("pick", given + picked)
+                continue
             with p.when(even):
-                for moved, line, count, step_bytes in self._runs_of_k(self.moved(pointers, "rows", indices)):
-                    p.check_grid(moved, self.packed, [(count, self.number("a0 k", last_k)), (p.index(step.width), "1")])
-                    p.call(
-                        f"@{self.name}.copy(ptr {moved}, i64 {step_bytes}, i64 {step.width}, ptr {line}, i64 {count})"
-                    )
-        self.used.add("pick")
-        with p.when(even, False):
-            offsets = p.variable(dt.int32, step.width)[0]
-            with p.loop("0", p.index(step.width)) as r:
-                row = p.arith("min", p.arith("add", self.first, r), p.arith("sub", self.total, "1"))
-                offset = p.index(0)
-                for dim, index in enumerate(self.unravel("rows", row)):
-                    offset = p.arith("add", offset, p.arith("mul", index, self.number("a0 rows", dim)))
-                p.store(p.advance(offsets, r, dt.int32), p.cast(offset, dt.int64, dt.int32), dt.int32)
-            joined = "false"
-            if step.dense:
-                # A vector then reaches over the end of at most one run.
-                long = p.compare("sle", p.index(step.tile.lanes), self.number("rows", len(indices) - 1))
-                joined = p.both(full, long)
-                self.used.add("join")
+                self._use("copy", f"{given}i64 {step.width}, ptr {line}, i64 {count}")
+            with p.when(even, False):
                 with p.when(joined):
-                    for moved, line, count, step_bytes in self._runs_of_k(pointers):
-                        p.call(
-                            f"@{self.name}.join(ptr {moved}, i64 {step_bytes}, ptr {offsets}, ptr {line}, i64 {count})"
-                        )
-            with p.when(joined, False):
-                for moved, line, count, step_bytes in self._runs_of_k(pointers):
-                    p.call(
-                        f"@{self.name}.pick(ptr {moved}, i64 {step_bytes}, ptr {offsets}, i64 {rows}, ptr {line}, "
-                        f"i64 {count})"
-                    )
+                    self._use("join", f"{given}ptr {offsets}, ptr {line}, i64 {count}")
+                with p.when(joined, False):
+                    self._use("pick", given + picked)
+
+    def _use(self, function: str, arguments: str) -> None:
+        self.used.add(function)
+        self.printer.call(f"@{self.name}.{function}({arguments})")
 
     def _runs_of_k(self, pointers: list[Any]) -> Iterator[tuple[Any, Any, Any, Any]]:
         """Loop over the dimensions of K but the innermost.
@@ -502,7 +500,7 @@ def _turn(module: Module, name: str, tile: Tile, width: int) -> None:
         vectors = []
         for r in range(first, first + lanes):
             if r >= together:
-                vectors.append("zeroinitializer")
+                vectors.append(_ZEROS)
                 continue
             starts += [
                 f"  %k{r} = add i64 %r, {r}", f"  %s{r} = call i64 @llvm.smin.i64(i64 %k{r}, i64 %last)",
@@ -547,6 +545,8 @@ def _exchanged(lines: list[str], vectors: list[str], kind: str, lanes: int, pref
             if i & distance:
                 continue
             a, b = vectors[i], vectors[i + distance]
+            if a == b == _ZEROS:
+                continue
             low = [j if not j & distance else lanes + j - distance for j in range(lanes)]
             high = [j + distance if not j & distance else lanes + j for j in range(lanes)]
             for place, mask in ((i, low), (i + distance, high)):
