@@ -141,10 +141,13 @@ class LLVMPrinter(ValuePrinter):
     def _access_group(self) -> str:
         return f", !llvm.access.group {self.group}" if self.group else ""
 
-    def finish_function(self, signature: str, about: str, linkage: str = "internal") -> None:
-        """Append what was printed to the module as a function."""
+    def finish_function(self, signature: str, about: str, linkage: str = "internal", quick: bool = False) -> None:
+        """Append what was printed to the module as a function.
+
+        `quick`: LLVM selects its instructions one by one, in a fraction of the time.
+        """
         self.module.functions.append("\n".join([
-            f"; {about}", f"define {linkage} void @{signature} noinline #0 {{",
+            f"; {about}", f"define {linkage} void @{signature} noinline {'optnone ' if quick else ''}#0 {{",
             "entry:", *self.entry, "  br label %start", "start:", *self.body, "  ret void", "}",
         ]))  # fmt: skip
 
@@ -171,17 +174,8 @@ class LLVMPrinter(ValuePrinter):
     def arith(self, op: str, a: str, b: str) -> str:
         if a.lstrip("-").isdigit() and b.lstrip("-").isdigit():
             x, y = int(a), int(b)
-            return str(
-                {
-                    "add": x + y,
-                    "sub": x - y,
-                    "mul": x * y,
-                    "div": x // max(y, 1),
-                    "rem": x % max(y, 1),
-                    "min": min(x, y),
-                    "max": max(x, y),
-                }[op]
-            )
+            known = {"add": x + y, "sub": x - y, "mul": x * y, "div": x // max(y, 1), "rem": x % max(y, 1)}
+            return str((known | {"min": min(x, y), "max": max(x, y)})[op])
         if (op == "add" and a == "0") or (op == "mul" and a == "1"):
             return b
         if op == "mul" and "0" in (a, b):
@@ -402,7 +396,11 @@ done:
 }}"""
 
 
-def task_function(printer: LLVMPrinter, name: str, about: str, linkage: str = "internal") -> None:
-    """Append what was printed as the function of one task, and the loop over tasks."""
-    printer.finish_function(f"{name}.task(ptr %buffers, ptr %meta, ptr %scalars, i64 %t0)", about)
+def task_function(printer: LLVMPrinter, name: str, about: str, step: bool = False) -> None:
+    """Append what was printed as the function of one task, and the loop over tasks.
+
+    `step`: whether a task only calls what works on many elements, and is called from another module.
+    """
+    printer.finish_function(f"{name}.task(ptr %buffers, ptr %meta, ptr %scalars, i64 %t0)", about, quick=step)
+    linkage = "hidden" if step else "internal"
     printer.module.functions.append(_TASK_LOOP.format(name=name, linkage=linkage))

@@ -31,4 +31,4 @@ def multiply_function(module: Module, name: str, step: Multiply, half_instructio
     finish_function(module, name, step, half_instructions)
     printer = LLVMPrinter(as_is, half_instructions)
     Blocks(step, printer, name).run()
-    task_function(printer, name, step.name, "hidden")
+    task_function(printer, name, step.name, step=True)

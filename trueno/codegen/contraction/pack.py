@@ -44,7 +44,7 @@ def pack_function(module: Module, name: str, step: Pack, half_instructions: bool
         _join(module.as_is, f"{name}.join", step.tile, step.width)
     if "turn" in task.used:
         _turn(module.as_is, f"{name}.turn", step.tile, step.width)
-    task_function(printer, name, step.name, "hidden")
+    task_function(printer, name, step.name, step=True)
 
 
 class _Values(StepEmitter):
