@@ -298,6 +298,24 @@ def test_sizes_share_a_kernel() -> None:
     assert len(texts) <= 3
 
 
+def test_columns_in_rows_of_memory_take_no_scratch_memory() -> None:
+    if not resolve("native").vectorise:
+        pytest.skip("planned for vectors")
+    a, b = np.zeros((300, 700), np.float32), np.zeros((700, 900), np.float32)
+    *packs, product = steps_of(matmul, (a, b))
+    assert isinstance(product, Multiply) and product.kept
+    assert [step.width for step in packs if isinstance(step, Pack)] == [product.tile.rows]
+
+
+@pytest.mark.parametrize("columns", [100, 112])
+def test_a_last_tile_of_half_the_width_takes_few_remaining_columns(columns: int) -> None:
+    if not available("x86-64-v4"):
+        pytest.skip("this CPU has no AVX-512")
+    a, b = np.zeros((40, 50), np.float32), np.zeros((50, columns), np.float32)
+    product = steps_of(matmul, (a, b), "x86-64-v4")[-1]
+    assert product.tile.columns == 32 and product.narrow
+
+
 def test_nothing_is_written_beyond_the_result() -> None:
     for m, k, n in ((13, 20, 33), (7, 300, 5), (1, 40, 131), (40, 9, 70)):
         a, b = (operand(dt.float32, (-2, 2), "contiguous", shape) for shape in ((m, k), (k, n)))

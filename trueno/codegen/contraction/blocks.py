@@ -48,8 +48,13 @@ class Blocks(StepEmitter):
         self.kept = p.variable(tile.packed, step.strip * k_block(tile.sum))[0] if step.kept else "null"
         with p.tasks(self.number("tasks")) as task:
             down, across = self.number("down"), self.number("across")
-            block, rest = p.arith("rem", task, down), p.arith("div", task, down)
-            strip, self.batch = p.arith("rem", rest, across), p.arith("div", rest, across)
+            if step.plain:
+                # The strips of one block of rows follow each other: a thread has all columns of its rows.
+                strip, rest = p.arith("rem", task, across), p.arith("div", task, across)
+                block, self.batch = p.arith("rem", rest, down), p.arith("div", rest, down)
+            else:
+                block, rest = p.arith("rem", task, down), p.arith("div", task, down)
+                strip, self.batch = p.arith("rem", rest, across), p.arith("div", rest, across)
             indices = self.unravel("batch", self.batch)
             pointers = list(bases)
             for dim, index in enumerate(indices):

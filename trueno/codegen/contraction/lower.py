@@ -23,6 +23,8 @@ SHARED = 1 << 18
 BLOCK_BYTES = 1 << 20
 #: Tasks that a large result is cut into at least, so that several threads end together.
 TASKS = 16
+#: The same where each block of rows reads the columns from memory anew; it then has so many rows of tiles at least.
+KEPT_TASKS, KEPT_PANELS = 8, 5
 #: Up to so many columns, rows are read as they lie; up to so many tiles of rows, columns are.
 DIRECT_COLUMNS, DIRECT_ROWS = 512, 12
 #: Rows of tiles up to which columns that are read as they lie are not kept for the next one.
@@ -240,13 +242,14 @@ class _Lowering:
             widest = min(widest, max(fitting // columns * columns, columns))
         across = -(-self.n // widest)
         small = self.m * self.n * deep <= SHARED
-        if across == 1 and self.n >= 2 * columns and not small:
+        batches = step.roles["batch"].size
+        panels = -(-self.m // rows)
+        tasks, most = (KEPT_TASKS, max(panels // KEPT_PANELS, 1)) if step.kept else (TASKS, panels)
+        if across == 1 and self.n >= 2 * columns and not (small or (step.kept and most * batches >= tasks)):
             across = 2
         wide = _rounded(-(-self.n // across), columns)
         across = -(-self.n // wide)
-        batches = step.roles["batch"].size
-        panels = -(-self.m // rows)
-        down = 1 if small else min(panels, max(-(-TASKS // (across * batches)), 1))
+        down = 1 if small else min(most, max(-(-tasks // (across * batches)), 1))
         if step.plain:
             down = max(down, -(-panels * rows // current().product_high))
         high = -(-panels // down) * rows
