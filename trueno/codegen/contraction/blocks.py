@@ -26,8 +26,9 @@ class Blocks(StepEmitter):
     """The loops of one task.
 
     Where the sums are the result, blocks of K are outermost: a block of columns stays in the second-level cache while
-    rows pass by, and complete tiles are added up in the result itself. Other tiles, and all where something follows the
-    sums, are added up over all of K row of tiles by row of tiles, in a buffer of the first-level cache.
+    rows pass by, and complete tiles are added up in the result itself, those of a last row that lacks rows in a buffer.
+    Tiles that lack columns, and all where something follows the sums, are added up over all of K row of tiles by row of
+    tiles, in that buffer.
     """
 
     def __init__(self, step: Multiply, printer: LLVMPrinter, name: str) -> None:
@@ -74,59 +75,71 @@ class Blocks(StepEmitter):
             with p.loop(m0, m1, tile.rows) as row:
                 self._row_of_tiles(row, p.arith("min", p.index(tile.rows), p.arith("sub", m1, row)))
 
-    # --- complete tiles, added up in the result -----------------------------------------------------------------------
+    # --- tiles with all their columns, added up in the result ---------------------------------------------------------
 
     def _complete(self, m0: Any, m1: Any) -> None:
+        """Print the tiles that have all their columns; a last row of tiles that lacks rows goes through the buffer."""
         p, step, tile = self.printer, self.multiply, self.multiply.tile
+        assert step.a is not None
         height = p.index(tile.rows)
         whole = p.arith("add", m0, p.arith("mul", p.arith("div", p.arith("sub", m1, m0), height), height))
+        # The first row of tiles reads the columns as they lie and keeps them, dense, for the others.
+        first = p.arith("min", p.arith("add", m0, height), m1) if step.kept else m0
         with self._rounds() as part:
-            if not step.kept:
-                with p.loop(m0, whole, tile.rows) as row:
-                    self._complete_row(part, row, "tile")
-                return
-            # The first row of tiles reads the columns as they lie and keeps them, dense, for the others.
-            first = p.arith("min", p.arith("add", m0, height), whole)
-            with p.loop(m0, first, tile.rows) as row:
-                self._complete_row(part, row, "keep")
-            with p.loop(first, whole, tile.rows) as row:
-                self._complete_row(part, row, "kept")
+            if step.kept:
+                with p.loop(m0, first, tile.rows) as row:
+                    self._complete_row(part, row, whole, "keep")
+            with p.loop(first, m1, tile.rows) as row:
+                self._complete_row(part, row, whole, "kept" if step.kept else "tile")
+        left = p.both(p.compare("slt", whole, m1), p.compare("slt", self.n0, self.end))
+        with p.when(left):
+            _, skipped = self._factor(step.a, self.pa, "a steps", whole, self.number("M"), tile.rows)
+            self._finish(whole, p.arith("sub", m1, whole), skipped, self.n0, self.end)
 
-    def _complete_row(self, part: _Part, row: Any, kernel: str) -> None:
+    def _complete_row(self, part: _Part, row: Any, whole: Any, kernel: str) -> None:
         p, step, tile = self.printer, self.multiply, self.multiply.tile
         assert step.a is not None and step.b is not None
         access = step.numbers[step.stores[0].access]
+        inside = p.compare("slt", row, whole)
         line, down = self.along(self.pc, access, "rows", 0, row), self.number(f"a{access} rows")
         pa, _ = self._factor(step.a, self.pa, "a steps", row, self.number("M"), tile.rows)
         with p.loop(self.n0, self.end, tile.columns) as column:
             place = self.along(line, access, "columns", 0, column)
-            p.check_grid(place, tile.sum, [(p.index(tile.rows), down), (p.index(tile.columns), "1")], writes=True)
+            if p.bounds is not None:
+                with p.when(inside):
+                    walks = [(p.index(tile.rows), down), (p.index(tile.columns), "1")]
+                    p.check_grid(place, tile.sum, walks, writes=True)
+            place = p.select(inside, place, p.advance(self.sums, p.arith("sub", column, self.n0), tile.sum))
+            place_row = p.select(inside, down, p.index(buffer_row(step)), "i64")
             pb, _ = self._factor(step.b, self.pb, "b steps", column, self.number("N"), tile.columns)
             kept = p.arith("mul", p.arith("sub", column, self.n0), self.number("K block"))
             # The same block of K of the next row of tiles.
             ahead = p.arith("mul", self.number("a steps"), p.index(tile.packed.itemsize))
-            self._tile(part, kernel, pa, pb, kept, ahead, place, down)
+            self._tile(part, kernel, pa, pb, kept, ahead, place, place_row)
 
     # --- rows of tiles, added up in the buffer ------------------------------------------------------------------------
 
     def _row_of_tiles(self, row: Any, rows: Any) -> None:
         p, step, tile = self.printer, self.multiply, self.multiply.tile
         assert step.a is not None
-        begin = self.n0
-        if step.plain and not step.lines:
-            begin = p.select(p.compare("eq", rows, p.index(tile.rows)), self.end, begin, "i64")
+        begin = self.end if step.plain and not step.lines else self.n0
         with p.when(p.compare("slt", begin, self.n1)):
             pa, skipped = self._factor(step.a, self.pa, "a steps", row, self.number("M"), tile.rows)
             if step.lines:
                 self._lines(pa, p.arith("sub", self.n1, self.n0))
             else:
                 self._tiles(pa, begin)
-            offset = p.arith("add", p.arith("mul", skipped, p.index(buffer_row(step))), p.arith("sub", begin, self.n0))
-            sums = p.advance(self.sums, offset, tile.sum)
-            p.call(
-                f"@{self.name}.finish(ptr %buffers, ptr %meta, ptr %scalars, ptr {sums}, i64 {self.batch}, "
-                f"i64 {row}, i64 {rows}, i64 {begin}, i64 {p.arith('sub', self.n1, begin)})"
-            )
+            self._finish(row, rows, skipped, begin, self.n1)
+
+    def _finish(self, row: Any, rows: Any, skipped: Any, begin: Any, end: Any) -> None:
+        """Call what evaluates a row of tiles from the buffer, between two columns."""
+        p, step = self.printer, self.multiply
+        offset = p.arith("add", p.arith("mul", skipped, p.index(buffer_row(step))), p.arith("sub", begin, self.n0))
+        sums = p.advance(self.sums, offset, step.tile.sum)
+        p.call(
+            f"@{self.name}.finish(ptr %buffers, ptr %meta, ptr %scalars, ptr {sums}, i64 {self.batch}, "
+            f"i64 {row}, i64 {rows}, i64 {begin}, i64 {p.arith('sub', end, begin)})"
+        )
 
     def _lines(self, pa: Any, width: Any) -> None:
         p, packed = self.printer, self.multiply.tile.packed
