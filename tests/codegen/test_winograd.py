@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -299,6 +300,22 @@ def test_parts_of_filters_are_stored_as_they_lie(monkeypatch: pytest.MonkeyPatch
     assert evaluation.lanes
     want = convolved(x, w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3), 1)
     got = tn.kernel(turned)(tn.tensor(x), tn.tensor(w)).numpy()
+    np.testing.assert_allclose(got, want, rtol=0, atol=4e-6 * np.abs(want).max())
+
+
+@pytest.mark.usefixtures("always")
+def test_matrices_do_not_begin_in_the_same_lines_and_are_not_copied() -> None:
+    arrays = [normal(1, 16, 32, 32), normal(64, 16, 3, 3, seed=1)]
+    loops = [one for one in steps_of(lambda x, w: convolution(x, w, padding=1), arrays) if isinstance(one, Loops)]
+    evaluations = [one for one in loops if len(one.stage.stores) == winograd.POINTS**2]
+    assert len(evaluations) == 2
+    for one in evaluations:
+        places = [access[2] for access in one.accesses if access[5]]
+        # A set of the first-level cache has 8 lines or more.
+        assert max(Counter(place % 4096 // 64 for place in places).values()) <= 4
+    assert not any(one.stage.name == "slice" for one in loops)
+    want = convolved(*arrays, 1)
+    got = tn.kernel(lambda x, w: convolution(x, w, padding=1), name="apart")(*tensors(arrays)).numpy()
     np.testing.assert_allclose(got, want, rtol=0, atol=4e-6 * np.abs(want).max())
 
 
