@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 import trueno as tn
-from benchmarks.harness import SUBJECT, Case, Contender, Experiment
+from benchmarks.harness import SPIN, SUBJECT, Case, Contender, Experiment
 from benchmarks.program import parse, run
 from trueno.nn import functional
 
@@ -142,6 +142,7 @@ def cases(quick: bool, batches: Sequence[int] = BATCHES) -> Iterator[Case]:
                     flops=2 * products * _inside(layer) // layer.extent**2,
                     detail=f"{layer.network} {batch}×{layer.channels}×{layer.size}² → {layer.results}, "
                     f"{layer.kernel}×{layer.kernel}{f' / {layer.stride}' if layer.stride > 1 else ''}",
+                    pause=SPIN,
                 )
 
 

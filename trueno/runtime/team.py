@@ -27,9 +27,11 @@ _SPINS = 4096
 #: Byte offsets; the gate has a cache line of its own, mutex and condition have room for any C library's.
 _PLACES = {
     "gate": 64, "busy": 128, "body": 136, "data": 144, "sleepers": 152, "started": 160, "stop": 168, "core": 176,
-    "mutex": 192, "condition": 320,
+    "excluded": 180, "mutex": 192, "condition": 320, "allowed": 448, "others": 576, "asleep": 704,
 }  # fmt: skip
-_SIZE = 448
+#: Threads that can be told where to wake up, by their number.
+_MOVABLE = 1024
+_SIZE = 704 + 4 * _MOVABLE
 
 _PAUSE = {
     "x86_64": ("call void @llvm.x86.sse2.pause()", "declare void @llvm.x86.sse2.pause()"),
@@ -77,6 +79,7 @@ wake:
   ${mutex}
   ${condition}
   call i32 @pthread_mutex_lock(ptr %mutex.at)
+  ${turn}
   call i32 @pthread_cond_broadcast(ptr %condition.at)
   call i32 @pthread_mutex_unlock(ptr %mutex.at)
   br label %work
@@ -112,7 +115,6 @@ entry:
   ${sleepers}
   ${mutex}
   ${condition}
-  ${core}
   %before = atomicrmw add ptr %started.at, i64 1 monotonic
   %number = add i64 %before, 1
   br label %spin
@@ -152,8 +154,8 @@ go.on:
   %tired = icmp uge i64 %turn.next, ${spins}
   br i1 %tired, label %rest, label %spin
 rest:
-  ${keep_off}
   call i32 @pthread_mutex_lock(ptr %mutex.at)
+  ${keep_off}
   %more = atomicrmw add ptr %sleepers.at, i64 1 seq_cst
   br label %sleep
 sleep: ; who launches after this look finds a sleeper, and waits for the mutex before it wakes
@@ -168,6 +170,7 @@ doze:
   br label %sleep
 rise:
   %fewer = atomicrmw sub ptr %sleepers.at, i64 1 seq_cst
+  ${awake}
   call i32 @pthread_mutex_unlock(ptr %mutex.at)
   br i1 %off, label %return, label %spin
 return:
@@ -200,92 +203,159 @@ declare i32 @pthread_cond_broadcast(ptr)
 attributes #0 = { nounwind }
 """
 
-#: Linux wakes a thread on the core of the one that wakes it where it takes the others for busy; there it waits for the
-#: caller's time slice to end, several milliseconds. So a thread keeps off the core of the last caller while it sleeps,
-#: and leaves it for a moment if they meet there.
+#: Linux may wake a thread on the core of the one that wakes it, where it waits for the caller's time slice to end,
+#: several milliseconds. So a thread keeps off the core of the last caller while it sleeps; a caller that has come to
+#: another core moves the sleepers; and who meets the caller while awake leaves for a moment. The masks and the list of
+#: sleepers are guarded by the mutex.
 _CORES = """
-define internal void @note_core(ptr %core) #0 {
+define internal void @note_core(ptr %team) #0 {
 entry:
+  ${core}
   %here = call i32 @sched_getcpu()
-  store atomic i32 %here, ptr %core monotonic, align 4
+  store atomic i32 %here, ptr %core.at monotonic, align 4
   ret void
 }
-define internal i1 @exclude(ptr %core, ptr %allowed, ptr %others) noinline #0 {
+define internal void @without(ptr %others, ptr %allowed, i32 %core) #0 {
 entry:
-  %callers = load atomic i32, ptr %core monotonic, align 4
-  %known = icmp ult i32 %callers, 1024
-  br i1 %known, label %ask, label %no
-ask:
-  %failed = call i32 @sched_getaffinity(i32 0, i64 128, ptr %allowed)
-  %fine = icmp eq i32 %failed, 0
-  br i1 %fine, label %move, label %no
-move:
   call void @llvm.memcpy.p0.p0.i64(ptr %others, ptr %allowed, i64 128, i1 false)
-  %byte = lshr i32 %callers, 3
+  %known = icmp ult i32 %core, 1024
+  br i1 %known, label %clear, label %end
+clear:
+  %byte = lshr i32 %core, 3
   %at = getelementptr i8, ptr %others, i32 %byte
   %bits = load i8, ptr %at
-  %place = and i32 %callers, 7
+  %place = and i32 %core, 7
   %bit = shl i32 1, %place
   %bit.8 = trunc i32 %bit to i8
   %keep = xor i8 %bit.8, -1
   %rest = and i8 %bits, %keep
   store i8 %rest, ptr %at
-  %refused = call i32 @sched_setaffinity(i32 0, i64 128, ptr %others)
-  %excluded = icmp eq i32 %refused, 0
-  ret i1 %excluded
-no:
-  ret i1 false
-}
-define internal void @restore(ptr %allowed, ptr %others) noinline #0 {
-entry:
-  %now = alloca [128 x i8], align 8
-  call i32 @sched_getaffinity(i32 0, i64 128, ptr %now)
-  %differs = call i32 @memcmp(ptr %now, ptr %others, i64 128)
-  %own = icmp eq i32 %differs, 0
-  br i1 %own, label %set, label %end
-set: ; nobody else has set it meanwhile
-  call i32 @sched_setaffinity(i32 0, i64 128, ptr %allowed)
   br label %end
 end:
   ret void
 }
-define internal void @part(ptr %core, ptr %allowed, ptr %others) noinline #0 {
+define internal i1 @keep_off(ptr %team, i64 %number, ptr %own) noinline #0 {
 entry:
+  ${core}
+  ${excluded}
+  ${allowed}
+  ${others}
+  ${asleep}
+  %movable = icmp ult i64 %number, ${movable}
+  br i1 %movable, label %ask, label %no
+ask:
+  %failed = call i32 @sched_getaffinity(i32 0, i64 128, ptr %own)
+  %fine = icmp eq i32 %failed, 0
+  br i1 %fine, label %move, label %no
+move:
+  %callers = load atomic i32, ptr %core.at monotonic, align 4
+  call void @llvm.memcpy.p0.p0.i64(ptr %allowed.at, ptr %own, i64 128, i1 false)
+  call void @without(ptr %others.at, ptr %own, i32 %callers)
+  store i32 %callers, ptr %excluded.at
+  %refused = call i32 @sched_setaffinity(i32 0, i64 128, ptr %others.at)
+  %off = icmp eq i32 %refused, 0
+  br i1 %off, label %list, label %no
+list:
+  %place = getelementptr i32, ptr %asleep.at, i64 %number
+  %self = call i32 @gettid()
+  store i32 %self, ptr %place
+  ret i1 true
+no:
+  ret i1 false
+}
+define internal void @awake(ptr %team, i64 %number) #0 {
+entry:
+  ${asleep}
+  %place = getelementptr i32, ptr %asleep.at, i64 %number
+  store i32 0, ptr %place
+  ret void
+}
+define internal void @turn(ptr %team) noinline #0 {
+entry:
+  ${core}
+  ${excluded}
+  ${allowed}
+  ${others}
+  ${asleep}
+  ${started}
+  %here = load atomic i32, ptr %core.at monotonic, align 4
+  %before = load i32, ptr %excluded.at
+  %same = icmp eq i32 %here, %before
+  br i1 %same, label %end, label %move
+move:
+  store i32 %here, ptr %excluded.at
+  call void @without(ptr %others.at, ptr %allowed.at, i32 %here)
+  %threads = load atomic i64, ptr %started.at monotonic, align 8
+  %few = icmp ult i64 %threads, ${last}
+  %count = select i1 %few, i64 %threads, i64 ${last}
+  br label %next
+next:
+  %k = phi i64 [ 1, %move ], [ %k.next, %after ]
+  %more = icmp ule i64 %k, %count
+  br i1 %more, label %look, label %end
+look:
+  %place = getelementptr i32, ptr %asleep.at, i64 %k
+  %thread = load i32, ptr %place
+  %sleeps = icmp ne i32 %thread, 0
+  br i1 %sleeps, label %tell, label %after
+tell:
+  call i32 @sched_setaffinity(i32 %thread, i64 128, ptr %others.at)
+  br label %after
+after:
+  %k.next = add i64 %k, 1
+  br label %next
+end:
+  ret void
+}
+define internal void @part(ptr %team, ptr %own, ptr %away) noinline #0 {
+entry:
+  ${core}
   %here = call i32 @sched_getcpu()
-  %callers = load atomic i32, ptr %core monotonic, align 4
+  %callers = load atomic i32, ptr %core.at monotonic, align 4
   %same = icmp eq i32 %here, %callers
-  br i1 %same, label %leave, label %end
+  br i1 %same, label %ask, label %end
+ask:
+  %failed = call i32 @sched_getaffinity(i32 0, i64 128, ptr %own)
+  %fine = icmp eq i32 %failed, 0
+  br i1 %fine, label %leave, label %end
 leave:
-  %excluded = call i1 @exclude(ptr %core, ptr %allowed, ptr %others)
-  br i1 %excluded, label %back, label %end
+  call void @without(ptr %away, ptr %own, i32 %callers)
+  %refused = call i32 @sched_setaffinity(i32 0, i64 128, ptr %away)
+  %gone = icmp eq i32 %refused, 0
+  br i1 %gone, label %back, label %end
 back:
-  call void @restore(ptr %allowed, ptr %others)
+  call i32 @sched_setaffinity(i32 0, i64 128, ptr %own)
   br label %end
 end:
   ret void
 }
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
-declare i32 @memcmp(ptr, ptr, i64)
+declare i32 @gettid()
 declare i32 @sched_getcpu()
 declare i32 @sched_getaffinity(i32, i64, ptr)
 declare i32 @sched_setaffinity(i32, i64, ptr)
 """
+
+#: What Linux adds to the functions above, by place.
+_ON_LINUX = {
+    "note": "call void @note_core(ptr %team)",
+    "turn": "call void @turn(ptr %team)",
+    "masks": "%own = alloca [128 x i8], align 8\n  %away = alloca [128 x i8], align 8",
+    "part": "call void @part(ptr %team, ptr %own, ptr %away)",
+    "keep_off": "%off = call i1 @keep_off(ptr %team, i64 %number, ptr %own)",
+    "awake": "call void @awake(ptr %team, i64 %number)",
+    "return": "call i32 @sched_setaffinity(i32 0, i64 128, ptr %own)",
+}
 
 
 def source(architecture: str, linux: bool = sys.platform == "linux") -> str:
     """Return the LLVM IR of a team's functions."""
     pause, declare = _PAUSE.get(architecture, ("", ""))
     places = {name: f"%{name}.at = getelementptr i8, ptr %team, i64 {at}" for name, at in _PLACES.items()}
-    cores = {"cores": "", "note": "", "part": "", "masks": "", "keep_off": "%off = add i1 false, false", "return": ""}
+    cores = dict.fromkeys(["cores", *_ON_LINUX], "") | {"keep_off": "%off = add i1 false, false"}
     if linux:
-        cores = {
-            "cores": _CORES,
-            "note": f"{places['core']}\n  call void @note_core(ptr %core.at)",
-            "part": "call void @part(ptr %core.at, ptr %allowed, ptr %others)",
-            "masks": "%allowed = alloca [128 x i8], align 8\n  %others = alloca [128 x i8], align 8",
-            "keep_off": "%off = call i1 @exclude(ptr %core.at, ptr %allowed, ptr %others)",
-            "return": "call void @restore(ptr %allowed, ptr %others)",
-        }
+        functions = Template(_CORES).substitute(places, movable=_MOVABLE, last=_MOVABLE - 1)
+        cores = _ON_LINUX | {"cores": functions}
     return Template(_SOURCE).substitute(places | cores, spins=_SPINS, pause=pause, declare=declare)
 
 
