@@ -96,6 +96,9 @@ class Case:
         Idle seconds before each timing where this case needs more than the plan gives: see `SPIN`.
     share : float or None
         The share of the machine's measured limit that is to be reached.
+    shortcut : float
+        How many times fewer operations than `flops` the best algorithm needs, where there is one: a share of the limit
+        above 1 is then no mistake.
     """
 
     name: str
@@ -107,6 +110,7 @@ class Case:
     detail: str = ""
     pause: float = 0.0
     share: float | None = None
+    shortcut: float = 1.0
 
     @property
     def label(self) -> str:
@@ -263,7 +267,7 @@ def compare(subject: Iterable[float], peer: Iterable[float], target: float | Non
 def judge(case: Case, times: Mapping[str, tuple[float, ...]], limits: Roofline) -> Outcome:
     """Ratios to the peers, unless a contender's time lies above the measured roofline."""
     for name, samples in times.items():
-        problem = limits.admits(statistics.median(samples), case.traffic, case.flops)
+        problem = limits.admits(statistics.median(samples), case.traffic, round(case.flops / case.shortcut))
         if problem:
             return Outcome(case, times, problem=f"refused: {name}: {problem}")
     ratios = {

@@ -183,6 +183,14 @@ def test_a_figure_above_the_roofline_is_refused_whoever_it_belongs_to(traffic: i
         assert not outcome.ratios
 
 
+def test_an_algorithm_with_fewer_operations_may_be_above_the_roofline_by_as_much() -> None:
+    case = dataclasses.replace(doubling(), flops=3_000, shortcut=4.0)
+    times = {SUBJECT: (1e-6,) * 3, "numpy": (1e-3,) * 3}
+    outcome = judge(case, times, KnownLimits())
+    assert (outcome.problem, outcome.share) == ("", 3.0)
+    assert judge(dataclasses.replace(case, flops=8_000), times, KnownLimits()).problem
+
+
 def test_a_figure_within_the_spread_of_the_limit_is_admitted() -> None:
     limits = KnownLimits()
     assert limits.admits(1e-6, traffic=int(1000 * TOLERANCE) - 1, flops=0) == ""
