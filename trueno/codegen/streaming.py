@@ -11,7 +11,7 @@ writes fresh memory, whose beginning is aligned, from an index that is a multipl
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Set
 
 from trueno.codegen import choices
 from trueno.codegen.stage import Loops
@@ -29,7 +29,7 @@ ALIGNMENT = 64
 _LEAST_BYTES = 32
 
 
-def streams(loops: Loops, inputs: int, aliases: Sequence[int], target: Target) -> bool:
+def streams(loops: Loops, inputs: int, replaced: Set[int], target: Target) -> bool:
     """Whether a stage should stream its results.
 
     Parameters
@@ -37,14 +37,13 @@ def streams(loops: Loops, inputs: int, aliases: Sequence[int], target: Target) -
     loops : Loops
     inputs : int
         Number of operand arrays; the buffers of results and scratch follow them.
-    aliases : sequence of int
-        For each result, the operand that it overwrites, or -1.
+    replaced : set of int
+        Numbers of the results that overwrite an operand.
     target : Target
     """
     if not loops.elementwise or loops.outer or not target.vectorise or not target.has("avx"):
         return False
     written = [access for access in loops.accesses if access[5]]
-    replaced = {inputs + k for k, alias in enumerate(aliases) if alias >= 0}
     if any(number < inputs or number in replaced or offset for number, _, offset, *_ in written):
         return False  # an operand's memory, or a part of a result, may begin anywhere
     if any(access[4][-1] != 1 for access in written) or any(store.index for store in loops.stage.stores):

@@ -9,7 +9,7 @@ are whole vectors there, which are parted or woven in registers; other strided e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,24 +31,16 @@ _WIDTH = 64
 _REACH = 1 << 31
 
 
-def lanes(loops: Loops, inputs: int, aliases: Sequence[int], target: Target) -> int:
+def lanes(loops: Loops, replaced: Set[int], target: Target) -> int:
     """Return the lanes of the vectors that a stage is printed with, 0 where that is left to LLVM.
 
-    Parameters
-    ----------
-    loops : Loops
-    inputs : int
-        Number of operand arrays; the buffers of results and scratch follow them.
-    aliases : sequence of int
-        For each result, the operand that it overwrites, or -1.
-    target : Target
+    `replaced` are the numbers of the results that overwrite an operand.
     """
     stores = loops.stage.stores
     if not loops.elementwise or not target.vectorise or not target.has("avx512f"):
         return 0
     read = {access[0] for access in loops.accesses if not access[5]}
     written = {access[0] for access in loops.accesses if access[5]}
-    replaced = {inputs + k for k, alias in enumerate(aliases) if alias >= 0}
     # A vector is written before the next piece is read.
     if read & written or written & replaced or any(store.index is not None for store in stores):
         return 0

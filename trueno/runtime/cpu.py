@@ -229,14 +229,16 @@ def _steps(
     vectors = any(len(one.stores) > STORES for one in planned.stages)
     most = max(get_num_threads(), default_num_threads())
     runs = {run.begin: run for run in planned.joined} if chaining else {}
+    # Results that overwrite an operand.
+    replaced = {inputs + k for k, alias in enumerate(aliases) if alias >= 0}
 
     def loops_of(one: stage.Stage) -> stage.Loops:
         loops = stage.normalise(one)
-        loops.streams = streams(loops, inputs, aliases, target)
+        loops.streams = streams(loops, inputs, replaced, target)
         if vectors and not loops.streams:
             from trueno.codegen.vectors import lanes
 
-            loops.lanes = lanes(loops, inputs, aliases, target)
+            loops.lanes = lanes(loops, replaced, target)
         short = loops.elementwise and loops.outer and loops.inner[-1] <= stage.SHORT_ROW and not loops.lanes
         if short and target.vectorise:
             loops.short = "masked" if target.has("avx512f") else "single"
