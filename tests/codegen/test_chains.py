@@ -67,6 +67,7 @@ def test_convolutions_agree_with_pytorch(case: tuple) -> None:
     np.testing.assert_allclose(own, expected, rtol=1e-5, atol=1e-5 * abs(expected).max())
 
 
+@pytest.mark.unchecked
 def test_large_windows_are_chained_and_small_ones_are_not() -> None:
     x, w, given = operands((2, 24, (50, 74), 13, (3, 3), 1, 1, 1))
     (chain,) = chains_of(lambda a, b: convolve(functional, a, b, given), tn.tensor(x), tn.tensor(w))
@@ -77,6 +78,7 @@ def test_large_windows_are_chained_and_small_ones_are_not() -> None:
     assert not chains_of(lambda a, b: convolve(functional, a, b, given), tn.tensor(small), tn.tensor(w))
 
 
+@pytest.mark.unchecked
 def test_what_follows_is_in_the_chain() -> None:
     x, w, given = operands(CASES[1])
     bias = np.arange(13, dtype=np.float32)

@@ -295,6 +295,7 @@ def _samples(dtype: np.dtype, count: int, length: int) -> dict[str, np.ndarray]:
     }
 
 
+@pytest.mark.unchecked
 @pytest.mark.parametrize("length", [8, 9, 16, 31, 40, 64, 100, 129, 200, 256, 1000, 1024, 2048, 5000, 100_000])
 @pytest.mark.parametrize("dtype", [dt.float32, dt.float64], ids=str)
 def test_errors_of_sums_over_many_rows_and_columns(dtype: np.dtype, length: int) -> None:

@@ -340,6 +340,8 @@ class LLVMPrinter(ValuePrinter):
             parallel = self.module.node(f'!{{!"llvm.loop.parallel_accesses", {self.group}}}')
             hints = [parallel]
             given = {"vectorize.width": width, "interleave.count": interleave, "vectorize.predicate.enable": masked}
+            if self.module.checked:
+                given = {}  # loops that check their accesses are not vectors, which LLVM would remark on
             for name, value in given.items():
                 if value:
                     kind = "i1 true" if value is True else f"i32 {value}"
