@@ -166,7 +166,7 @@ def _blocks(stage: Stage) -> list[tuple[int, int]] | None:
     columns = sorted_dims(list(found.first if swap else found.second), written)
     sizes = stage.sizes
     depth = prod(sizes[dim] for dim in found.k) * product.dtype.itemsize
-    if not _overlaps(factor, [*columns, *found.k], sizes):
+    if not match.overlaps(factor, [*columns, *found.k], sizes) or match.sliding(product, sizes, found) is not None:
         return None
     if depth * prod(sizes[dim] for dim in columns) <= WHOLE_BYTES:
         return None
@@ -181,16 +181,6 @@ def _blocks(stage: Stage) -> list[tuple[int, int]] | None:
         block *= rows
         cut.append((dim, rows))
     return cut[::-1] if cut and 2 * block >= LEAST_COLUMNS else None
-
-
-def _overlaps(factor: Expr, dims: Sequence[int], sizes: Sequence[int]) -> bool:
-    """Whether elements of a factor share memory, as those of windows do."""
-    return any(
-        prod(sizes[dim] for dim in dims if access.strides[dim])
-        > 1 + sum(abs(access.strides[dim]) * (sizes[dim] - 1) for dim in dims)
-        for access in match.accesses(factor)
-        if access.buffer >= 0
-    )
 
 
 class _Chaining:

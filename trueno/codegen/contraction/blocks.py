@@ -16,10 +16,11 @@ from trueno.codegen.llvm import LLVMPrinter
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A block of K: its first position and its length."""
+    """A block of K: its first position, its length, and where it begins in the rows, in elements."""
 
     begin: Any
     count: Any
+    offset: Any
 
 
 class Blocks(StepEmitter):
@@ -54,8 +55,12 @@ class Blocks(StepEmitter):
                 strip, rest = p.arith("rem", task, across), p.arith("div", task, across)
                 block, self.batch = p.arith("rem", rest, down), p.arith("div", rest, down)
             else:
-                block, rest = p.arith("rem", task, down), p.arith("div", task, down)
-                strip, self.batch = p.arith("rem", rest, across), p.arith("div", rest, across)
+                # Windows slide over one block of rows after the other.
+                slides = self.number("slides")
+                slide, rest = p.arith("rem", task, slides), p.arith("div", task, slides)
+                block, rest = p.arith("rem", rest, down), p.arith("div", rest, down)
+                strip, rest = p.arith("rem", rest, across), p.arith("div", rest, across)
+                self.batch = p.arith("add", p.arith("mul", rest, slides), slide)
             indices = self.unravel("batch", self.batch)
             pointers = list(bases)
             for dim, index in enumerate(indices):
@@ -196,14 +201,35 @@ class Blocks(StepEmitter):
 
     @contextmanager
     def _rounds(self) -> Iterator[_Part]:
-        """Walk along K block by block."""
-        p = self.printer
-        depth, block = self.number("K"), self.number("K block")
+        """Walk along K block by block; where K has several dimensions in the rows, along the innermost one."""
+        p, step = self.printer, self.multiply
+        assert step.a is not None
+        block, a_step = self.number("K block"), self.number("a steps", 1)
+        if "k" in step.roles:
+            last = len(step.roles["k"].extents) - 1
+            access, depth = step.numbers[step.a.access], self.number("k", last)
+            with p.loop("0", p.arith("div", self.number("K"), depth)) as run, p.loop("0", depth, block) as low:
+                offset = p.arith("mul", low, a_step)
+                for dim, index in enumerate(self._outer(run, last)):
+                    offset = p.arith("add", offset, p.arith("mul", index, self.number(f"a{access} k", dim)))
+                begin = p.arith("add", p.arith("mul", run, depth), low)
+                yield _Part(begin, p.arith("min", p.arith("sub", depth, low), block), offset)
+            return
+        depth = self.number("K")
         # An empty sum takes one round, too: it is 0.
         rounds = p.arith("max", p.arith("div", p.arith("sub", p.arith("add", depth, block), "1"), block), "1")
         with p.loop(p.index(0), rounds) as turn:
             k = p.arith("mul", turn, block)
-            yield _Part(k, p.arith("min", p.arith("sub", depth, k), block))
+            yield _Part(k, p.arith("min", p.arith("sub", depth, k), block), p.arith("mul", k, a_step))
+
+    def _outer(self, run: Any, count: int) -> list[Any]:
+        """Return the number of a run along the innermost dimension of K as indices of the `count` outer ones."""
+        p = self.printer
+        indices: list[Any] = []
+        for dim in reversed(range(1, count)):
+            indices.append(p.arith("rem", run, self.number("k", dim)))
+            run = p.arith("div", run, self.number("k", dim))
+        return [run, *indices[::-1]] if count else []
 
     def _tile(
         self, part: _Part, kernel: str, pa: Any, pb: Any, kept: Any, ahead: Any, place: Any, place_row: Any
@@ -216,7 +242,7 @@ class Blocks(StepEmitter):
         assert step.a is not None and step.b is not None
         width = tile.narrow_columns if kernel == "narrow" else tile.columns
         a_row, a_step, b_step = self.number("a steps"), self.number("a steps", 1), self.number("b steps", 1)
-        a = p.advance(pa, p.arith("mul", part.begin, a_step), tile.packed)
+        a = p.advance(pa, part.offset, tile.packed)
         # What lies side by side in panels is a row apart in a factor that is read as it lies.
         rows = (p.index(tile.rows), a_row) if step.a.direct else (p.index(tile.rows * tile.group), "1")
         p.check_grid(a, tile.packed, [(part.count, a_step), rows])

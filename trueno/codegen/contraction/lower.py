@@ -63,7 +63,8 @@ class _Lowering:
         written = [dict(enumerate(store.access.strides)) for store in stage.stores]
         first, second = product.src[0].src
         innermost = sorted_dims([*found.first, *found.second], written)[-1]
-        swap = innermost in found.first
+        slides = match.sliding(product, sizes, found)
+        swap = innermost in found.first if slides is None else slides == 1
         a, b = (second, first) if swap else (first, second)
         rows, columns = (found.second, found.first) if swap else (found.first, found.second)
         columns = tuple(sorted_dims(list(columns), written))
@@ -72,7 +73,14 @@ class _Lowering:
         while len(axes(columns, sizes, [store.access for store in stage.stores]).extents) > 1 and self._enough(columns):
             batch.append(columns[0])
             columns = columns[1:]
-        self.batch = tuple(sorted_dims(batch, written))
+        places: list[int] = []
+        if slides is not None:
+            # Rows that are evenly spaced, the longest dimension, are read as they lie; the others are batches.
+            even = max(rows, key=lambda dim: sizes[dim])
+            places = [dim for dim in rows if dim != even]
+            rows = (even,)
+        self.slides = self._size(places) if places else 0
+        self.batch = (*sorted_dims(batch, written), *sorted_dims(places, written))
         self.rows, self.columns = tuple(sorted_dims(list(rows), written)), columns
         self.m, self.n = self._size(self.rows), self._size(self.columns)
         self.k_size = self._size(found.k)
@@ -106,6 +114,9 @@ class _Lowering:
         return access, by_row.strides[access][0], by_k.strides[access][0]
 
     def _factor_a(self, out: list[Pack | Multiply]) -> Factor:
+        if self.slides and self.m >= self.tile.rows:
+            access = self.a.arg
+            return Factor(True, self._batch_only(access), access.strides[self.rows[0]], self._walk(access)[-1])
         plain = self._plain_access(self.a, self.rows)
         if plain is not None and self.m >= self.tile.rows and self.n <= DIRECT_COLUMNS:
             access, row, step = plain
@@ -124,6 +135,10 @@ class _Lowering:
         ):
             return Factor(True, self._batch_only(plain[0]), 1, plain[2])
         return self._packed("columns", self.b, self.columns, self.tile.columns, out)
+
+    def _walk(self, access: Access) -> list[int]:
+        """Return the strides of an access along the merged dimensions of K."""
+        return axes(self.k, self.stage.sizes, [access]).strides[access]
 
     def _batch_only(self, access: Access) -> Access:
         strides = tuple(s if dim in self.batch else 0 for dim, s in enumerate(access.strides))
@@ -205,6 +220,12 @@ class _Lowering:
         }
         for role in ("rows", "columns"):
             roles[role].strides.update({access: [0] * len(roles[role].extents) for access in factors})
+        if a.direct and self.slides:
+            # Blocks of K do not reach across an end of its innermost dimension.
+            along = axes(self.k, sizes, [self.a.arg])
+            still = [0] * len(along.extents)
+            roles["k"] = Axes(along.extents, {access: still for access in accesses + factors})
+            roles["k"].strides[a.access] = along.strides[self.a.arg]
         lines = self.m == 1 and b.direct and self.n >= LINE
         step = Multiply(
             self.stage.name, self.tile, [store.value for store in stores], roles,
@@ -252,6 +273,9 @@ class _Lowering:
         down = 1 if small else min(most, max(-(-tasks // (across * batches)), 1))
         if step.plain:
             down = max(down, -(-panels * rows // current().product_high))
+        if self.slides:
+            # What a row of tiles reads stays in the second-level cache while the windows slide over it.
+            down = panels
         high = -(-panels // down) * rows
         down = -(-self.m // high)
         step.tasks = batches * across * down
@@ -259,12 +283,15 @@ class _Lowering:
         meta.put("tasks", step.tasks, 0)
         meta.put("across", across)
         meta.put("down", down)
+        meta.put("slides", self.slides or 1)
         meta.put("wide", wide)
         meta.put("high", high)
         meta.put("M", self.m)
         meta.put("N", self.n)
         meta.put("K", deep)
         block = tile.k_block(step.tile.sum)
+        if "k" in step.roles:
+            deep = step.roles["k"].extents[-1]
         meta.put("K block", _rounded(-(-deep // max(-(-deep // block), 1)), 4))
         assert step.a is not None and step.b is not None
         meta.put("a steps", step.a.panel, step.a.step)

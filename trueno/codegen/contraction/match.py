@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 from trueno import dtypes as dt
 from trueno.codegen.expr import Access, Expr, topological
@@ -12,6 +13,8 @@ from trueno.ir.reductions import sum as sum_rows
 
 #: A product of fewer multiplications than this is left to the loops of a plain reduction.
 SMALLEST = 64
+#: Sliding rows are read as they lie where K has at least so many elements, runs of so many, and so many rows are even.
+LONG, RUN, ROWS = 1024, 48, 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,35 @@ def roles(reduce: Expr, sizes: Sequence[int], inner: Sequence[int]) -> Roles | N
     for dim in (*found.first, *found.second, *found.k):
         work *= sizes[dim]
     return found if work >= SMALLEST else None
+
+
+def overlaps(factor: Expr, dims: Sequence[int], sizes: Sequence[int]) -> bool:
+    """Whether elements of a factor share memory, as those of windows do."""
+    return any(
+        prod(sizes[dim] for dim in dims if access.strides[dim])
+        > 1 + sum(abs(access.strides[dim]) * (sizes[dim] - 1) for dim in dims)
+        for access in accesses(factor)
+        if access.buffer >= 0
+    )
+
+
+def sliding(product: Expr, sizes: Sequence[int], found: Roles) -> int | None:
+    """Return which factor's rows are windows that slide along K, to be read as they lie, or None.
+
+    Those of the gradient of a convolution's weights are: one row for each element of a filter, and all positions along
+    K. Packed, they would be as many times the image as a filter has elements; a row is a run of the image already.
+    """
+    if product.dtype.kind != "f" or prod(sizes[dim] for dim in found.k) < LONG:
+        return None
+    for which, rows in enumerate((found.first, found.second)):
+        factor = product.src[0].src[which]
+        if factor.kind != "load" or factor.dtype != product.dtype or not rows:
+            continue
+        inner = min(found.k, key=lambda dim: abs(factor.arg.strides[dim]))
+        long = sizes[inner] >= RUN and max(sizes[dim] for dim in rows) >= ROWS
+        if long and len(rows) > 1 and overlaps(factor, [*rows, *found.k], sizes):
+            return which
+    return None
 
 
 def _streams(matrix: Expr, found: Roles) -> bool:

@@ -263,5 +263,6 @@ class Multiply(Step):
 
     def cost(self) -> float:
         """Return an estimate of the time on one thread, in nanoseconds."""
-        flops = prod(one.size for one in self.roles.values()) * max(self.meta.values[self.meta.places["K"]], 1)
+        results = prod(one.size for role, one in self.roles.items() if role != "k")
+        flops = results * max(self.meta.values[self.meta.places["K"]], 1)
         return flops / (4.0 * self.tile.lanes * self.tile.group)
