@@ -14,7 +14,7 @@ from trueno.ir.reductions import sum as sum_rows
 #: A product of fewer multiplications than this is left to the loops of a plain reduction.
 SMALLEST = 64
 #: Sliding rows are read as they lie where K has at least so many elements, runs of so many, and so many rows are even.
-LONG, RUN, ROWS = 1024, 48, 12
+LONG, RUN, ROWS = 512, 24, 12
 
 
 @dataclass(frozen=True, slots=True)
