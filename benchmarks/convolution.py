@@ -11,12 +11,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
-import trueno as tn
-from benchmarks.harness import SPIN, SUBJECT, Case, Contender, Experiment
+from benchmarks.beside_torch import beside_torch
+from benchmarks.harness import SPIN, Case, Experiment
 from benchmarks.program import parse, run
-from trueno.nn import functional
 
 TARGET = {"torch": 1 / 1.3}
 BATCHES = (1, 8)
@@ -110,16 +108,7 @@ def experiment(which: str, layer: Layer, batch: int) -> Experiment:
 
     own, theirs = _STATEMENTS[which]
 
-    def expected() -> np.ndarray:
-        return eval(theirs, names(torch, torch.nn.functional, torch.from_numpy, np.float64)).numpy()
-
-    return Experiment(
-        {
-            SUBJECT: Contender(own, names(tn, functional, tn.from_numpy)),
-            "torch": Contender(theirs, names(torch, torch.nn.functional, torch.from_numpy)),
-        },
-        expected,
-    )
+    return beside_torch(own, theirs, names)
 
 
 def cases(quick: bool, batches: Sequence[int] = BATCHES) -> Iterator[Case]:

@@ -27,8 +27,8 @@ RELATIVE_TOLERANCE = {"float16": 2e-3, "bfloat16": 2e-2, "float32": 1e-5, "float
 PEER_LENIENCE = 100.0
 """Peers may be this much less accurate: their check only tells that they do the same operation."""
 
-SPIN = 100e-3
-"""Seconds after which a library's idle threads have left the cores: OpenBLAS's spin for 30 to 60 ms after a product."""
+SPIN = 150e-3
+"""Seconds after which a library's idle threads have left the cores: OpenBLAS's spin for 120 ms after a product."""
 
 _MAX_INNER = 1_000_000
 

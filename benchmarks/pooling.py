@@ -11,12 +11,10 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
-import trueno as tn
-from benchmarks.harness import SUBJECT, Case, Contender, Experiment
+from benchmarks.beside_torch import beside_torch
+from benchmarks.harness import Case, Experiment
 from benchmarks.program import parse, run
-from trueno.nn import functional
 
 NO_SLOWER = {"torch": 1.0}
 IMAGES = ((1, 64, 112), (8, 64, 56))
@@ -59,16 +57,7 @@ def experiment(name: str, backward: bool, windows: Windows, shape: tuple[int, ..
     own = "tn.grad(y, [x], g, retain_graph=True)[0]" if backward else "pool(x)"
     theirs = own.replace("tn.grad", "torch.autograd.grad")
 
-    def expected() -> np.ndarray:
-        return eval(theirs, names(torch, torch.nn.functional, torch.from_numpy, np.float64)).numpy()
-
-    return Experiment(
-        {
-            SUBJECT: Contender(own, names(tn, functional, tn.from_numpy)),
-            "torch": Contender(theirs, names(torch, torch.nn.functional, torch.from_numpy)),
-        },
-        expected,
-    )
+    return beside_torch(own, theirs, names)
 
 
 def cases(quick: bool) -> Iterator[Case]:

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 import trueno as tn
+from tests.codegen.support import lowered
 from trueno.codegen import winograd
 from trueno.codegen.chains import WHOLE_BYTES, Chain
 from trueno.nn import functional
-from trueno.runtime import cpu, threads
+from trueno.runtime import threads
 
 CASES = [
     # images, channels, extents, results, kernel, stride, padding, groups
@@ -46,15 +47,7 @@ def convolve(library, x, w, given, bias=None):
 
 def chains_of(function, *operands) -> list[Chain]:
     """The chains that the CPU would run."""
-    bound = []
-    lower = cpu.lower
-
-    def watched(*args, **keywords):
-        bound.append(lower(*args, **keywords))
-        return bound[-1]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cpu, "lower", watched)
+    with lowered() as bound:
         function(*operands)
     return [step for one in bound for step in one.steps if isinstance(step, Chain)]
 

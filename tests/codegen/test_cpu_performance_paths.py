@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import trueno as tn
+from tests.codegen.support import lowered
 from trueno.codegen import llvm
 from trueno.codegen.contraction.steps import Pack
 from trueno.codegen.emit import is_flat
@@ -144,14 +145,11 @@ def test_partial_results_are_added_one_by_one():
 @pytest.mark.unchecked
 def test_parts_of_steps_that_do_alike_are_printed_once():
     x, w = tn.zeros(1, 64, 24, 24).requires_grad_(), tn.zeros(64, 64, 3, 3)
-    lowered = []
-    with pytest.MonkeyPatch.context() as patch:
-        lower = cpu.lower
-        patch.setattr(cpu, "lower", lambda *args, **given: lowered.append(lower(*args, **given)) or lowered[-1])
+    with lowered() as bound:
         y = functional.conv2d(x, w, stride=2, padding=1)
         tn.grad(y, [x], tn.ones_like(y))
-    source = lowered[-1].source()
-    assert sum(isinstance(step, Pack) for step in lowered[-1].steps) > 2
+    source = bound[-1].source()
+    assert sum(isinstance(step, Pack) for step in bound[-1].steps) > 2
     bodies = [body for name, body in re.findall(r"^define internal void @([\w.]+)(.*?^})", source, re.M | re.S)]
     assert len(set(bodies)) == len(bodies)
     defined = set(re.findall(r"^define .*?@([\w.]+)\(", source, re.M))

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 import trueno as tn
+from tests.codegen.support import lowered
 from tests.codegen.test_chains import convolve, operands
 from trueno.codegen.contraction.steps import Multiply, Pack
 from trueno.nn import functional
-from trueno.runtime import cpu, threads
+from trueno.runtime import threads
 
 CASES = [
     # images, channels, extents, results, kernel, stride, padding, groups
@@ -39,15 +40,7 @@ def gradient(case: tuple, dtype: type = np.float32) -> tuple[np.ndarray, np.ndar
 
 def steps_of(case: tuple) -> list:
     """What the CPU would run for the gradient of the weights."""
-    bound = []
-    lower = cpu.lower
-
-    def watched(*args, **keywords):
-        bound.append(lower(*args, **keywords))
-        return bound[-1]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cpu, "lower", watched)
+    with lowered() as bound:
         gradient(case)
     return [step for one in bound for step in one.steps]
 

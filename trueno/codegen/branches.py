@@ -2,8 +2,8 @@
 
 A loop with a branch would not be vectorised. So the loop calls a function of one element, of which LLVM's vectoriser is
 told the vector forms (the attribute ``vector-function-abi-variant``); those branch on whether any lane needs the rare
-part. They are inlined once loops have become vectors. LLVM's other passes see the
-call alone, which also saves most of the time of compilation. An element's result depends on nothing but its operands.
+part. They are inlined once loops have become vectors. LLVM's other passes see the call alone, which also saves most of
+the time of compilation. An element's result depends on nothing but its operands.
 """
 
 from __future__ import annotations

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from trueno.codegen.contraction.steps import Step
     from trueno.codegen.joined import Run
 
-#: Bytes of packed columns that a block should have at most: half of a common second-level cache.
-BLOCK_BYTES = 1 << 20
 #: Columns that a block has at least, so that its rows are not read again too often.
 LEAST_COLUMNS = 96
 #: Bytes of a block that stages of a run hand on at most.
@@ -160,17 +158,16 @@ def _blocks(stage: Stage) -> list[tuple[int, int]] | None:
     if found is None or 0 in stage.sizes or not (found.first and found.second):
         return None
     written = [dict(enumerate(store.access.strides)) for store in stage.stores]
-    innermost = sorted_dims([*found.first, *found.second], written)[-1]
-    swap = innermost in found.first
+    swap = match.first_gives_columns(found, written)
     factor = product.src[0].src[0 if swap else 1]
-    columns = sorted_dims(list(found.first if swap else found.second), written)
+    columns = sorted_dims(found.first if swap else found.second, written)
     sizes = stage.sizes
     depth = prod(sizes[dim] for dim in found.k) * product.dtype.itemsize
     if not match.overlaps(factor, [*columns, *found.k], sizes) or match.sliding(product, sizes, found) is not None:
         return None
     if depth * prod(sizes[dim] for dim in columns) <= WHOLE_BYTES:
         return None
-    limit = max(BLOCK_BYTES // depth, LEAST_COLUMNS)
+    limit = max(lower.BLOCK_BYTES // depth, LEAST_COLUMNS)
     block = 1
     cut: list[tuple[int, int]] = []
     for dim in reversed(columns):

@@ -175,7 +175,7 @@ def accesses_of(order: Sequence[Expr], stores: Sequence[Store]) -> list[Access]:
     return list(found)
 
 
-def sorted_dims(dims: list[int], guides: list[dict[int, int]]) -> list[int]:
+def sorted_dims(dims: Sequence[int], guides: Sequence[Mapping[int, int]]) -> list[int]:
     """Order dims by falling stride of the first guiding access that tells them apart."""
     return sorted(dims, key=lambda dim: tuple(-abs(strides[dim]) for strides in guides))
 

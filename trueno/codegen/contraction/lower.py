@@ -62,9 +62,8 @@ class _Lowering:
         sizes = stage.sizes
         written = [dict(enumerate(store.access.strides)) for store in stage.stores]
         first, second = product.src[0].src
-        innermost = sorted_dims([*found.first, *found.second], written)[-1]
         slides = match.sliding(product, sizes, found)
-        swap = innermost in found.first if slides is None else slides == 1
+        swap = match.first_gives_columns(found, written) if slides is None else slides == 1
         a, b = (second, first) if swap else (first, second)
         rows, columns = (found.second, found.first) if swap else (found.first, found.second)
         columns = tuple(sorted_dims(list(columns), written))

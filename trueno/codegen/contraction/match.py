@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
 from trueno import dtypes as dt
 from trueno.codegen.expr import Access, Expr, topological
+from trueno.codegen.stage import sorted_dims
 from trueno.ir.elementwise import mul
 from trueno.ir.reductions import sum as sum_rows
 
@@ -86,6 +87,18 @@ def roles(reduce: Expr, sizes: Sequence[int], inner: Sequence[int]) -> Roles | N
     for dim in (*found.first, *found.second, *found.k):
         work *= sizes[dim]
     return found if work >= SMALLEST else None
+
+
+def first_gives_columns(found: Roles, written: Sequence[Mapping[int, int]]) -> bool:
+    """Whether the columns are the first factor's: those along which the result's memory runs.
+
+    Parameters
+    ----------
+    found : Roles
+    written : sequence of mapping
+        The strides of each access of the result, by dimension.
+    """
+    return sorted_dims([*found.first, *found.second], written)[-1] in found.first
 
 
 def overlaps(factor: Expr, dims: Sequence[int], sizes: Sequence[int]) -> bool:
