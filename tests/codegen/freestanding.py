@@ -119,15 +119,15 @@ def run(lowered: cpu.Lowered, operands: Sequence[Any], folder: Path) -> list[np.
     """
     target = lowered.target
     texts = {"kernel": lowered.source(), "driver": driver.SOURCE, "start": _start_up(lowered, operands)}
+    files = []
     for name, text in texts.items():
-        code = compiler.compile_object(text, target, passes=name == "kernel")
-        (folder / f"{name}.o").write_bytes(code)
+        for k, code in enumerate(compiler.compile_objects(text, target, passes=name == "kernel")):
+            files.append(folder / f"{name}{k}.o")
+            files[-1].write_bytes(code)
     program = folder / "program"
     linker, emulator = _found(LINKERS), _found(EMULATORS)
     assert linker is not None and emulator is not None
-    subprocess.run(
-        [linker, "-static", "-o", program, *(folder / f"{name}.o" for name in texts)], check=True, timeout=60
-    )
+    subprocess.run([linker, "-static", "-o", program, *files], check=True, timeout=60)
     done = subprocess.run([emulator, program], check=True, capture_output=True, timeout=60)
     results, offset = [], 0
     for node in lowered.kernel.outputs:

@@ -140,9 +140,9 @@ def test_a_level_of_another_architecture_is_named_but_not_run():
     with pytest.raises(ValueError, match=f"{foreign}.* is not for this machine"):
         target.resolve(foreign)
     assert foreign in target.status()["compiles_only"] and "native" in target.status()["runs"]
-    code = compiler.compile_object(lowered("add", foreign).source(), found)
+    objects = compiler.compile_objects(lowered("add", foreign).source(), found)
     with pytest.raises(ValueError, match="does not run on this machine"):
-        compiler.link(code, found)
+        compiler.link(objects, found)
 
 
 def test_names_and_descriptions_of_no_target_are_refused():

@@ -51,7 +51,7 @@ class Own(NamedTuple):
     block_bytes: tuple[int, ...]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Chain:
     """Steps over one block, and the blocks.
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import re
-from collections.abc import Mapping
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import llvmlite.binding as llvm
+from llvmlite.binding import ffi
 
+from trueno.codegen.parts import PART
 from trueno.codegen.streaming import MARK, past_caches
 from trueno.codegen.target import Target, host_architecture, named, parse
 
@@ -52,6 +56,10 @@ def machine(target: Target) -> Any:
     """
     for option in _OPTIONS:
         llvm.set_option("trueno", option)
+    return _new_machine(target)
+
+
+def _new_machine(target: Target) -> Any:
     return _back_end(target.architecture).create_target_machine(
         cpu=target.cpu, features=target.features, opt=2, jit=True, codemodel="small", reloc="pic"
     )
@@ -72,22 +80,31 @@ def _back_end(architecture: str) -> Any:
 
 
 def optimise(source: str, target: Target) -> Any:
-    """Parse LLVM IR text and run LLVM's pipeline on it; return the module."""
-    tm = machine(target)
+    """Parse LLVM IR text and run LLVM's pipeline on it; return the module, all parts in one."""
+    first, *others = source.split(PART)
+    module = _optimised(first, target, machine(target))
+    for other in others:
+        module.link_in(_optimised(other, target, machine(target)))
+    return module
+
+
+def _optimised(source: str, target: Target, tm: Any, context: Any = None) -> Any:
     before, _, as_is = source.partition(AS_IS)
-    module = llvm.parse_assembly(before)
-    module.verify()
-    options = llvm.create_pipeline_tuning_options(speed_level=2)
-    options.loop_unrolling = False
-    options.loop_vectorization = target.vectorise
-    options.slp_vectorization = False
-    options.loop_interleaving = target.vectorise
-    builder = llvm.create_pass_builder(tm, options)
-    builder.getModulePassManager().run(module, builder)
+    module = llvm.parse_assembly(before, context)
+    builder = None
+    if "\ndefine " in before:
+        module.verify()
+        options = llvm.create_pipeline_tuning_options(speed_level=2)
+        options.loop_unrolling = False
+        options.loop_vectorization = target.vectorise
+        options.slp_vectorization = False
+        options.loop_interleaving = target.vectorise
+        builder = llvm.create_pass_builder(tm, options)
+        _at_once("LLVMPY_RunNewModulePassManager")(builder.getModulePassManager(), module, builder)
     if MARK in source:
-        module = llvm.parse_assembly(past_caches(str(module)))
+        module = llvm.parse_assembly(past_caches(str(module)), context)
     if as_is:
-        module.link_in(llvm.parse_assembly(as_is))
+        module.link_in(llvm.parse_assembly(as_is, context))
         module.verify()
     if INLINED in as_is:
         _inline(module, builder)
@@ -105,17 +122,67 @@ def _inline(module: Any, builder: Any) -> None:
     passes.run(module, builder)
 
 
-def compile_object(source: str, target: Target, passes: bool = True) -> bytes:
-    """Return the object code of LLVM IR text, as it is or after LLVM's `passes`."""
-    return machine(target).emit_object(optimise(source, target) if passes else llvm.parse_assembly(source))
+def compile_objects(source: str, target: Target, passes: bool = True) -> list[bytes]:
+    """Return the object code of LLVM IR text, as it is or after LLVM's `passes`: an object for each part.
+
+    The parts are compiled at the same time.
+    """
+    if not passes:
+        return [machine(target).emit_object(llvm.parse_assembly(source))]
+    machine(target)
+    first, *others = source.split(PART)
+    found: dict[int, bytes | BaseException] = {}
+
+    def compile_part(number: int, text: str) -> None:
+        try:
+            found[number] = _compile_part(text, target)
+        except BaseException as error:  # raised again by the caller's thread
+            found[number] = error
+
+    workers = [threading.Thread(target=compile_part, args=(k, text)) for k, text in enumerate(others, 1)]
+    for worker in workers:
+        worker.start()
+    compile_part(0, first)
+    for worker in workers:
+        worker.join()
+    objects = []
+    for number in range(len(found)):
+        one = found[number]
+        if isinstance(one, BaseException):
+            raise one
+        objects.append(one)
+    return objects
 
 
-def link(code: bytes, target: Target, symbol: str = "kernel", imports: Mapping[str, int] | None = None) -> int:
-    """Load object code into the process and return the address of its function.
+def _compile_part(source: str, target: Target) -> bytes:
+    """Compile one part; it shares nothing of LLVM with others."""
+    tm, context = _new_machine(target), llvm.create_context()
+    module = _optimised(source, target, tm, context)
+    with ffi.OutputString() as error:
+        buffer = _at_once("LLVMPY_TargetMachineEmitToMemory")(tm, module, 1, error)
+        if not buffer:
+            raise RuntimeError(str(error))
+    try:
+        return ctypes.string_at(ffi.lib.LLVMPY_GetBufferStart(buffer), ffi.lib.LLVMPY_GetBufferSize(buffer))
+    finally:
+        ffi.lib.LLVMPY_DisposeMemoryBuffer(buffer)
+
+
+def _at_once(name: str) -> Any:
+    """Return a function of llvmlite's without the lock that all of them take, for what shares nothing with others."""
+    function = getattr(ffi.lib, name)
+    return getattr(function, "_cfn", function)
+
+
+def link(
+    objects: Sequence[bytes], target: Target, symbol: str = "kernel", imports: Mapping[str, int] | None = None
+) -> int:
+    """Load object files into the process and return the address of its function.
 
     Parameters
     ----------
-    code : bytes
+    objects : sequence of bytes
+        What `compile_objects` returned.
     target : Target
     symbol : str
         Name of the function.
@@ -134,7 +201,9 @@ def link(code: bytes, target: Target, symbol: str = "kernel", imports: Mapping[s
     jit = _linker(target)
     # Library names must be unique in a process, whatever the code.
     name = f"trueno{next(_serial)}"
-    builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process().export_symbol(symbol)
+    builder = llvm.JITLibraryBuilder().add_current_process().export_symbol(symbol)
+    for one in objects:
+        builder.add_object_img(one)
     for imported, address in (imports or {}).items():
         builder.import_symbol(imported, address)
     library = builder.link(jit, name)

@@ -32,7 +32,7 @@ def evaluated_in_pieces(
     return _Sinking(outputs, found, fits).run() if found else outputs
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Sinking:
     outputs: tuple[Node, ...]
     roots: set[int]

@@ -6,15 +6,14 @@ Convolutions by minimal filtering are such runs: evaluating tiles, the products,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from math import prod
+from typing import NamedTuple
 
 from trueno.codegen.expr import Access, reads, topological
 from trueno.codegen.stage import Stage
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """Three stages, evaluation, product and interpolation, that share nothing but what they hand on.
 
     Attributes
@@ -61,7 +60,7 @@ def runs(stages: list[Stage], first: int, aliases: Sequence[int], inputs: int) -
             members = [stages[evaluation], *stages[product : product + 2]]
             if cut is None or _overwrites(members, aliases, inputs) or any(_leaves(one, first) for one in between):
                 continue
-            found = [replace(run, begin=run.begin - (run.begin > evaluation)) for run in found]
+            found = [run._replace(begin=run.begin - (run.begin > evaluation)) for run in found]
             stages.insert(product - 1, stages.pop(evaluation))
             found.append(Run(product - 1, *cut))
             break

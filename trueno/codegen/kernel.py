@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from trueno.codegen import driver
 from trueno.codegen.emit import is_flat
 from trueno.codegen.llvm import LLVMPrinter, Module, task_function
+from trueno.codegen.parts import parted, texts
 from trueno.codegen.stage import Loops
 from trueno.codegen.walks import emitter
 
@@ -110,7 +111,8 @@ def print_module(
         *calls, "  ret void", "}",
     ]))  # fmt: skip
     _share(module)
-    return module.text(header)
+    assert module.as_is is not None
+    return texts(parted(module, module.as_is), header)
 
 
 #: A function that is called by its name only: part of a stage or step.

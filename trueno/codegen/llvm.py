@@ -46,6 +46,16 @@ class Module:
         self.kept: dict[str, None] = {}
         self._stream_scope = self._unlikely = ""
 
+    def like(self, as_is: Module | None = None) -> Module:
+        """Return a module without functions, with declarations and metadata of its own that are the same."""
+        made = Module(as_is, self.checked, self.vector_bytes)
+        made.declarations, made.metadata, made.helpers = (
+            dict(self.declarations),
+            list(self.metadata),
+            dict(self.helpers),
+        )
+        return made
+
     def declare(self, text: str) -> None:
         self.declarations[f"declare {text}"] = None
 

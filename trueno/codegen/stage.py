@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 
@@ -267,8 +268,7 @@ def near(loops: Loops) -> dict[int, tuple[int, int]]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Relations:
+class Relations(NamedTuple):
     """How accesses of a stage lie to each other.
 
     Attributes

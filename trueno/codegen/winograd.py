@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from trueno import dtypes as dt
 from trueno.codegen.windows import element
@@ -107,8 +107,7 @@ def _both_axes(transform: Callable[[Sequence[Node]], list[Node]], grid: Grid) ->
 # --- tiles ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Tiling:
+class Tiling(NamedTuple):
     """How the results of a convolution are cut into tiles and blocks of them.
 
     Attributes

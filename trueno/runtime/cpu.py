@@ -22,6 +22,7 @@ from trueno.codegen.cost import formula_of, nanoseconds
 from trueno.codegen.domain import MOST_PIECES, STORES, Limits, Plan
 from trueno.codegen.formula import conversions_text, formula_text
 from trueno.codegen.kernel import print_module
+from trueno.codegen.objects import bundle, unbundle
 from trueno.codegen.plan import plan
 from trueno.codegen.streaming import streams
 from trueno.codegen.target import Target, resolve
@@ -85,16 +86,16 @@ def _load(
         begin = time.perf_counter()
         text = source()
         # Shared code is written as the passes would leave it, and stands in the way of the first call.
-        code = compiler.compile_object(text, target, passes=not shared)
+        objects = compiler.compile_objects(text, target, passes=not shared)
         full = {
             "backend": "llvm", "source": text, "log": "", "features": target.description(),
             "compile_seconds": time.perf_counter() - begin, "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }  # fmt: skip
-        store.save(key, code, full | header)
+        store.save(key, bundle(objects), full | header)
     else:
-        code = found.code
+        objects = unbundle(found.code)
     imports = None if shared else {driver.SYMBOL: _driver(target)}
-    return compiler.link(code, target, symbol, imports)
+    return compiler.link(objects, target, symbol, imports)
 
 
 _functions: dict[tuple, int] = {}

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from trueno.codegen.contraction.finish import buffer_row
 from trueno.codegen.contraction.steps import Factor, Multiply
@@ -14,8 +13,7 @@ from trueno.codegen.contraction.walk import StepEmitter
 from trueno.codegen.llvm import LLVMPrinter
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(NamedTuple):
     """A block of K: its first position, its length, and where it begins in the rows, in elements."""
 
     begin: Any

@@ -8,8 +8,9 @@ number of threads; they are tasks, too, where a product with few results has no 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
+from typing import NamedTuple
 
 from trueno.codegen.contraction.match import roles
 from trueno.codegen.expr import Access, Expr, Table, topological
@@ -20,8 +21,7 @@ SPAN = 4096
 PARTIAL = 1 << 22
 
 
-@dataclass(frozen=True, slots=True)
-class Pieces:
+class Pieces(NamedTuple):
     """Pieces of equal length as one contraction, over a domain that has the pieces as its first dimension.
 
     Attributes

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
+from typing import NamedTuple
 
 from trueno import dtypes as dt
 from trueno.codegen.expr import Access, Expr, topological
@@ -18,8 +18,7 @@ SMALLEST = 64
 LONG, RUN, ROWS = 512, 24, 12
 
 
-@dataclass(frozen=True, slots=True)
-class Roles:
+class Roles(NamedTuple):
     """The dimensions of a contraction's domain by role, without those of extent 1.
 
     Attributes

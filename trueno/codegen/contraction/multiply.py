@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from trueno.codegen.contraction.blocks import Blocks
 from trueno.codegen.contraction.finish import finish_function
 from trueno.codegen.contraction.lines import LINES, lines_function
@@ -26,7 +24,7 @@ def multiply_function(module: Module, name: str, step: Multiply, half_instructio
         micro_kernel(as_is, f"{name}.keep", tile, direct_a, True, keeps=True)
         micro_kernel(as_is, f"{name}.kept", tile, direct_a, False)
     if step.narrow:
-        half = replace(tile, vectors=tile.vectors // 2)
+        half = tile._replace(vectors=tile.vectors // 2)
         micro_kernel(as_is, f"{name}.narrow", half, direct_a, direct_b, panel=tile.columns)
     finish_function(module, name, step, half_instructions)
     printer = LLVMPrinter(as_is, half_instructions)

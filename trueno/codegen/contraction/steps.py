@@ -35,7 +35,7 @@ class Meta:
         self.values += values
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Axes:
     """Merged dimensions of one role.
 
@@ -75,7 +75,7 @@ def axes(dims: Sequence[int], sizes: Sequence[int], accesses: Sequence[Access]) 
     return Axes([extents[dim] for dim in kept], {access: [s[dim] for dim in kept] for access, s in strides.items()})
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Step:
     """What the two kinds of step share.
 
@@ -156,7 +156,7 @@ class Step:
         return [self.tasks, int(parallel), *self.meta.values[2:]]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Pack(Step):
     """A factor converted and laid out in panels.
 
@@ -193,7 +193,7 @@ class Pack(Step):
         return elements * (0.1 if self.dense else 0.3)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Factor:
     """Where the multiplication reads a factor.
 
@@ -215,7 +215,7 @@ class Factor:
     step: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Multiply(Step):
     """Register tiles over blocks of the result, and what follows the sums.
 

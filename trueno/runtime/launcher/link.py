@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import llvmlite
 import llvmlite.binding as llvm
 
+from trueno.codegen.objects import bundle, unbundle
 from trueno.runtime.launcher.abi import STATE, WORD
 
 Key = tuple[tuple[str, str], ...]
@@ -93,20 +94,6 @@ def _compile(tier: str, text: str) -> bytes:
     return machine.emit_object(module)
 
 
-def _pack(objects: list[bytes]) -> bytes:
-    """Join object files into one stored code."""
-    return b"".join(len(code).to_bytes(8, "little") + code for code in objects)
-
-
-def _unpack(code: bytes) -> list[bytes]:
-    objects = []
-    while code:
-        end = 8 + int.from_bytes(code[:8], "little")
-        objects.append(code[8:end])
-        code = code[end:]
-    return objects
-
-
 def link(load: Load | None = None, save: Save | None = None) -> Linked:
     """Link a new instance of the launcher's code, with a state of its own.
 
@@ -124,14 +111,14 @@ def link(load: Load | None = None, save: Save | None = None) -> Linked:
     compiled = code is None
     if code is None:
         started = time.perf_counter()
-        code = _pack([_compile(tier, text) for tier, text in emit().items()])
+        code = bundle([_compile(tier, text) for tier, text in emit().items()])
         if save is not None:
             header = {"name": "launcher", "backend": "llvm", "compile_seconds": time.perf_counter() - started}
             save(key, code, header)
     machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
     jit = llvm.create_lljit_compiler(machine)
     builder = llvm.JITLibraryBuilder().add_current_process().export_symbol("exports")
-    for part in _unpack(code):
+    for part in unbundle(code):
         builder.add_object_img(part)
     name = f"trueno.launcher.{next(_numbers)}"
     library = builder.link(jit, name)

@@ -1,0 +1,115 @@
+"""Kernels of several modules: how functions are parted, how parts are compiled, and what is imported for it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import trueno as tn
+from tests.ops.support import run, tensors, trace
+from trueno.codegen import compile as compiler
+from trueno.codegen import parts
+from trueno.codegen.objects import bundle, unbundle
+from trueno.codegen.parts import PART
+from trueno.codegen.target import resolve
+from trueno.runtime import cpu
+
+
+def source(function, *arrays: np.ndarray) -> str:
+    """The LLVM IR of a kernel."""
+    kernel = trace(function, arrays)
+    return cpu.lower(kernel, [one._layout for one in tensors(arrays)], [-1] * len(kernel.outputs)).source()
+
+
+def softmax_source() -> str:
+    return source(lambda x: tn.softmax(x, axis=-1), np.zeros(1 << 20, np.float32))
+
+
+def defined(text: str) -> list[str]:
+    return re.findall(r"^define .*?@([\w.]+)\(", text, re.MULTILINE)
+
+
+def test_small_kernels_are_one_module():
+    assert PART not in source(lambda x: x + x, np.zeros(100, np.float32))
+
+
+def test_a_large_kernel_is_parted_and_each_function_is_in_one_part(monkeypatch: pytest.MonkeyPatch):
+    text = softmax_source()
+    parted = text.split(PART)
+    assert len(parted) == parts.PARTS
+    monkeypatch.setattr(parts, "_WORTH", 1 << 40)
+    whole = softmax_source()
+    assert PART not in whole
+    assert sorted(name for part in parted for name in defined(part)) == sorted(defined(whole))
+    for part in parted:
+        assert len(part) < 0.8 * len(whole)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda x: tn.softmax(x, axis=-1), lambda x: tn.std(x, axis=-1), lambda x: x @ x, lambda x: tn.sin(x) @ x],
+    ids=["softmax", "std", "matmul", "helpers"],
+)
+def test_a_parted_kernel_computes_the_same_bits(function, monkeypatch: pytest.MonkeyPatch):
+    x = np.random.default_rng(0).standard_normal((300, 300)).astype(np.float32)
+    kernel = trace(function, [x])
+    whole = run(kernel, [x], "native")
+    monkeypatch.setattr(parts, "_WORTH", 0)
+    monkeypatch.setattr(parts, "_REST", 0)
+    # Neither what is loaded nor what is stored may answer.
+    monkeypatch.setattr(cpu, "_functions", {})
+    monkeypatch.setattr(cpu.generator, "digest", lambda: f"parted {time.time_ns()}")
+    np.testing.assert_array_equal(run(kernel, [x], "native"), whole)
+    assert len(cpu._functions) == 1
+
+
+def test_parts_are_linked_into_one_module_to_be_shown():
+    text = softmax_source()
+    module, assembly = compiler.stages(text, resolve().description())
+    for name in defined(text):
+        assert f"@{name}(" in module
+    assert assembly.count("kernel:") == 1
+
+
+def test_an_error_in_any_part_is_raised():
+    good = "define void @kernel() {\n ret void\n}\n"
+    for text in (good + PART + "define nonsense", "define nonsense" + PART + good):
+        with pytest.raises(RuntimeError, match="LLVM IR parsing error"):
+            compiler.compile_objects(text, resolve())
+    assert len(compiler.compile_objects(good + PART + good.replace("kernel", "other"), resolve())) == 2
+
+
+def test_threads_that_compile_at_once_get_what_one_alone_gets():
+    text, target = softmax_source(), resolve()
+    want = compiler.compile_objects(text, target)
+    found: list[list[bytes]] = []
+    threads = [threading.Thread(target=lambda: found.append(compiler.compile_objects(text, target))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [want] * 3
+
+
+def test_objects_are_stored_as_one_code():
+    objects = [b"", b"one", b"\0" * 300]
+    assert unbundle(bundle(objects)) == objects
+    assert unbundle(b"") == []
+
+
+def test_an_elementwise_call_imports_no_generator_of_products_or_convolutions():
+    program = (
+        "import sys, numpy as np, trueno as tn; x = tn.from_numpy(np.ones(10, np.float32)); (x + x).numpy(); "
+        "print([name for name in sys.modules if name in ("
+        "'trueno.codegen.chains', 'trueno.codegen.vectors', 'trueno.codegen.winograd', 'trueno.codegen.following', "
+        "'trueno.codegen.joined', 'trueno.codegen.contraction.lower', 'trueno.codegen.contraction.pack', "
+        "'trueno.codegen.contraction.micro', 'trueno.codegen.opencl', 'networkx', 'pyopencl')])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

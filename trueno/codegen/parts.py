@@ -1,0 +1,134 @@
+"""The LLVM IR of a kernel as several modules, which are compiled at the same time.
+
+LLVM works on one module in one thread. So a kernel's functions are distributed to modules that take about equally long,
+by what their lines cost: first the dearest, each to the module that has least so far. What depends on each other under
+LLVM's passes (the functions of a stage) stays together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from trueno.codegen.llvm import Module
+
+#: The line that parts the modules of a kernel; the results of all are linked together.
+PART = "; a module of its own\n"
+PARTS = 2
+"""Modules that a kernel is parted into: each costs 3 ms, and machines of two cores are common."""
+
+#: What one line costs in microseconds with LLVM's passes, without them, and without much of the code generator.
+_OPTIMISED, _AS_IS, _QUICK = 160, 28, 14
+_WORTH, _REST = 50_000, 15_000
+"""Microseconds of work from which parting pays, in all and beside the dearest functions."""
+
+#: Patterns of a function's first line and of names; most kernels are not parted and need none of them.
+_HEAD = r"(?m)^define (?:(?:internal|hidden) )?(void @([\w.]+)\((.*)\)) "
+_NAME = r"@([\w.]+)"
+
+
+class _Function(NamedTuple):
+    """A function's text.
+
+    Attributes
+    ----------
+    name, text : str
+    declaration : str
+        Its line in modules that refer to it.
+    as_is : bool
+        Whether LLVM's passes leave it out.
+    """
+
+    name: str
+    text: str
+    declaration: str
+    as_is: bool
+
+    @property
+    def cost(self) -> int:
+        """Microseconds that it takes, about."""
+        return _cost(self.text, self.as_is)
+
+    @property
+    def family(self) -> str:
+        """What functions that are optimised together have in common."""
+        return self.name if self.as_is else self.name.partition(".")[0]
+
+
+def _cost(text: str, as_is: bool) -> int:
+    line = _OPTIMISED if not as_is else _QUICK if " optnone " in text else _AS_IS
+    return line * text.count("\n")
+
+
+def _functions(module: Module, as_is: bool) -> list[_Function]:
+    found = []
+    for text in module.functions:
+        head = re.search(_HEAD, text)
+        assert head is not None, text
+        line = "declare " + head[1].replace(head[3], re.sub(r" %[\w.]+", "", head[3]))
+        found.append(_Function(head[2], text, line, as_is))
+    return found
+
+
+def parted(module: Module, as_is: Module) -> list[tuple[Module, Module]]:
+    """Distribute a kernel's functions to modules of about equal cost, where that pays.
+
+    Parameters
+    ----------
+    module, as_is : Module
+        What goes through LLVM's passes and what does not; helpers are inlined and stay together.
+
+    Returns
+    -------
+    list of (Module, Module)
+        One pair for each part.
+    """
+    work = sum(_cost(text, kind is as_is) for kind in (module, as_is) for text in kind.functions)
+    if work < _WORTH or module.kept or as_is.helpers:
+        return [(module, as_is)]
+    functions = _functions(module, False) + _functions(as_is, True)
+    families: dict[str, list[_Function]] = {}
+    for one in functions:
+        families.setdefault(one.family, []).append(one)
+    costs = {name: sum(one.cost for one in family) for name, family in families.items()}
+    if work - max(costs.values()) < _REST:
+        return [(module, as_is)]
+    parts: list[list[_Function]] = [[] for _ in range(PARTS)]
+    for name in sorted(families, key=lambda name: -costs[name]):
+        least = min(parts, key=lambda part: sum(one.cost for one in part))
+        least += families[name]
+    known = {one.name: one for one in functions}
+    made = []
+    for part in parts:
+        names = {one.name for one in part}
+        elsewhere = {name for one in functions if one.name not in names for name in re.findall(_NAME, one.text)}
+        code = as_is.like()
+        pair = (module.like(code), code)
+        for one in part:
+            home = pair[one.as_is]
+            # Other objects reach it through tables, wherever they lie; within an object it is reached directly.
+            linkage = "" if one.name in elsewhere or one.name == "kernel" else "hidden "
+            home.functions.append(re.sub(_HEAD, rf"define {linkage}\1 ", one.text, count=1))
+        for home in pair:
+            _declare(home, known, names)
+        made.append(pair)
+    return made
+
+
+def _declare(home: Module, known: dict[str, _Function], names: set[str]) -> None:
+    """Leave the declarations of what the module's functions refer to, and add those of the kernel's own functions."""
+    text = "\n".join([*home.functions, *home.helpers.values()])
+    defined = {head[2] for head in (re.search(_HEAD, one) for one in home.functions) if head is not None}
+    used = set(re.findall(_NAME, text))
+    declared = {name: line for line in home.declarations if (name := re.search(_NAME, line)[1]) in used}  # type: ignore[index]
+    for name in used & known.keys():
+        visible = "hidden " if name in names else ""
+        declared[name] = known[name].declaration.replace("declare ", f"declare {visible}", 1)
+    home.declarations = {line: None for name, line in declared.items() if name not in defined}
+
+
+def texts(pairs: Sequence[tuple[Module, Module]], header: str) -> str:
+    """Return the text of all parts."""
+    return PART.join(module.text(header) for module, _ in pairs)
