@@ -6,6 +6,7 @@ with the same folder, which must compile nothing. A kernel may take 60 ms. --sec
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -90,6 +91,9 @@ def first_calls(rows: Sequence[int], given: tuple[bool, tuple[str, ...]], folder
     # The launcher and LLVM's start are no part of a row; nothing else of it has a kernel of float64.
     -tn.zeros(3, dtype=tn.float64)
     cases = list(table.cases(*given))
+    # What the peers' packages keep alive is collected here, where no row waits for it.
+    gc.collect()
+    gc.freeze()
     return [_forked(cases[number], os.path.join(folder, str(number))) for number in rows]
 
 

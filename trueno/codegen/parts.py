@@ -39,12 +39,15 @@ class _Function(NamedTuple):
         Its line in modules that refer to it.
     as_is : bool
         Whether LLVM's passes leave it out.
+    names : frozenset of str
+        All that it names: itself and what it refers to.
     """
 
     name: str
     text: str
     declaration: str
     as_is: bool
+    names: frozenset[str]
 
     @property
     def cost(self) -> int:
@@ -68,7 +71,7 @@ def _functions(module: Module, as_is: bool) -> list[_Function]:
         head = re.search(_HEAD, text)
         assert head is not None, text
         line = "declare " + head[1].replace(head[3], re.sub(r" %[\w.]+", "", head[3]))
-        found.append(_Function(head[2], text, line, as_is))
+        found.append(_Function(head[2], text, line, as_is, frozenset(re.findall(_NAME, text))))
     return found
 
 
@@ -103,30 +106,31 @@ def parted(module: Module, as_is: Module) -> list[tuple[Module, Module]]:
     made = []
     for part in parts:
         names = {one.name for one in part}
-        elsewhere = {name for one in functions if one.name not in names for name in re.findall(_NAME, one.text)}
+        elsewhere = frozenset().union(*(one.names for one in functions if one.name not in names))
         code = as_is.like()
         pair = (module.like(code), code)
-        for one in part:
-            home = pair[one.as_is]
-            # Other objects reach it through tables, wherever they lie; within an object it is reached directly.
-            linkage = "" if one.name in elsewhere or one.name == "kernel" else "hidden "
-            home.functions.append(re.sub(_HEAD, rf"define {linkage}\1 ", one.text, count=1))
-        for home in pair:
-            _declare(home, known, names)
+        for as_it_is, home in enumerate(pair):
+            members = [one for one in part if one.as_is == as_it_is]
+            for one in members:
+                # Other objects reach it through tables, wherever they lie.
+                text = re.sub(_HEAD, r"define \1 ", one.text, count=1) if one.name in elsewhere else one.text
+                home.functions.append(text)
+            used = frozenset().union(*(one.names for one in members)) - {one.name for one in members}
+            _declare(home, used, known, names)
         made.append(pair)
     return made
 
 
-def _declare(home: Module, known: dict[str, _Function], names: set[str]) -> None:
+def _declare(home: Module, used: frozenset[str], known: dict[str, _Function], names: set[str]) -> None:
     """Leave the declarations of what the module's functions refer to, and add those of the kernel's own functions."""
-    text = "\n".join([*home.functions, *home.helpers.values()])
-    defined = {head[2] for head in (re.search(_HEAD, one) for one in home.functions) if head is not None}
-    used = set(re.findall(_NAME, text))
-    declared = {name: line for line in home.declarations if (name := re.search(_NAME, line)[1]) in used}  # type: ignore[index]
-    for name in used & known.keys():
+    text = "\n".join(home.helpers.values())
+    needed = used.union(re.findall(_NAME, text))
+    lines = [line for line in home.declarations if any(name in needed for name in re.findall(_NAME, line))]
+    declared = {line: None for line in lines if not any(name in known for name in re.findall(_NAME, line))}
+    for name in sorted(used & known.keys()):
         visible = "hidden " if name in names else ""
-        declared[name] = known[name].declaration.replace("declare ", f"declare {visible}", 1)
-    home.declarations = {line: None for name, line in declared.items() if name not in defined}
+        declared[known[name].declaration.replace("declare ", f"declare {visible}", 1)] = None
+    home.declarations = declared
 
 
 def texts(pairs: Sequence[tuple[Module, Module]], header: str) -> str:

@@ -96,6 +96,8 @@ def broadcast_shape(op: str, shapes: Sequence[Shape]) -> Shape:
     ValueError
         When they do not; the text names op and shapes, as NumPy's does.
     """
+    if shapes and all(shape == shapes[0] for shape in shapes):
+        return shapes[0]
     ndim = max((len(shape) for shape in shapes), default=0)
     result = []
     for axis in range(1, ndim + 1):
@@ -242,9 +244,11 @@ def record_elementwise(op: Op, *operands: Any) -> Node:
     for one in operands:
         # Weak scalars are rounded to the array's own dtype before halves widen, as NumPy does.
         node = as_node(one, wanted) if not isinstance(one, Node) or node_is_weak(one) else one
-        src.append(expand(cast(node, dtype=compute), shape=shape))
+        if node.dtype != compute or node.shape != shape or node_is_weak(node):
+            node = expand(cast(node, dtype=compute), shape=shape)
+        src.append(node)
     node = make(op, tuple(src), compute if half and result == wanted else result, shape)
-    return cast(node, dtype=result)
+    return node if node.dtype == result else cast(node, dtype=result)
 
 
 def weak_type(node: Node) -> type | None:
