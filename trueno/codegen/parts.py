@@ -50,17 +50,13 @@ class _Function(NamedTuple):
     names: frozenset[str]
 
     @property
-    def cost(self) -> int:
-        """Microseconds that it takes, about."""
-        return _cost(self.text, self.as_is)
-
-    @property
     def family(self) -> str:
         """What functions that are optimised together have in common."""
         return self.name if self.as_is else self.name.partition(".")[0]
 
 
 def _cost(text: str, as_is: bool) -> int:
+    """Return the microseconds that a function takes, about."""
     line = _OPTIMISED if not as_is else _QUICK if " optnone " in text else _AS_IS
     return line * text.count("\n")
 
@@ -88,20 +84,23 @@ def parted(module: Module, as_is: Module) -> list[tuple[Module, Module]]:
     list of (Module, Module)
         One pair for each part.
     """
-    work = sum(_cost(text, kind is as_is) for kind in (module, as_is) for text in kind.functions)
-    if work < _WORTH or module.kept or as_is.helpers:
+    costs = [_cost(text, kind is as_is) for kind in (module, as_is) for text in kind.functions]
+    if sum(costs) < _WORTH or module.kept or as_is.helpers:
         return [(module, as_is)]
     functions = _functions(module, False) + _functions(as_is, True)
     families: dict[str, list[_Function]] = {}
-    for one in functions:
+    dear: dict[str, int] = {}
+    for one, cost in zip(functions, costs, strict=True):
         families.setdefault(one.family, []).append(one)
-    costs = {name: sum(one.cost for one in family) for name, family in families.items()}
-    if work - max(costs.values()) < _REST:
+        dear[one.family] = dear.get(one.family, 0) + cost
+    if sum(costs) - max(dear.values()) < _REST:
         return [(module, as_is)]
     parts: list[list[_Function]] = [[] for _ in range(PARTS)]
-    for name in sorted(families, key=lambda name: -costs[name]):
-        least = min(parts, key=lambda part: sum(one.cost for one in part))
-        least += families[name]
+    loads = [0] * PARTS
+    for name in sorted(families, key=lambda name: -dear[name]):
+        least = loads.index(min(loads))
+        parts[least] += families[name]
+        loads[least] += dear[name]
     known = {one.name: one for one in functions}
     made = []
     for part in parts:
