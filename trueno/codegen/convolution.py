@@ -85,7 +85,10 @@ def lowered(node: Node, turned: bool = False) -> Node:
     if 0 in node.shape or 0 in x.shape:
         return build.expand(build.const(0, node.dtype), shape=whole)
     if any(b > 1 and step == 1 for step, b in zip(geometry.stride, geometry.input_dilation, strict=True)):
-        made = _by_remainders(node)
+        # Imported where it may be needed: `import trueno` does without it.
+        from trueno.codegen import transposed
+
+        made = transposed.added_up(node) if transposed.applies(node) else _by_remainders(node)
         return permute(made, axes=(1, 0, *range(2, made.ndim))) if turned else made
     groups, batch, narrow = geometry.groups, x.shape[0], w.shape[1]
     results, count = w.shape[0] // groups, x.ndim - 2
