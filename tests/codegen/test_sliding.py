@@ -9,6 +9,7 @@ import torch
 import trueno as tn
 from tests.codegen.support import lowered
 from tests.codegen.test_chains import convolve, operands
+from trueno.codegen import winograd_weights
 from trueno.codegen.contraction.steps import Multiply, Pack
 from trueno.nn import functional
 from trueno.runtime import threads
@@ -24,6 +25,12 @@ CASES = [
     (2, 64, (3000,), 24, (9,), 1, 4, 1),
     (1, 12, (20, 24, 60), 16, (3, 2, 3), 1, 1, 1),
 ]
+
+
+@pytest.fixture(autouse=True)
+def direct(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute all gradients as sums over positions."""
+    monkeypatch.setattr(winograd_weights, "pays", lambda node: False)
 
 
 def gradient(case: tuple, dtype: type = np.float32) -> tuple[np.ndarray, np.ndarray]:

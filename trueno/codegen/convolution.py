@@ -34,6 +34,7 @@ def as_windows(kernel: Kernel, minimal: bool = False) -> Kernel:
         return kernel
 
     convolutions: dict[int, Node] = {}
+    turned: dict[int, Node] = {}
     tiled: list[Node] = []
     folds: dict[int, tuple[Node, list[tuple[int, int]]]] = {}
 
@@ -46,8 +47,12 @@ def as_windows(kernel: Kernel, minimal: bool = False) -> Kernel:
         if node.op is convolution:
             if minimal:
                 # Imported where it may be needed: `import trueno` does without it.
-                from trueno.codegen import winograd
+                from trueno.codegen import winograd, winograd_weights
 
+                if winograd_weights.applies(node):
+                    made = permute(winograd_weights.minimal(node), axes=(1, 0, 2, 3))
+                    turned[id(made)] = made
+                    return made
                 if winograd.applies(node):
                     tiled.append(winograd.minimal(node))
                     return tiled[-1]
@@ -57,6 +62,8 @@ def as_windows(kernel: Kernel, minimal: bool = False) -> Kernel:
         if node.op is permute and node.arg == (1, 0, *range(2, node.ndim)) and id(node.src[0]) in convolutions:
             # The gradient of the weights has its images in place of channels, and is written the right way round.
             return lowered(convolutions[id(node.src[0])], turned=True)
+        if node.op is permute and node.arg == (1, 0, 2, 3) and id(node.src[0]) in turned:
+            return turned[id(node.src[0])].src[0]
         if node.op is fold:
             return added(node, [(0, n) for n in node.shape])
         if node.op is picked:

@@ -34,8 +34,8 @@ from trueno.ir.windows import interleave, window
 #: Results of a tile along an axis, taps of a filter, and the points that take: inputs of a tile.
 RESULTS, TAPS = 4, 3
 POINTS = RESULTS + TAPS - 1
-#: The points are 0, ±_NEAR, ±_FAR and infinity.
-_NEAR, _FAR = math.sqrt(0.5), math.sqrt(2.0)
+#: The points are 0, ±NEAR, ±FAR and infinity.
+NEAR, FAR = math.sqrt(0.5), math.sqrt(2.0)
 
 #: Rows a multiple of so many bytes apart begin in the same few lines of the first-level cache; elements between them.
 _APART, _GAP = 4096, 16
@@ -46,11 +46,11 @@ Grid = list[list[Node]]
 # --- transforms along one axis ----------------------------------------------------------------------------------------
 
 
-def _times(factor: float, x: Node) -> Node:
+def times(factor: float, x: Node) -> Node:
     return x * build.expand(build.const(factor, x.dtype), shape=x.shape)
 
 
-def _plus(factor: float, x: Node, y: Node) -> Node:
+def plus(factor: float, x: Node, y: Node) -> Node:
     """Return ``factor * x + y``, rounded once."""
     return fma(build.expand(build.const(factor, x.dtype), shape=x.shape), x, y)
 
@@ -60,28 +60,28 @@ def evaluate_inputs(d: Sequence[Node]) -> list[Node]:
 
     Row p holds the coefficients of ``x (x² - 1/2) (x² - 2)`` without the factor ``x - p``; the last row all of it.
     """
-    even_near, odd_near = _plus(-2.0, d[2], d[4]), _plus(-2.0, d[1], d[3])
-    even_far, odd_far = _plus(-0.5, d[2], d[4]), _plus(-0.5, d[1], d[3])
+    even_near, odd_near = plus(-2.0, d[2], d[4]), plus(-2.0, d[1], d[3])
+    even_far, odd_far = plus(-0.5, d[2], d[4]), plus(-0.5, d[1], d[3])
     return [
-        _plus(-2.5, d[2], d[0] + d[4]),
-        _plus(_NEAR, odd_near, even_near),
-        _plus(-_NEAR, odd_near, even_near),
-        _plus(_FAR, odd_far, even_far),
-        _plus(-_FAR, odd_far, even_far),
-        _plus(-2.5, d[3], d[1] + d[5]),
+        plus(-2.5, d[2], d[0] + d[4]),
+        plus(NEAR, odd_near, even_near),
+        plus(-NEAR, odd_near, even_near),
+        plus(FAR, odd_far, even_far),
+        plus(-FAR, odd_far, even_far),
+        plus(-2.5, d[3], d[1] + d[5]),
     ]
 
 
 def evaluate_taps(g: Sequence[Node]) -> list[Node]:
     """Return a filter ``g0 + g1 x + g2 x²`` at the points, over the product of each point's distances from others."""
     near, far = -2 / 3, 1 / 6
-    even_near, even_far = _times(near, _plus(0.5, g[2], g[0])), _times(far, _plus(2.0, g[2], g[0]))
+    even_near, even_far = times(near, plus(0.5, g[2], g[0])), times(far, plus(2.0, g[2], g[0]))
     return [
         g[0],
-        _plus(near * _NEAR, g[1], even_near),
-        _plus(-near * _NEAR, g[1], even_near),
-        _plus(far * _FAR, g[1], even_far),
-        _plus(-far * _FAR, g[1], even_far),
+        plus(near * NEAR, g[1], even_near),
+        plus(-near * NEAR, g[1], even_near),
+        plus(far * FAR, g[1], even_far),
+        plus(-far * FAR, g[1], even_far),
         g[2],
     ]
 
@@ -92,13 +92,13 @@ def interpolate(m: Sequence[Node]) -> list[Node]:
     near_odd, far_odd = m[1] - m[2], m[3] - m[4]
     return [
         m[0] + near + far,
-        _times(_NEAR, _plus(_FAR / _NEAR, far_odd, near_odd)),
-        _plus(_NEAR**2, near, _times(_FAR**2, far)),
-        _plus(_NEAR**3, near_odd, _plus(_FAR**3, far_odd, m[5])),
+        times(NEAR, plus(FAR / NEAR, far_odd, near_odd)),
+        plus(NEAR**2, near, times(FAR**2, far)),
+        plus(NEAR**3, near_odd, plus(FAR**3, far_odd, m[5])),
     ]
 
 
-def _both_axes(transform: Callable[[Sequence[Node]], list[Node]], grid: Grid) -> Grid:
+def both_axes(transform: Callable[[Sequence[Node]], list[Node]], grid: Grid) -> Grid:
     """Return the transform of a grid down its columns, then along its rows."""
     columns = [transform(column) for column in zip(*grid, strict=True)]
     return [transform(row) for row in zip(*columns, strict=True)]
@@ -205,12 +205,12 @@ def minimal(node: Node) -> Node:
     cut = tiling(node)
     channels, results = x.shape[1], w.shape[0] // cut.parts
     groups, images, blocks, parts, rows, columns = cut.groups, cut.images, cut.blocks, cut.parts, cut.rows, cut.columns
-    padded = _padded(build.reshape(x, shape=(groups, images, *x.shape[1:])), node)
+    padded = padded_to_tiles(build.reshape(x, shape=(groups, images, *x.shape[1:])), node, node.shape[2:])
     step = RESULTS * rows
     strips = window(padded, 3, step + TAPS - 1, step)
     tiles = permute(window(strips, (5, 4), POINTS, RESULTS), axes=(0, 3, 2, 1, 5, 4, 6, 7))
-    inputs = _assembled(evaluate_inputs, _grid(tiles, (6, 7), (groups, blocks, 1, channels, images, rows, columns)), 2)
-    inputs = build.reshape(_apart(inputs, 3), shape=(groups, blocks, 1, POINTS**2, channels, cut.tiles))
+    inputs = assembled(evaluate_inputs, grid(tiles, (6, 7), (groups, blocks, 1, channels, images, rows, columns)), 2)
+    inputs = build.reshape(apart(inputs, 3), shape=(groups, blocks, 1, POINTS**2, channels, cut.tiles))
     weights = _evaluated_filters(w, parts)
     weights = build.reshape(weights, shape=(1, 1, *weights.shape))
     products = matmul(
@@ -218,8 +218,8 @@ def minimal(node: Node) -> Node:
         build.expand(inputs, shape=(groups, blocks, parts, *inputs.shape[3:])),
     )
     products = build.reshape(products, shape=(groups, blocks, parts, POINTS, POINTS, results, images, rows, columns))
-    points = _grid(products, (3, 4), (groups, blocks, parts, results, images, rows, columns))
-    pieces = [permute(one, axes=(0, 4, 2, 3, 1, 5, 6)) for row in _both_axes(interpolate, points) for one in row]
+    points = grid(products, (3, 4), (groups, blocks, parts, results, images, rows, columns))
+    pieces = [permute(one, axes=(0, 4, 2, 3, 1, 5, 6)) for row in both_axes(interpolate, points) for one in row]
     whole = (groups, images, parts, results, blocks, RESULTS * rows, RESULTS * columns)
     made = interleave(*pieces, steps=((5, RESULTS), (6, RESULTS)), shape=whole)
     made = build.reshape(made, shape=(*node.shape[:2], RESULTS * rows * blocks, RESULTS * columns))
@@ -227,7 +227,7 @@ def minimal(node: Node) -> Node:
     return slice_(made, bounds=tuple((0, 1, n) for n in node.shape))
 
 
-def _grid(x: Node, axes: tuple[int, int], shape: tuple[int, ...]) -> Grid:
+def grid(x: Node, axes: tuple[int, int], shape: tuple[int, ...]) -> Grid:
     """Return the elements of two axes, each under this shape."""
     first, second = axes
     return [
@@ -236,8 +236,8 @@ def _grid(x: Node, axes: tuple[int, int], shape: tuple[int, ...]) -> Grid:
     ]
 
 
-def _assembled(transform: Callable[[Sequence[Node]], list[Node]], grid: Grid, axis: int) -> Node:
-    return concatenate(*(one for row in _both_axes(transform, grid) for one in row), axis=axis)
+def assembled(transform: Callable[[Sequence[Node]], list[Node]], grid: Grid, axis: int) -> Node:
+    return concatenate(*(one for row in both_axes(transform, grid) for one in row), axis=axis)
 
 
 def _evaluated_filters(w: Node, parts: int) -> Node:
@@ -247,11 +247,11 @@ def _evaluated_filters(w: Node, parts: int) -> Node:
     are read as vectors.
     """
     shape = (parts, 1, w.shape[0] // parts, w.shape[1])
-    grid = _grid(w, (2, 3), shape)
+    taps = grid(w, (2, 3), shape)
     if parts == 1 or not _turned(w):
-        return _apart(_spaced(_assembled(evaluate_taps, grid, 1)), 2)
-    turned = [[permute(one, axes=(0, 1, 3, 2)) for one in row] for row in grid]
-    return permute(_apart(_assembled(evaluate_taps, turned, 1), 2), axes=(0, 1, 3, 2))
+        return apart(_spaced(assembled(evaluate_taps, taps, 1)), 2)
+    turned = [[permute(one, axes=(0, 1, 3, 2)) for one in row] for row in taps]
+    return permute(apart(assembled(evaluate_taps, turned, 1), 2), axes=(0, 1, 3, 2))
 
 
 def _turned(w: Node) -> bool:
@@ -263,7 +263,7 @@ def _turned(w: Node) -> bool:
     return turned
 
 
-def _apart(planes: Node, axis: int) -> Node:
+def apart(planes: Node, axis: int) -> Node:
     """Return the matrices of the points, from this axis on, so far apart that they do not begin in the same lines."""
     if math.prod(planes.shape[axis:]) * planes.dtype.itemsize % _APART:
         return planes
@@ -280,12 +280,12 @@ def _spaced(weights: Node) -> Node:
     return slice_(concatenate(weights, between, axis=3), bounds=tuple((0, 1, n) for n in weights.shape))
 
 
-def _padded(x: Node, node: Node) -> Node:
+def padded_to_tiles(x: Node, node: Node, positions: Sequence[int]) -> Node:
     """Return the input of (groups, images, channels, height, width) with zeros around it, up to the last tiles' end.
 
-    What negative padding cuts off is left out.
+    `positions`: of the filters, along each axis. What negative padding cuts off is left out.
     """
-    for axis, (low, _), extent in zip((3, 4), Geometry(*node.arg).padding, node.shape[2:], strict=True):
+    for axis, (low, _), extent in zip((3, 4), Geometry(*node.arg).padding, positions, strict=True):
         length = -(-extent // RESULTS) * RESULTS + TAPS - 1
         before, first = max(low, 0), max(-low, 0)
         count = max(min(x.shape[axis] - first, length - before), 0)
