@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import trueno as tn
-from trueno.codegen import transposed
+from trueno.codegen import transposed, winograd
 from trueno.codegen.contraction.steps import Multiply
 from trueno.nn import functional
 from trueno.runtime import cpu
@@ -127,3 +127,28 @@ def test_what_is_not_finite_reaches_what_meets_it_only() -> None:
     met = np.zeros(own.shape[2:], bool)
     met[21:23, 7:10] = True
     assert np.array_equal(~np.isfinite(own), np.broadcast_to(met, own.shape))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "case",
+    [
+        (1, 48, (7, 7), 40, (3, 3), 1, 1, 1, 1),
+        (2, 20, (5, 8), 24, (5, 3), 1, (4, 0), 1, 1),
+        (1, 32, (8, 7), 64, (3, 2), 1, 1, (2, 1), 1),
+        (1, 40, (2, 1), 40, (3, 3), 1, 1, 1, 1),  # smaller than the filter
+        (1, 64, (40,), 33, (3,), 1, 2, 1, 1),
+    ],
+    ids=str,
+)
+def test_weights_of_few_positions_are_not_turned_over(
+    case: tuple, dtype: type, products: list[Multiply], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(winograd, "pays", lambda node: False)
+    own, expected = gradient(case, dtype)
+    tolerance = 1e-5 if dtype is np.float32 else 1e-13
+    np.testing.assert_allclose(own, expected, rtol=tolerance, atol=tolerance * abs(expected).max())
+    last = products[-1]
+    assert last.a is not None
+    assert last.b is not None
+    assert last.b.direct

@@ -91,11 +91,12 @@ def lowered(node: Node, turned: bool = False) -> Node:
     whole = (node.shape[1], node.shape[0], *node.shape[2:]) if turned else node.shape
     if 0 in node.shape or 0 in x.shape:
         return build.expand(build.const(0, node.dtype), shape=whole)
-    if any(b > 1 and step == 1 for step, b in zip(geometry.stride, geometry.input_dilation, strict=True)):
-        # Imported where it may be needed: `import trueno` does without it.
-        from trueno.codegen import transposed
+    # Imported where it may be needed: `import trueno` does without it.
+    from trueno.codegen import transposed
 
-        made = transposed.added_up(node) if transposed.applies(node) else _by_remainders(node)
+    adds_up = not turned and transposed.applies(node)
+    if adds_up or any(b > 1 and step == 1 for step, b in zip(geometry.stride, geometry.input_dilation, strict=True)):
+        made = transposed.added_up(node) if adds_up else _by_remainders(node)
         return permute(made, axes=(1, 0, *range(2, made.ndim))) if turned else made
     groups, batch, narrow = geometry.groups, x.shape[0], w.shape[1]
     results, count = w.shape[0] // groups, x.ndim - 2

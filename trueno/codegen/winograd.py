@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from trueno import dtypes as dt
+from trueno.codegen.transposed import turned
 from trueno.codegen.windows import element
 from trueno.ir import build
 from trueno.ir.convolution import Geometry
@@ -248,19 +249,10 @@ def _evaluated_filters(w: Node, parts: int) -> Node:
     """
     shape = (parts, 1, w.shape[0] // parts, w.shape[1])
     taps = grid(w, (2, 3), shape)
-    if parts == 1 or not _turned(w):
+    if parts == 1 or not turned(w):
         return apart(_spaced(assembled(evaluate_taps, taps, 1)), 2)
-    turned = [[permute(one, axes=(0, 1, 3, 2)) for one in row] for row in taps]
-    return permute(apart(assembled(evaluate_taps, turned, 1), 2), axes=(0, 1, 3, 2))
-
-
-def _turned(w: Node) -> bool:
-    """Whether filters lie in memory with the results inside of the channels, as for the gradient of an input."""
-    turned = False
-    while w.op.kind == "view" and w.ndim == len(w.src[0].shape):
-        turned ^= w.op is permute and w.arg[:2] == (1, 0)
-        w = w.src[0]
-    return turned
+    across = [[permute(one, axes=(0, 1, 3, 2)) for one in row] for row in taps]
+    return permute(apart(assembled(evaluate_taps, across, 1), 2), axes=(0, 1, 3, 2))
 
 
 def apart(planes: Node, axis: int) -> Node:

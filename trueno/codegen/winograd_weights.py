@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from trueno import dtypes as dt
 from trueno.codegen.windows import put
 from trueno.codegen.winograd import (
+    CUT_BYTES,
     FAR,
     INPUT_COST,
     NEAR,
@@ -37,8 +38,9 @@ from trueno.ir.node import Node
 from trueno.ir.views import matmul, permute
 from trueno.ir.windows import interleave, window
 
-#: What evaluating a tile of a result's gradient, and interpolating a filter, take in multiply-adds of a matrix product.
-GRADIENT_COST, FILTER_COST = 600, 700
+#: What evaluating a tile of a result's gradient, interpolating a filter, and where the products of all filters do not
+#: fit a cache writing and reading those again take, in multiply-adds of a matrix product.
+GRADIENT_COST, FILTER_COST, FILTER_AGAIN = 600, 700, 1300
 
 
 def evaluate_gradients(g: Sequence[Node]) -> list[Node]:
@@ -82,7 +84,9 @@ def pays(node: Node) -> bool:
     direct = math.prod(node.shape) * images * math.prod(extents)
     tiles = images * math.prod(-(-n // RESULTS) for n in extents)
     transforms = tiles * (INPUT_COST * channels + GRADIENT_COST * results)
-    return channels * results * (POINTS**2 * (tiles + STEPS) + FILTER_COST) + transforms < direct
+    again = POINTS**2 * channels * results * node.dtype.itemsize > CUT_BYTES
+    filters = FILTER_COST + (FILTER_AGAIN if again else 0)
+    return channels * results * (POINTS**2 * (tiles + STEPS) + filters) + transforms < direct
 
 
 def minimal(node: Node) -> Node:
