@@ -152,3 +152,13 @@ def test_weights_of_few_positions_are_not_turned_over(
     assert last.a is not None
     assert last.b is not None
     assert last.b.direct
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_gradients_of_weights_are_left_to_sums_over_positions(stride: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are convolutions with filters as large as the images, of which most products would not be wanted."""
+    x, w = tn.tensor(np.ones((32, 16, 7, 7), np.float32)), tn.zeros(20, 16, 3, 3).requires_grad_()
+    y = functional.conv2d(x, w, stride=stride, padding=1)
+    monkeypatch.setattr(transposed, "added_up", lambda node: pytest.fail("products are added up"))
+    own = tn.grad(y.sum(), [w])[0].numpy()
+    assert own[0, 0, 1, 1] == 32 * y.shape[2] * y.shape[3]

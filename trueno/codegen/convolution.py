@@ -25,10 +25,11 @@ FEW = 4
 _ROWS = (convolution, fold, window, picked)
 
 
-def as_windows(kernel: Kernel, minimal: bool = False) -> Kernel:
+def as_windows(kernel: Kernel, minimal: bool = False, contractions: bool = False) -> Kernel:
     """Return the kernel with convolutions as sums over products, folds as sums, and small windows written out.
 
-    `minimal`: whether convolutions may be computed by minimal filtering, whose stages have many pieces.
+    `minimal`: whether convolutions may be computed by minimal filtering, whose stages have many pieces. `contractions`:
+    whether sums of products have code of their own, so that it pays to write products and add them up afterwards.
     """
     if not any(node.op in _ROWS for node in topological(kernel.outputs)):
         return kernel
@@ -56,6 +57,11 @@ def as_windows(kernel: Kernel, minimal: bool = False) -> Kernel:
                 if winograd.applies(node):
                     tiled.append(winograd.minimal(node))
                     return tiled[-1]
+            if contractions:
+                from trueno.codegen import transposed
+
+                if transposed.applies(node):
+                    return transposed.added_up(node)
             made = lowered(node)
             convolutions[id(made)] = node
             return made
@@ -91,12 +97,8 @@ def lowered(node: Node, turned: bool = False) -> Node:
     whole = (node.shape[1], node.shape[0], *node.shape[2:]) if turned else node.shape
     if 0 in node.shape or 0 in x.shape:
         return build.expand(build.const(0, node.dtype), shape=whole)
-    # Imported where it may be needed: `import trueno` does without it.
-    from trueno.codegen import transposed
-
-    adds_up = not turned and transposed.applies(node)
-    if adds_up or any(b > 1 and step == 1 for step, b in zip(geometry.stride, geometry.input_dilation, strict=True)):
-        made = transposed.added_up(node) if adds_up else _by_remainders(node)
+    if any(b > 1 and step == 1 for step, b in zip(geometry.stride, geometry.input_dilation, strict=True)):
+        made = _by_remainders(node)
         return permute(made, axes=(1, 0, *range(2, made.ndim))) if turned else made
     groups, batch, narrow = geometry.groups, x.shape[0], w.shape[1]
     results, count = w.shape[0] // groups, x.ndim - 2

@@ -30,6 +30,8 @@ Walk = tuple[int, int, int, int, int, int]
 
 #: Channels of a group from which on reading and writing the products takes less time than computing them.
 LEAST = 16
+#: How many more results products may be added up to than are wanted. The gradient of weights wants few of many.
+WASTED = 2
 #: Positions up to which they are the rows of the product, and what lies side by side in the weights its columns.
 FEW = 256
 #: Positions up to which products are added up where there is no stride.
@@ -46,7 +48,9 @@ def applies(node: Node) -> bool:
     geometry = Geometry(*node.arg)
     spread, taps = math.prod(geometry.input_dilation), math.prod(w.shape[2:])
     narrow, results = w.shape[1], w.shape[0] // geometry.groups
-    if set(geometry.stride) != {1} or 0 in x.shape or not spread < taps <= UNROLLED:
+    if set(geometry.stride) != {1} or 0 in (*x.shape, *node.shape) or not spread < taps <= UNROLLED:
+        return False
+    if spread * math.prod(x.shape[2:]) > WASTED * math.prod(node.shape[2:]):
         return False
     if spread == 1 and not (turned(w) and math.prod(x.shape[2:]) <= FEW_UNSTRIDED):
         return False
