@@ -30,6 +30,9 @@ PEER_LENIENCE = 100.0
 SPIN = 150e-3
 """Seconds after which a library's idle threads have left the cores: OpenBLAS's spin for 120 ms after a product."""
 
+SHORT_SPIN = 20e-3
+"""The same where nobody multiplies matrices: PyTorch's threads (libgomp's) were seen to spin for 3 to 6 ms."""
+
 _MAX_INNER = 1_000_000
 
 
@@ -133,7 +136,7 @@ class Plan:
 
     rounds: int = 21
     seconds: float = 4e-3
-    pause: float = 2e-3
+    pause: float = SHORT_SPIN
 
 
 @dataclass(frozen=True)

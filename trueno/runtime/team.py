@@ -143,14 +143,14 @@ check:
   br i1 %go, label %again, label %leave
 again:
   %turn.next = add i64 %turn, 1
-  call void @relax(i64 %turn.next)
-  %ripe = and i64 %turn.next, 255
+  %ripe = and i64 %turn.next, 63
   %look = icmp eq i64 %ripe, 0
   br i1 %look, label %part, label %go.on
-part:
+part: ; before the core is offered: the caller, if it is there, keeps it for a time slice
   ${part}
   br label %go.on
 go.on:
+  call void @relax(i64 %turn.next)
   %tired = icmp uge i64 %turn.next, ${spins}
   br i1 %tired, label %rest, label %spin
 rest:
