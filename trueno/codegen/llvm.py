@@ -274,20 +274,22 @@ class LLVMPrinter(ValuePrinter):
     # --- control ------------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _for(self, low: str, high: str, step: int, loop_metadata: str = "") -> Iterator[str]:
+    def _for(self, low: str, high: str, step: int = 1, loop_metadata: str = "", bits: int = 64) -> Iterator[str]:
         n = self._name("L")[1:]
-        i, following = f"%i{n}", f"%n{n}"
-        go = self._let(f"icmp slt i64 {low}, {high}", "c")
+        i, following, kind = f"%i{n}", f"%n{n}", f"i{bits}"
+        if bits < 64:
+            low, high = (one if one.isdigit() else self._let(f"trunc i64 {one} to {kind}", "i") for one in (low, high))
+        go = self._let(f"icmp slt {kind} {low}, {high}", "c")
         self._line(f"br i1 {go}, label %{n}.pre, label %{n}.end")
         self._label(f"{n}.pre")
         self._line(f"br label %{n}.head")
         self._label(f"{n}.head")
-        self._line(f"{i} = phi i64 [ {low}, %{n}.pre ], [ {following}, %{n}.latch ]")
-        yield i
+        self._line(f"{i} = phi {kind} [ {low}, %{n}.pre ], [ {following}, %{n}.latch ]")
+        yield i if bits == 64 else self._let(f"sext {kind} {i} to i64", "i")
         self._line(f"br label %{n}.latch")
         self._label(f"{n}.latch")
-        self._line(f"{following} = add nsw i64 {i}, {step}")
-        more = self._let(f"icmp slt i64 {following}, {high}", "c")
+        self._line(f"{following} = add nsw {kind} {i}, {step}")
+        more = self._let(f"icmp slt {kind} {following}, {high}", "c")
         self._line(f"br i1 {more}, label %{n}.head, label %{n}.end{loop_metadata}")
         self._label(f"{n}.end")
 
@@ -359,7 +361,8 @@ class LLVMPrinter(ValuePrinter):
             loop = self.module.node(f"distinct !{{!SELF, {', '.join(hints)}}}")
             metadata = f", !llvm.loop {loop}"
         begin = self.count
-        with self._for(low, high, 1, metadata) as i:
+        # Masks are comparisons of indices: narrow ones are compared in half of the vectors. Rows of vectors are short.
+        with self._for(low, high, 1, metadata, 32 if masked else 64) as i:
             yield i
         self.group = before
         interleaved = 0 if interleave else _interleaving(self.count - begin, elementwise)

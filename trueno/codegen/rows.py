@@ -70,7 +70,7 @@ class RowEmitter(SumEmitter, SearchEmitter):
         for expr in (*walk.sums, *walk.scans):
             walk.accumulators[id(expr)] = p.variable(p.wide if self._is_widened(expr) else expr.dtype)
             self._restart(expr, walk.accumulators[id(expr)])
-            if self._totals(expr) == 2:
+            if self._totals(expr) == 2 and not (self.loops.short and len(self.loops.inner) == 1):
                 walk.totals[id(expr)] = (p.variable(p.wide), p.variable(p.wide))
                 for total in walk.totals[id(expr)]:
                     p.set(total, p.const(0.0, p.wide))
@@ -83,7 +83,7 @@ class RowEmitter(SumEmitter, SearchEmitter):
                 i = nest.enter_context(p.loop(p.index(0), self.extents[dim]))
                 walk.pointers = self._step(walk.pointers, dim, i)
             low, high = p.index(0), self.extents[-1]
-            if tracked:
+            if tracked and not self.loops.short:
                 low, high = self._tracking(nest, tracked, walk.accumulators)
             self._walk(walk, low, high)
         for expr in walk.sums:
@@ -110,6 +110,8 @@ class RowEmitter(SumEmitter, SearchEmitter):
         if self.loops.stage.partial and self.serial:
             # Too few for vectors to pay, or for their code to be compiled.
             self._loop(walk, low, high, self._into_totals(walk), 1)
+        elif self.loops.short:
+            self._walk_short(walk, low, high)
         elif walk.totals:
             self._walk_compensated(walk, low, high)
         elif not widened:
@@ -148,12 +150,14 @@ class RowEmitter(SumEmitter, SearchEmitter):
     ) -> None:
         """Print the innermost loop; `fold` takes the elements of reductions.
 
-        `lanes`: 1 where iterations follow each other, `VECTOR` for one vector at a time, None for what is best.
+        `lanes`: 1 where iterations follow each other, another number for one vector at a time, None for what is best.
         """
         p = self.p
         independent = not walk.scans and not any(store.index is not None for _, store in walk.stores)
-        width, interleave = int(lanes == 1), int(lanes is not None)
-        with p.vector_loop(low, high, independent, width=width, interleave=interleave) as i:
+        masked = bool(self.loops.short) and lanes != 1
+        width = (lanes or 0) if masked else int(lanes == 1)
+        interleave = int(lanes is not None or masked)
+        with p.vector_loop(low, high, independent, width=width, interleave=interleave, masked=masked) as i:
             self.pointers = self._step(walk.pointers, len(self.loops.inner) - 1, i, vector=True)
             memo = dict(self.memo)
             for expr in walk.scans:
@@ -165,6 +169,14 @@ class RowEmitter(SumEmitter, SearchEmitter):
                 fold(expr, self._value(expr.src[0], memo), i)
             self._keep_spilled(memo)
             self._write_all(walk.stores, memo)
+
+    def _walk_short(self, walk: Walk, low: Any, high: Any) -> None:
+        """Walk by single vectors, the last one in part.
+
+        No element is left over, and sums are of so few elements in each of `NEIGHBOURS` lanes that they need no more.
+        """
+        sums = any(self._is_float_sum(expr) for expr in walk.sums)
+        self._run(walk, low, high, NEIGHBOURS if sums else None)
 
     # --- sums ---------------------------------------------------------------------------------------------------------
 

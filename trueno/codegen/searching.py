@@ -65,7 +65,8 @@ class SearchEmitter(StageEmitter):
     def _found(self, expr: Expr, search: Search, pointers: list[Any]) -> Any:
         """Print a search through the block that holds the extreme; return the index."""
         p = self.p
-        low = p.as_index(p.get(self.blocks[id(search.extreme)][1]), dt.int64)
+        tracked = self.blocks.get(id(search.extreme))
+        low = p.index(0) if tracked is None else p.as_index(p.get(tracked[1]), dt.int64)
         high = p.arith("min", self.extents[-1], p.arith("add", low, p.index(SEARCH_BLOCK)))
         moved = self._step(pointers, 0, low, vector=True)
         nearest, none = p.variable(dt.int32), p.const(SEARCH_BLOCK, dt.int32)
@@ -73,7 +74,7 @@ class SearchEmitter(StageEmitter):
         self._hoist([search.chosen])
         extent = p.arith("sub", high, low)
         for condition in search.conditions:
-            with p.vector_loop(p.index(0), extent, True, interleave=1) as i:
+            with p.vector_loop(p.index(0), extent, True, interleave=1, masked=bool(self.loops.short)) as i:
                 self.pointers = self._step(moved, 0, i, vector=True)
                 chosen = self._value(condition, dict(self.memo))
                 value = self._chosen(chosen, p.from_index(i, dt.int32), none, dt.int32)

@@ -77,8 +77,8 @@ class Loops:
     streams : bool
         Whether the results of an elementwise stage are written past the caches; see codegen/streaming.py.
     short : str
-        How an elementwise stage walks rows that are too short for several vectors at a time: ``single``, one after the
-        other, or ``masked``, the last one in part; empty for any other stage.
+        How a stage walks rows that are too short for several vectors at a time: ``single``, one after the other, or
+        ``masked``, the last one in part; empty where rows are long. Reductions know ``masked`` only.
     lanes : int
         Elements of the vectors that an elementwise stage is printed with, 0 for LLVM's; see codegen/vectors.py.
     """

@@ -240,8 +240,8 @@ def _steps(
             from trueno.codegen.vectors import lanes
 
             loops.lanes = lanes(loops, replaced, target)
-        short = loops.elementwise and loops.outer and loops.inner[-1] <= stage.SHORT_ROW and not loops.lanes
-        if short and target.vectorise:
+        short = loops.outer and loops.inner[-1] <= stage.SHORT_ROW and not (loops.lanes or loops.columns or one.partial)
+        if short and target.vectorise and (loops.elementwise or target.has("avx512f")):
             loops.short = "masked" if target.has("avx512f") else "single"
         return loops
 
