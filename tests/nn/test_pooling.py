@@ -14,6 +14,7 @@ import trueno as tn
 import trueno.nn.functional as F
 from tests.nn.support import compare, normal
 from trueno import nn
+from trueno.nn.pooling_records import sliding
 
 #: Number of spatial axes, shape, settings.
 Case = tuple[int, tuple[int, ...], dict[str, Any]]
@@ -52,6 +53,7 @@ SIZES: list[tuple[int, tuple[int, ...], Any]] = [
     (2, (3, 9, 8), 1),
     (2, (2, 3, 8, 7), (3, None)),
     (2, (2, 8, 7), (5, 3)),
+    (2, (2, 7, 4), (3, 2)),
     (2, (1, 2, 3, 4), (5, 7)),
     (3, (2, 2, 5, 6, 4), (2, 3, 4)),
 ]
@@ -84,8 +86,16 @@ def test_avg_pool(case: Case) -> None:
 @pytest.mark.parametrize("kind", ["avg", "max"])
 def test_adaptive_pool(kind: str, case: tuple[int, tuple[int, ...], Any]) -> None:
     count, shape, size = case
-    more = {"return_indices": True} if kind == "max" else {}
-    compare(f"adaptive_{kind}_pool{count}d", [ties(*shape) if more else normal(*shape)], output_size=size, **more)
+    for more in ({"return_indices": True}, {}) if kind == "max" else ({},):
+        x = ties(*shape) if kind == "max" else normal(*shape)
+        compare(f"adaptive_{kind}_pool{count}d", [x], output_size=size, **more)
+
+
+def test_adaptive_windows_of_one_size_and_distance_slide() -> None:
+    assert sliding((7, 8), (3, 2)) == ((3, 4), (2, 4))
+    assert sliding((7,), (7,)) == ((1,), (1,))
+    assert sliding((7,), (5,)) is None
+    assert sliding((6, 7), (3, 4)) is None
 
 
 @st.composite
@@ -125,6 +135,7 @@ def test_any_geometry(case: tuple[str, tuple[int, ...], dict[str, Any]]) -> None
         ("adaptive_avg_pool2d", (1, 2, 5, 4), {"output_size": (3, 2)}),
         ("adaptive_max_pool2d", (1, 2, 5, 4), {"output_size": (3, 2)}),
         ("adaptive_max_pool2d", (1, 2, 5, 4), {"output_size": 1}),
+        ("adaptive_max_pool2d", (1, 2, 7, 4), {"output_size": (3, 2)}),
     ],
 )
 def test_gradients_of_both_orders(name: str, shape: tuple[int, ...], given: dict[str, Any]) -> None:

@@ -318,7 +318,9 @@ def test_errors_of_sums_over_many_rows_and_columns(dtype: np.dtype, length: int)
 
 
 @pytest.mark.parametrize("dtype", [dt.float32, dt.float64, dt.int32, dt.uint8], ids=str)
-@pytest.mark.parametrize("shape", [(1023,), (1025,), (5000,), (200_001,), (3, 70_001)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(1023,), (1025,), (5000,), (200_001,), (3, 70_001), (7, 10), (5, 100), (4, 256), (4, 257)], ids=str
+)
 def test_the_first_extreme_is_found_whatever_block_it_is_in(dtype: np.dtype, shape: tuple[int, ...]) -> None:
     generator = np.random.default_rng(5)
     x = generator.integers(1, 100, shape).astype(dtype)

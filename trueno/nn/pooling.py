@@ -261,8 +261,8 @@ def adaptive_avg_pool3d(input: tn.Tensor, output_size: Any) -> tn.Tensor:
 
 def _adaptive_largest(count: int, input: tn.Tensor, output_size: Any, return_indices: bool) -> Any:
     sizes = _sizes(f"adaptive_max_pool{count}d", input, output_size, count)
-    whole = all(size == 1 for size in sizes)
-    if whole and not return_indices and tn.is_grad_enabled() and input.requires_grad:
+    regular = records.sliding(input.shape[-count:], sizes) is not None
+    if regular and not return_indices and tn.is_grad_enabled() and input.requires_grad:
         return _ADAPTIVE_MAX[count](input, size=sizes, indices=False, places=True)[0]
     return _ADAPTIVE_MAX[count](input, size=sizes, indices=bool(return_indices))
 

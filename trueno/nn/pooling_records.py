@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import trueno as tn
@@ -94,6 +95,20 @@ def _parts(n: int, out: int) -> list[tuple[int, int, int, int]]:
     return [(start, end - start, step, number) for start, end in starts]
 
 
+def sliding(extents: tuple[int, ...], sizes: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """Return extents and steps of an adaptive pooling's windows if they are of one size and one distance, else None."""
+    kernel, stride = [], []
+    for n, out in zip(extents, sizes, strict=True):
+        starts = [k * n // out for k in range(out)]
+        spans = {-(-(k + 1) * n // out) - start for k, start in enumerate(starts)}
+        steps = {b - a for a, b in pairwise(starts)} or {n}
+        if len(spans) > 1 or len(steps) > 1:
+            return None
+        kernel.append(spans.pop())
+        stride.append(steps.pop())
+    return tuple(kernel), tuple(stride)
+
+
 def _adapt(x: Any, axis: int, out: int, reduce: Callable[[Any, int, int], Any]) -> Any:
     """Return an axis reduced to `out` windows by ``reduce(windows, first element, step)``, part by part."""
     pieces = []
@@ -111,9 +126,10 @@ def adaptive_avg(x: Any, *, size: tuple) -> Any:
     axes = _spatial(x, len(size))
     if all(out == 1 for out in size):
         return tn.mean(x, axis=axes, keepdims=True)
-    if all(x.shape[axis] % out == 0 for axis, out in zip(axes, size, strict=True)):
-        kernel = tuple(x.shape[axis] // out for axis, out in zip(axes, size, strict=True))
-        views = tn.unfold(wide, axes, kernel, kernel)
+    regular = sliding(x.shape[axes[0] :], size)
+    if regular is not None:
+        kernel, stride = regular
+        views = tn.unfold(wide, axes, kernel, stride)
         return tn.cast(tn.sum(views, axis=_spatial(views, len(size))) / math.prod(kernel), dtype=x.dtype)
     for axis, out in zip(reversed(axes), reversed(size), strict=True):
         wide = _adapt(wide, axis, out, lambda views, start, step: tn.sum(views, axis=-1) / views.shape[-1])
@@ -121,7 +137,10 @@ def adaptive_avg(x: Any, *, size: tuple) -> Any:
 
 
 def adaptive_max(x: Any, *, size: tuple, indices: bool, places: bool = False) -> Any:
-    """Record the maxima of as many parts of the last axes as `size` says, and where they are, as `max_pool` does."""
+    """Record the maxima of as many parts of the last axes as `size` says, and where they are, as `max_pool` does.
+
+    `places` is for windows that are `sliding`.
+    """
     axes = _spatial(x, len(size))
     if places and all(out == 1 for out in size):
         # One axis, so that a place is one number that counts along it.
@@ -132,10 +151,12 @@ def adaptive_max(x: Any, *, size: tuple, indices: bool, places: bool = False) ->
         return tn.cast(whole, dtype=x.dtype), found
     if not indices and all(out == 1 for out in size):
         return first_max(x, axis=axes, keepdims=True)
-    if all(x.shape[axis] % out == 0 for axis, out in zip(axes, size, strict=True)):
-        kernel = tuple(x.shape[axis] // out for axis, out in zip(axes, size, strict=True))
-        none = ((0, 0),) * len(size)
-        return max_pool(x, kernel=kernel, stride=kernel, padding=none, dilation=(1,) * len(size), indices=indices)
+    regular = sliding(x.shape[axes[0] :], size)
+    if regular is not None:
+        none, ones = ((0, 0),) * len(size), (1,) * len(size)
+        return max_pool(
+            x, kernel=regular[0], stride=regular[1], padding=none, dilation=ones, indices=indices, places=places
+        )
     wide = tn.cast(x, dtype=dt.accumulator(x.dtype))
     place: Any = None
     stride = 1

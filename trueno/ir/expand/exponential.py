@@ -21,14 +21,11 @@ from trueno.ir.expand.notation import (
     bits_of,
     float_of,
     horner,
-    narrow,
     number,
     power_of_two,
-    reciprocal_of,
     rows,
     two_product,
     two_sum,
-    widen,
 )
 from trueno.ir.node import Node
 
@@ -308,24 +305,57 @@ def _quarters(size: Node) -> tuple[Node, Node, Node]:
     return t, rows.fma(scale, part_rest, rest), rows.fma(scale, part, scale)
 
 
+#: (cosh(r) - 1) / r**2 and (sinh(r) - r) / r**3 in powers of r**2, for |r| <= ln(2) / 2.
+_EVEN = (0.5, 0.041666463, 0.0013933823)
+_ODD = (0.16666667, 0.0083333105, 0.00019891182)
+#: Above this sinh and cosh exceed float32.
+_HYPERBOLIC_HIGH = 89.5
+
+
+def _hyperbolic(size: Node, even: bool) -> Node:
+    """cosh (even) or sinh of x >= 0 in float32, without a division and with one rounding that counts.
+
+    With ``x = n ln 2 + r``, ``A = (2**n + 2**-n) / 2`` and ``B = (2**n - 2**-n) / 2`` they are ``A cosh r + B sinh r``
+    and ``B cosh r + A sinh r``. A and B are halved, since ``2**n`` may overflow.
+    """
+    form = FORMATS[size.dtype]
+    x = at_most(size, _HYPERBOLIC_HIGH)
+    shifted = rows.fma(x, number(x, _LOG2_E), _shift(x, -2))
+    n = rows.sub(shifted, _shift(x, -2))
+    first = rows.fma(n, number(x, -form.ln2[0]), x)
+    r = rows.fma(n, number(x, -form.ln2[1]), first)
+    r_rest = rows.fma(n, number(x, -form.ln2[1]), first - r)
+
+    up = power_of_two(shifted)
+    fields = rows.sub((2 * form.bias - 4) << form.mantissa, bits_of(up))
+    down = float_of(rows.maximum(fields, number(fields, 0)))
+    total, gap = up + down, up - down
+    one, other = (total, gap) if even else (gap, total)
+    one_rest = (up - one) + (down if even else rows.neg(down))
+
+    square = r * r
+    main = rows.fma(other, r, one)
+    rest = rows.fma(other, r, one - main) + rows.fma(one, square * horner(square, _EVEN), one_rest)
+    return (main + rows.fma(other, rows.fma(r * square, horner(square, _ODD), r_rest), rest)) * 2.0
+
+
 def sinh(x: Node) -> Node:
-    """sinh as ``(t + t / (t + 1)) / 2`` with ``t = exp(|x|) - 1``; float32 is computed in float64."""
+    """sinh; in float64 as ``(t + t / (t + 1)) / 2`` with ``t = exp(|x|) - 1``."""
     size = rows.abs(x)
     if x.dtype == dt.float32:
-        half, power = expm1_brief(widen(at_most(size, 90.0)))
-        return rows.copysign(narrow(rows.fma(half, reciprocal_of(power) * 0.5, half)), x)
-    t, rest, power = _quarters(size)
-    other = t / (power * 4.0)
-    y = (t + (rest + other)) * 2.0
+        y = _hyperbolic(size, False)
+    else:
+        t, rest, power = _quarters(size)
+        other = t / (power * 4.0)
+        y = (t + (rest + other)) * 2.0
     tiny = rows.lt(size, number(x, _TABLES[x.dtype].tiny))
     return rows.where(tiny, x, rows.copysign(y, x))
 
 
 def cosh(x: Node) -> Node:
-    """cosh as ``e / 2 + 1 / (2 e)`` with ``e = exp(|x|)``; float32 is computed in float64."""
+    """cosh; in float64 as ``e / 2 + 1 / (2 e)`` with ``e = exp(|x|)``."""
     size = rows.abs(x)
     if x.dtype == dt.float32:
-        _, power = expm1_brief(widen(at_most(size, 90.0)))
-        return narrow(rows.fma(reciprocal_of(power), number(power, 0.25), power))
+        return _hyperbolic(size, True)
     _, _, power = _quarters(size)
     return (power + rows.div(number(x, 0.0625), power)) * 2.0

@@ -1,4 +1,4 @@
-"""asin, acos, atan and atan2; float32 is computed in float64, with one rounding at the end.
+"""asin, acos, atan and atan2; atan2 of float32 is computed in float64, with one rounding at the end.
 
 Method: the reductions of FDLIBM (Sun Microsystems) with minimax polynomials fitted by Remez' exchange.
 """
@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from trueno import dtypes as dt
-from trueno.ir.expand.notation import horner, number, rows, widen
+from trueno.ir.expand.notation import at_least, at_most, horner, number, rows, widen
 from trueno.ir.node import Node
 
 #: (asin(x) / x - 1) / x**2 as a polynomial in x**2, for |x| <= 1/2, by the dtype of the result.
@@ -41,42 +41,65 @@ _ATAN = {
 }  # fmt: skip
 #: What is missing from pi / 2 in float64.
 _HALF_PI_REST = 6.123233995736766e-17
+#: pi / 2 in two parts.
+_HALF_PI = {
+    dt.float32: (1.5707963705062866, -4.371139000186241e-08), dt.float64: (1.5707963267948966, _HALF_PI_REST),
+}  # fmt: skip
 
 
 def _arc(size: Node, dtype: np.dtype) -> tuple[Node, Node, Node]:
     """Return whether |x| > 1/2, and asin(|x|) or, for larger x, ``asin(sqrt((1 - |x|) / 2))`` as a sum of two numbers.
 
-    Both are NaN beyond 1.
+    Both are NaN beyond 1. In float32 the second one has what the root's rounding lost, too.
     """
     large = rows.gt(size, number(size, 0.5))
     square = rows.where(large, rows.fma(size, number(size, -0.5), number(size, 0.5)), size * size)
     root = rows.where(large, rows.sqrt(square), size)
-    return large, root, root * square * horner(square, _ASIN[dtype])
+    bend = root * square * horner(square, _ASIN[dtype])
+    if size.dtype == dt.float32:
+        lost = rows.fma(rows.neg(root), root, square)
+        bend = rows.where(large, rows.fma(lost, rows.div(0.5, at_least(root, 2.0**-60)), bend), bend)
+    return large, root, bend
 
 
 def asin(x: Node) -> Node:
     """The inverse sine; ``pi/2 - 2 asin(sqrt((1 - x) / 2))`` above 1/2."""
-    large, root, bend = _arc(widen(rows.abs(x)), x.dtype)
-    main = rows.fma(root, number(root, -2.0), number(root, math.pi / 2))
-    rest = rows.fma(bend, number(bend, -2.0), number(bend, _HALF_PI_REST))
-    if x.dtype == dt.float64:
-        rest = rest + rows.fma(root, number(root, -2.0), rows.sub(math.pi / 2, main))
-    y = rows.where(large, main, root) + rows.where(large, rest, bend)
-    return rows.copysign(rows.cast(y, dtype=x.dtype), x)
+    high, low = _HALF_PI[x.dtype]
+    large, root, bend = _arc(rows.abs(x), x.dtype)
+    main = rows.fma(root, number(root, -2.0), number(root, high))
+    rest = rows.fma(bend, number(bend, -2.0), number(bend, low))
+    rest = rest + rows.fma(root, number(root, -2.0), rows.sub(high, main))
+    return rows.copysign(rows.where(large, main, root) + rows.where(large, rest, bend), x)
 
 
 def acos(x: Node) -> Node:
     """The inverse cosine."""
-    wide = widen(x)
-    large, root, bend = _arc(rows.abs(wide), x.dtype)
+    if x.dtype == dt.float32:
+        return _acos_single(x)
+    large, root, bend = _arc(rows.abs(x), x.dtype)
     arc = root + bend
-    negative = rows.lt(wide, number(wide, 0))
+    negative = rows.lt(x, number(x, 0))
     signed = rows.where(negative, rows.neg(arc), arc)
     near = rows.sub(math.pi / 2, signed - _HALF_PI_REST)
     zero = number(arc, 0)
     rest = rows.fma(signed, number(arc, 2.0), rows.where(negative, number(arc, 2 * _HALF_PI_REST), zero))
     far = rest + rows.where(negative, number(arc, math.pi), zero)
-    return rows.cast(rows.where(large, far, near), dtype=x.dtype)
+    return rows.where(large, far, near)
+
+
+def _acos_single(x: Node) -> Node:
+    """acos in float32 as a multiple of pi/2, 0 to 2, minus the arc or twice the arc, all of them in two parts."""
+    high, low = _HALF_PI[x.dtype]
+    large, root, bend = _arc(rows.abs(x), x.dtype)
+    zero = number(x, 0)
+    negative = rows.lt(x, zero)
+    times = rows.where(large, number(x, -2.0), number(x, 1.0))
+    times = rows.where(negative, rows.neg(times), times)
+    turn = root * times
+    base = rows.where(large, rows.where(negative, number(x, 2 * high), zero), number(x, high))
+    base_rest = rows.where(large, rows.where(negative, number(x, 2 * low), zero), number(x, low))
+    main = base - turn
+    return main + (((base - main) - turn) + rows.fma(rows.neg(bend), times, base_rest))
 
 
 def _angle(y: Node, x: Node, dtype: np.dtype) -> Node:
@@ -92,9 +115,35 @@ def _angle(y: Node, x: Node, dtype: np.dtype) -> Node:
 
 def atan(x: Node) -> Node:
     """The inverse tangent."""
-    size = widen(rows.abs(x))
-    angle = _angle(size, number(size, 1.0), x.dtype)
-    return rows.copysign(rows.cast(angle, dtype=x.dtype), x)
+    size = rows.abs(x)
+    if x.dtype == dt.float64:
+        return rows.copysign(_angle(size, number(size, 1.0), x.dtype), x)
+    return rows.copysign(_atan_single(size), x)
+
+
+#: As `_ATAN`, for |x| <= 1/2.
+_ATAN_HALF = (-0.33333334, 0.1999988, -0.14279918, 0.11008177, -0.082413316, 0.042348634)
+
+
+def _atan_single(size: Node) -> Node:
+    """atan of x >= 0 in float32: 0, pi/4 or pi/2 and the atan of x, (x - 1) / (x + 1) or -1/x, which is at most 1/2."""
+    # Beyond the bound the result rounds to pi / 2.
+    x, one, zero = at_most(size, 2.0**30), number(size, 1.0), number(size, 0.0)
+    middle, steep = rows.ge(x, number(x, 0.5)), rows.gt(x, number(x, 2.0))
+    whole = x + 1.0
+    above = rows.where(steep, number(x, -1.0), rows.where(middle, x - 1.0, x))
+    below = rows.where(steep, x, rows.where(middle, whole, one))
+    below_rest = rows.where(steep, zero, rows.where(middle, x - (whole - 1.0), zero))
+    inverse = rows.div(one, below)
+    ratio = above * inverse
+    lost = rows.fma(rows.neg(ratio), below_rest, rows.fma(rows.neg(ratio), below, above))
+    square = ratio * ratio
+    bend = rows.fma(lost, inverse, ratio * square * horner(square, _ATAN_HALF))
+    high, low = _HALF_PI[x.dtype]
+    base = rows.where(steep, number(x, high), rows.where(middle, number(x, high / 2), zero))
+    base_rest = rows.where(steep, number(x, low), rows.where(middle, number(x, low / 2), zero))
+    main = base + ratio
+    return main + (((base - main) + ratio) + (bend + base_rest))
 
 
 def atan2(y: Node, x: Node) -> Node:

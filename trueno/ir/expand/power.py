@@ -1,4 +1,4 @@
-"""pow, rsqrt, cbrt and hypot; in float32 all but rsqrt are computed in float64, with one rounding at the end."""
+"""pow, rsqrt, cbrt and hypot; in float32 pow and hypot are computed in float64, with one rounding at the end."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from trueno import dtypes as dt
 from trueno.ir.expand.exponential import exp2_of_normal_sum, exp2_of_sum, expm1_brief
 from trueno.ir.expand.logarithm import log2_brief, log2_brief_any, log2_in_parts, log2_in_parts_any
 from trueno.ir.expand.notation import (
+    FORMATS,
     at_least,
     at_most,
     bits_of,
@@ -102,8 +103,25 @@ def rsqrt(x: Node) -> Node:
     return rows.where(rows.lt(rows.abs(residual), number(x, 1.0)), rows.fma(y * 0.5, residual, y), y)
 
 
-#: Bits of the guess of ``x ** (-1/3)`` for upper halves of the bits of x: 4/3 of the bias, tuned for the least error.
-_CBRT_GUESS = 0x553EF0FF
+#: Bits of the guess of ``x ** (-1/3)``, in float64 its upper half: 4/3 of the bias, tuned for the least error.
+_CBRT_GUESS = {dt.float32: 0x54A232A2, dt.float64: 0x553EF0FF}
+#: Which numbers are lifted, by what cube, and what lowers their root.
+_CBRT_TINY = {dt.float32: (2.0**-100, 2.0**48, 2.0**-16), dt.float64: (2.0**-1000, 2.0**60, 2.0**-20)}
+
+
+def _cbrt_guess(size: Node) -> Node:
+    """Return ``size ** (-1/3)`` to some 3 percent: a third of the exponent, taken off the bits."""
+    bits, guess = bits_of(size), _CBRT_GUESS[size.dtype]
+    if size.dtype == dt.float32:
+        # A third of the upper 24 bits, in the last bits of a float; the shift constant's own leave 1 << 30 behind.
+        upper = rows.cast(rows.shr(bits, number(bits, 8)), dtype=size.dtype)
+        third = rows.fma(upper, number(size, 1 / 3), number(size, FORMATS[size.dtype].shift))
+        return float_of(
+            rows.sub(number(bits, guess + (1 << 30) - (1 << 32)), rows.shl(bits_of(third), number(bits, 8)))
+        )
+    high = rows.bitwise_and(rows.shr(bits, number(bits, 32)), number(bits, 0x7FFFFFFF))
+    third = rows.shr(high * 0x55555556, number(bits, 32))
+    return float_of(rows.shl(rows.sub(number(bits, guess), third), number(bits, 32)))
 
 
 def cbrt(x: Node) -> Node:
@@ -112,24 +130,20 @@ def cbrt(x: Node) -> Node:
     The steps take the first terms of ``(1 - e) ** (-1/3)``, where ``e = 1 - x y**3``.
     """
     magnitude = rows.abs(x)
-    size = widen(magnitude)
-    tiny = rows.lt(size, number(size, 2.0**-1000))
-    if x.dtype == dt.float64:
-        size = rows.where(tiny, size * 2.0**60, size)
-    bits = bits_of(size)
-    high = rows.bitwise_and(rows.shr(bits, number(bits, 32)), number(bits, 0x7FFFFFFF))
-    third = rows.shr(high * 0x55555556, number(bits, 32))
-    y = float_of(rows.shl(rows.sub(number(bits, _CBRT_GUESS), third), number(bits, 32)))
-    for terms in ((1 / 3, 2 / 9, 14 / 81), (1 / 3, 2 / 9)):
-        error = rows.fma(rows.neg(size), y * y * y, number(size, 1.0))
+    border, lift, lower = _CBRT_TINY[x.dtype]
+    tiny = rows.lt(magnitude, number(x, border))
+    size = rows.where(tiny, magnitude * lift, magnitude)
+    y = _cbrt_guess(size)
+    steps = ((1 / 3, 2 / 9, 14 / 81), (1 / 3, 2 / 9)) if x.dtype == dt.float64 else ((1 / 3, 2 / 9, 14 / 81),)
+    for terms in steps:
+        error = rows.fma(rows.neg(size * y), y * y, number(size, 1.0))
         y = rows.fma(y * error, horner(error, terms), y)
     slope = y * y
     root = size * slope
-    if x.dtype == dt.float64:
-        square = root * root
-        lost = rows.fma(root, root, rows.neg(square))
-        excess = rows.fma(square, root, rows.neg(size)) + lost * root
-        root = rows.fma(excess * slope, number(root, -1 / 3), root)
-        root = rows.where(tiny, root * 2.0**-20, root)
+    square = root * root
+    lost = rows.fma(root, root, rows.neg(square))
+    excess = rows.fma(square, root, rows.neg(size)) + lost * root
+    root = rows.fma(excess * slope, number(root, -1 / 3), root)
+    root = rows.where(tiny, root * lower, root)
     regular = rows.logical_and(rows.gt(magnitude, number(x, 0)), rows.lt(magnitude, number(x, math.inf)))
-    return rows.where(regular, rows.copysign(rows.cast(root, dtype=x.dtype), x), x)
+    return rows.where(regular, rows.copysign(root, x), x)
