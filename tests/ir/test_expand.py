@@ -32,12 +32,12 @@ UNARY: dict[str, tuple[Callable, float, float | None]] = {
     "sin": (np.sin, 0.85, 1.0),
     "cos": (np.cos, 0.85, 1.0),
     "tan": (np.tan, 1.0, 1.2),
-    "sinh": (np.sinh, 0.6, 2.0),
-    "cosh": (np.cosh, 0.6, 1.5),
+    "sinh": (np.sinh, 0.95, 2.0),
+    "cosh": (np.cosh, 0.8, 1.5),
     "tanh": (np.tanh, 1.0, 1.1),
-    "asin": (np.arcsin, 0.6, 1.5),
-    "acos": (np.arccos, 0.6, 1.5),
-    "atan": (np.arctan, 0.6, 1.5),
+    "asin": (np.arcsin, 0.65, 1.5),
+    "acos": (np.arccos, 0.65, 1.5),
+    "atan": (np.arctan, 0.75, 1.5),
     "asinh": (np.arcsinh, 0.6, 2.0),
     "acosh": (np.arccosh, 0.6, 1.5),
     "atanh": (np.arctanh, 0.6, 1.5),
@@ -50,7 +50,7 @@ BINARY: dict[str, tuple[Callable, float, float | None]] = {
 }  # fmt: skip
 #: Where the polynomials, clamps and selects of the functions change over.
 EDGES = (
-    0.5, 0.7, 0.75, 0.9, 1.0,
+    0.5, 0.7, 0.75, 0.9, 1.0, 2.0, 2.0**30, 2.0**-100,
     3.95, 4.0, 9.0, 10.0, 10.2, 16.6, 17.0, 22.0, 26.6, 36.7, 40.0, 87.33, 88.0, 88.38, 88.72284, 89.0,
     89.5, 103.28, 103.98, 104.0, 126.0, 127.0, 128.0, 129.0, 149.5, 150.0, 151.0, 708.4, 709.79, 710.4758, 744.5,
     745.14, 1022.0, 1024.0, 1074.5, 1076.0, 2.0**-12, 2.0**-13, 2.0**-24, 2.0**-25, 2.0**-53, 2.0**-54, 2.0**24,
