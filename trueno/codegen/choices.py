@@ -23,13 +23,13 @@ class Choices(NamedTuple):
     product_rows : int
         Rows of the register tile of a matrix product, two vectors wide; 0: as many as the registers hold.
     product_high : int
-        Rows of a block of a product that is added up in memory, at most: it stays in a second-level cache.
+        Rows of a block of a product that is added up in memory, at most. Each block copies the columns anew.
     """
 
     parallel_nanoseconds: int = 6000
     stream_bytes: int = 64 << 20
     product_rows: int = 0
-    product_high: int = 320
+    product_high: int = 1024
 
 
 _state = {"current": Choices()}

@@ -86,18 +86,27 @@ class Blocks(StepEmitter):
         assert step.a is not None
         height = p.index(tile.rows)
         whole = p.arith("add", m0, p.arith("mul", p.arith("div", p.arith("sub", m1, m0), height), height))
-        # The first row of tiles reads the columns as they lie and keeps them, dense, for the others.
-        first = p.arith("min", p.arith("add", m0, height), m1) if step.kept else m0
         with self._rounds() as part:
             if step.kept:
-                with p.loop(m0, first, tile.rows) as row:
-                    self._complete_row(part, row, whole, "keep")
-            with p.loop(first, m1, tile.rows) as row:
+                self._keep(part)
+            with p.loop(m0, m1, tile.rows) as row:
                 self._complete_row(part, row, whole, "kept" if step.kept else "tile")
         left = p.both(p.compare("slt", whole, m1), p.compare("slt", self.n0, self.end))
         with p.when(left):
             _, skipped = self._factor(step.a, self.pa, "a steps", whole, self.number("M"), tile.rows)
             self._finish(whole, p.arith("sub", m1, whole), skipped, self.n0, self.end)
+
+    def _keep(self, part: _Part) -> None:
+        """Copy a block of columns that are read as they lie into panels in the task's own memory."""
+        p, step, packed = self.printer, self.multiply, self.multiply.tile.packed
+        assert step.b is not None
+        b_step, width = self.number("b steps", 1), p.arith("sub", self.end, self.n0)
+        first = p.advance(p.advance(self.pb, self.n0, packed), p.arith("mul", part.begin, b_step), packed)
+        p.check_grid(first, packed, [(part.count, b_step), (width, "1")])
+        panel = p.arith("mul", self.number("K block"), p.index(step.tile.columns))
+        p.call(
+            f"@{self.name}.keep(ptr {first}, i64 {b_step}, i64 {part.count}, i64 {width}, ptr {self.kept}, i64 {panel})"
+        )
 
     def _complete_row(self, part: _Part, row: Any, whole: Any, kernel: str) -> None:
         p, step, tile = self.printer, self.multiply, self.multiply.tile
@@ -164,11 +173,10 @@ class Blocks(StepEmitter):
             with self._rounds() as part, p.loop(begin, self.n1, step.tile.columns) as column:
                 self._summed(part, pa, column, "tile")
             return
-        kernel = "keep" if step.kept else "tile"
         with self._rounds() as part, p.loop(begin, self.end, step.tile.columns) as column:
-            self._summed(part, pa, column, kernel)
+            self._summed(part, pa, column, "tile")
         with p.when(p.compare("slt", self.end, self.n1)), self._rounds() as part:
-            self._summed(part, pa, self.end, "narrow" if step.narrow else kernel)
+            self._summed(part, pa, self.end, "narrow" if step.narrow else "tile")
 
     def _summed(self, part: _Part, pa: Any, column: Any, kernel: str) -> None:
         p, step, tile = self.printer, self.multiply, self.multiply.tile
@@ -244,12 +252,12 @@ class Blocks(StepEmitter):
         # What lies side by side in panels is a row apart in a factor that is read as it lies.
         rows = (p.index(tile.rows), a_row) if step.a.direct else (p.index(tile.rows * tile.group), "1")
         p.check_grid(a, tile.packed, [(part.count, a_step), rows])
-        keep = p.advance(self.kept, kept, tile.packed) if step.kept else "null"
-        b = keep
-        if kernel != "kept":
+        if kernel == "kept":
+            b = p.advance(self.kept, kept, tile.packed)
+        else:
             b = p.advance(pb, p.arith("mul", part.begin, b_step), tile.packed)
             p.check_grid(b, tile.packed, [(part.count, b_step), (p.index(width * tile.group), "1")])
         p.call(
             f"@{self.name}.{kernel}(i64 {part.count}, ptr {a}, ptr {b}, i64 {a_row}, i64 {a_step}, i64 {b_step}, "
-            f"i64 {ahead}, ptr {keep}, i64 {part.begin}, ptr {place}, i64 {place_row})"
+            f"i64 {ahead}, i64 {part.begin}, ptr {place}, i64 {place_row})"
         )

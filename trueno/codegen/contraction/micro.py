@@ -26,10 +26,8 @@ def vector_type(dtype: np.dtype, lanes: int) -> str:
     return f"<{lanes} x {register_type(dtype)}>"
 
 
-def micro_kernel(
-    module: Module, name: str, tile: Tile, direct_a: bool, direct_b: bool, panel: int = 0, keeps: bool = False
-) -> None:
-    """Append ``name(k, a, b, a_row, a_step, b_step, a_ahead, kept, add, out, out_row)`` to a module.
+def micro_kernel(module: Module, name: str, tile: Tile, direct_a: bool, direct_b: bool, panel: int = 0) -> None:
+    """Append ``name(k, a, b, a_row, a_step, b_step, a_ahead, add, out, out_row)`` to a module.
 
     It computes ``out[i, j] = (add ? out[i, j] : 0) + sum of a[i, p] * b[p, j]`` for all of a tile. Strides are in
     elements. Of a direct factor it reads ``a[i * a_row + p * a_step]``, ``b[p * b_step + j]``; panels are dense. A step
@@ -44,18 +42,14 @@ def micro_kernel(
         Whether a factor is read where it lies. Of packed rows, those `a_ahead` bytes further on are fetched.
     panel : int, optional
         The width of the columns' panel, where it is not the tile's.
-    keeps : bool
-        Whether the columns that are read are written to `kept`, as a panel.
     """
-    _Micro(module, name, tile, direct_a, direct_b, panel or tile.columns, keeps).run()
+    _Micro(module, name, tile, direct_a, direct_b, panel or tile.columns).run()
 
 
 class _Micro:
-    def __init__(
-        self, module: Module, name: str, tile: Tile, direct_a: bool, direct_b: bool, panel: int, keeps: bool
-    ) -> None:
+    def __init__(self, module: Module, name: str, tile: Tile, direct_a: bool, direct_b: bool, panel: int) -> None:
         self.module, self.name, self.tile, self.panel = module, name, tile, panel
-        self.direct_a, self.direct_b, self.keeps = direct_a, direct_b, keeps
+        self.direct_a, self.direct_b = direct_a, direct_b
         self.sum = vector_type(tile.sum, tile.lanes)
         # What one lane takes in one step: an element, or a group of 32 bits.
         self.unit = register_type(tile.packed) if tile.group == 1 else "i32"
@@ -68,24 +62,19 @@ class _Micro:
         cells = [(m, v) for m in rows for v in vectors]
         self._head(cells)
         self.lines.append("loop:")
-        self.lines.append("  %i = phi i64 [ 0, %start ], [ %i.next, %loop ]")
+        self.lines.append("  %i = phi i64 [ 0, %entry ], [ %i.next, %loop ]")
         for base in self._bases():
             first = f"%a.{base}.first" if base else "%a"
-            self.lines.append(f"  %a.{base} = phi ptr [ {first}, %start ], [ %a.{base}.next, %loop ]")
-        self.lines.append("  %b.at = phi ptr [ %b, %start ], [ %b.next, %loop ]")
-        if self.keeps:
-            self.lines.append("  %kept.at = phi ptr [ %kept, %start ], [ %kept.next, %loop ]")
+            self.lines.append(f"  %a.{base} = phi ptr [ {first}, %entry ], [ %a.{base}.next, %loop ]")
+        self.lines.append("  %b.at = phi ptr [ %b, %entry ], [ %b.next, %loop ]")
         if self.direct_a:
-            self.lines.append("  %a.soon = phi ptr [ %a.soon.first, %start ], [ %a.soon.next, %loop ]")
+            self.lines.append("  %a.soon = phi ptr [ %a.soon.first, %entry ], [ %a.soon.next, %loop ]")
         for m, v in cells:
-            self.lines.append(f"  %c{m}.{v} = phi {self.sum} [ %s{m}.{v}, %start ], [ %d{m}.{v}, %loop ]")
+            self.lines.append(f"  %c{m}.{v} = phi {self.sum} [ zeroinitializer, %entry ], [ %d{m}.{v}, %loop ]")
         for v in vectors:
             self.lines.append(f"  %b.p{v} = getelementptr {self.unit}, ptr %b.at, i64 {v * tile.lanes}")
             align = 64 if not self.direct_b and tile.lanes * self.unit_bytes == 64 else self.unit_bytes
             self.lines.append(f"  %b{v} = load {self.units}, ptr %b.p{v}, align {align}")
-            if self.keeps:
-                self.lines.append(f"  %kept.p{v} = getelementptr {self.unit}, ptr %kept.at, i64 {v * tile.lanes}")
-                self.lines.append(f"  store {self.units} %b{v}, ptr %kept.p{v}, align {tile.lanes * self.unit_bytes}")
         for m in rows:
             self._broadcast(m)
             for v in vectors:
@@ -96,7 +85,7 @@ class _Micro:
         self._tail(cells)
         parameters = (
             "i64 %k, ptr noalias %a, ptr noalias %b, i64 %a_row, i64 %a_step, i64 %b_step, "
-            "i64 %a_ahead, ptr noalias %kept, i64 %add, ptr %out, i64 %out_row"
+            "i64 %a_ahead, i64 %add, ptr %out, i64 %out_row"
         )
         self.module.functions.append(
             "\n".join([f"define internal void @{self.name}({parameters}) noinline #0 {{", *self.lines, "}"])
@@ -136,12 +125,7 @@ class _Micro:
         lines = self.lines
         lines.append("entry:")
         self._cells(cells)
-        lines += ["  %old = icmp ne i64 %add, 0", "  br i1 %old, label %continue, label %start", "continue:"]
-        for m, v in cells:
-            lines.append(f"  %t{m}.{v} = load {self.sum}, ptr %out.{m}.{v}, align {self.tile.sum.itemsize}")
-        lines += ["  br label %start", "start:"]
-        for m, v in cells:
-            lines.append(f"  %s{m}.{v} = phi {self.sum} [ zeroinitializer, %entry ], [ %t{m}.{v}, %continue ]")
+        self._prefetch_result()
         if self.direct_a:
             size = self.unit_bytes
             lines += [f"  %row.1 = mul i64 %a_row, {size}", "  %row.2 = shl i64 %row.1, 1"]
@@ -153,6 +137,15 @@ class _Micro:
         if self.direct_b:
             lines.append(f"  %b.ahead = mul i64 %b_step, {_ROWS_AHEAD * self.unit_bytes}")
         lines += ["  %any = icmp sgt i64 %k, 0", "  br i1 %any, label %loop, label %done"]
+
+    def _prefetch_result(self) -> None:
+        """Print what fetches the tile's part of the result, which is needed after the loop only."""
+        self.module.declare("void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        row_bytes = self.tile.columns * self.tile.sum.itemsize
+        for m in range(self.tile.rows):
+            for at in range(0, row_bytes, _LINE):
+                self.lines.append(f"  %soon.{m}.{at} = getelementptr i8, ptr %out.{m}.0, i64 {at}")
+                self.lines.append(f"  call void @llvm.prefetch.p0(ptr %soon.{m}.{at}, i32 1, i32 3, i32 1)")
 
     def _cells(self, cells: list[tuple[int, int]]) -> None:
         """Print the addresses of the tile's vectors in the result."""
@@ -210,15 +203,21 @@ class _Micro:
             lines.append(f"  %a.{base}.next = getelementptr i8, ptr %a.{base}, i64 {step}")
         step = "%b_step" if self.direct_b else str(self.panel)
         lines.append(f"  %b.next = getelementptr {self.unit}, ptr %b.at, i64 {step}")
-        if self.keeps:
-            lines.append(f"  %kept.next = getelementptr {self.unit}, ptr %kept.at, i64 {tile.columns}")
         lines.append("  %i.next = add nuw nsw i64 %i, 1")
 
     def _tail(self, cells: list[tuple[int, int]]) -> None:
-        lines = self.lines
+        lines, letter = self.lines, "f" if dt.is_floating(self.tile.sum) else ""
+        align = self.tile.sum.itemsize
         lines.append("done:")
         for m, v in cells:
-            lines.append(f"  %r{m}.{v} = phi {self.sum} [ %s{m}.{v}, %start ], [ %d{m}.{v}, %loop ]")
+            lines.append(f"  %r{m}.{v} = phi {self.sum} [ zeroinitializer, %entry ], [ %d{m}.{v}, %loop ]")
+        lines += ["  %old = icmp ne i64 %add, 0", "  br i1 %old, label %continue, label %store", "continue:"]
         for m, v in cells:
-            lines.append(f"  store {self.sum} %r{m}.{v}, ptr %out.{m}.{v}, align {self.tile.sum.itemsize}")
+            lines.append(f"  %t{m}.{v} = load {self.sum}, ptr %out.{m}.{v}, align {align}")
+            lines.append(f"  %u{m}.{v} = {letter}add {self.sum} %t{m}.{v}, %r{m}.{v}")
+        lines += ["  br label %store", "store:"]
+        for m, v in cells:
+            lines.append(f"  %w{m}.{v} = phi {self.sum} [ %r{m}.{v}, %done ], [ %u{m}.{v}, %continue ]")
+        for m, v in cells:
+            lines.append(f"  store {self.sum} %w{m}.{v}, ptr %out.{m}.{v}, align {align}")
         lines.append("  ret void")

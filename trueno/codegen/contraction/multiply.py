@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from trueno.codegen.contraction.blocks import Blocks
 from trueno.codegen.contraction.finish import finish_function
+from trueno.codegen.contraction.keep import keep_function
 from trueno.codegen.contraction.lines import LINES, lines_function
 from trueno.codegen.contraction.micro import micro_kernel
 from trueno.codegen.contraction.steps import Multiply
@@ -21,7 +22,7 @@ def multiply_function(module: Module, name: str, step: Multiply, half_instructio
     else:
         micro_kernel(as_is, f"{name}.tile", tile, direct_a, direct_b)
     if step.kept:
-        micro_kernel(as_is, f"{name}.keep", tile, direct_a, True, keeps=True)
+        keep_function(as_is, f"{name}.keep", tile)
         micro_kernel(as_is, f"{name}.kept", tile, direct_a, False)
     if step.narrow:
         half = tile._replace(vectors=tile.vectors // 2)
