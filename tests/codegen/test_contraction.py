@@ -14,9 +14,8 @@ import trueno as tn
 from tests.ops.support import LEVELS, TOLERANCE, available, close, feature_level, operand, run, tensors, trace
 from trueno import dtypes as dt
 from trueno.codegen.contraction.long import SPAN
-from trueno.codegen.contraction.lower import STRIP
 from trueno.codegen.contraction.steps import Multiply, Pack, Step
-from trueno.codegen.contraction.tile import k_block
+from trueno.codegen.contraction.tile import STRIP, k_block
 from trueno.codegen.plan import Limits, plan
 from trueno.codegen.target import resolve
 from trueno.ir.simplify import simplify

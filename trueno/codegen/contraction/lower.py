@@ -13,9 +13,8 @@ from trueno.codegen.expr import Access, Expr, substituted
 from trueno.codegen.stage import Stage, sorted_dims
 from trueno.codegen.target import Target
 
-#: Columns of the buffer that a row of tiles is computed in; with 12 rows of float32 it takes a third of 48 KB.
-STRIP = 256
-#: The same where a single row is multiplied line by line, and the length of a line from which on that is done.
+#: Columns of the buffer of sums where a single row is multiplied line by line, and the length of a line from which on
+#: that is done.
 LINE_STRIP, LINE = 1024, 128
 #: Products up to which one task is enough, whatever the number of threads.
 SHARED = 1 << 18
@@ -25,6 +24,8 @@ BLOCK_BYTES = 1 << 20
 TASKS = 16
 #: The same where each block of rows reads the columns from memory anew; it then has so many rows of tiles at least.
 KEPT_TASKS, KEPT_PANELS = 8, 5
+#: Tiles side by side that a strip of columns has at least, if it could be wider.
+KEPT_TILES = 2
 #: Up to so many columns, rows are read as they lie; up to so many tiles of rows, columns are.
 DIRECT_COLUMNS, DIRECT_ROWS = 512, 12
 #: Rows of tiles up to which columns that are read as they lie are not kept for the next one.
@@ -230,7 +231,7 @@ class _Lowering:
             self.stage.name, self.tile, [store.value for store in stores], roles,
             list(dict.fromkeys([*accesses, *factors])),
             total=total, a=a, b=b, stores=stores, plain=self.plain, lines=lines, narrow=not lines and self._is_narrow(),
-            kept=self.plain and b.direct and self.m > FEW * self.tile.rows, strip=LINE_STRIP if lines else STRIP,
+            kept=self.plain and b.direct and self.m > FEW * self.tile.rows, strip=LINE_STRIP if lines else tile.STRIP,
         )  # fmt: skip
         self._blocks(step)
         out.append(step)
@@ -247,7 +248,7 @@ class _Lowering:
 
     def _is_narrow(self) -> bool:
         """Whether a tile of half the width takes what remains of the columns; many share the code of full tiles."""
-        return self.n <= STRIP and 0 < self.n % self.tile.columns <= self.tile.narrow_columns
+        return self.n <= tile.STRIP and 0 < self.n % self.tile.columns <= self.tile.narrow_columns
 
     def _blocks(self, step: Multiply) -> None:
         """Cut the result into blocks, the tasks of the step, and append the step's numbers."""
@@ -267,6 +268,9 @@ class _Lowering:
         tasks, most = (KEPT_TASKS, max(panels // KEPT_PANELS, 1)) if step.kept else (TASKS, panels)
         if across == 1 and self.n >= 2 * columns and not (small or (step.kept and most * batches >= tasks)):
             across = 2
+        if step.kept and not small:
+            # Blocks of rows copy the columns anew each, strips of columns only read packed rows again.
+            across = max(across, min(-(-tasks // batches), -(-self.n // (KEPT_TILES * columns))))
         wide = _rounded(-(-self.n // across), columns)
         across = -(-self.n // wide)
         down = 1 if small else min(most, max(-(-tasks // (across * batches)), 1))

@@ -17,6 +17,8 @@ _AHEAD = 1024
 _A_AHEAD = 256
 #: Rows ahead that are fetched where columns are read as they lie.
 _ROWS_AHEAD = 16
+#: Steps along K in one round of the loop over panels, 2 at most.
+_UNROLL = 2
 #: Bytes of a cache line.
 _LINE = 64
 
@@ -55,11 +57,12 @@ class _Micro:
         self.unit = register_type(tile.packed) if tile.group == 1 else "i32"
         self.units = f"<{tile.lanes} x {self.unit}>"
         self.unit_bytes = tile.packed.itemsize * tile.group
+        # More steps a round, fewer instructions beside the products; not where pointers take most of them.
+        self.unroll = 1 if direct_a or direct_b else _UNROLL
         self.lines: list[str] = []
 
     def run(self) -> None:
-        tile, rows, vectors = self.tile, range(self.tile.rows), range(self.tile.vectors)
-        cells = [(m, v) for m in rows for v in vectors]
+        cells = [(m, v) for m in range(self.tile.rows) for v in range(self.tile.vectors)]
         self._head(cells)
         self.lines.append("loop:")
         self.lines.append("  %i = phi i64 [ 0, %entry ], [ %i.next, %loop ]")
@@ -69,20 +72,18 @@ class _Micro:
         self.lines.append("  %b.at = phi ptr [ %b, %entry ], [ %b.next, %loop ]")
         if self.direct_a:
             self.lines.append("  %a.soon = phi ptr [ %a.soon.first, %entry ], [ %a.soon.next, %loop ]")
+        last = "d" * self.unroll
         for m, v in cells:
-            self.lines.append(f"  %c{m}.{v} = phi {self.sum} [ zeroinitializer, %entry ], [ %d{m}.{v}, %loop ]")
-        for v in vectors:
-            self.lines.append(f"  %b.p{v} = getelementptr {self.unit}, ptr %b.at, i64 {v * tile.lanes}")
-            align = 64 if not self.direct_b and tile.lanes * self.unit_bytes == 64 else self.unit_bytes
-            self.lines.append(f"  %b{v} = load {self.units}, ptr %b.p{v}, align {align}")
-        for m in rows:
-            self._broadcast(m)
-            for v in vectors:
-                self._step(m, v)
+            self.lines.append(f"  %c{m}.{v} = phi {self.sum} [ zeroinitializer, %entry ], [ %{last}{m}.{v}, %loop ]")
+        for at in range(self.unroll):
+            self._step("d" * at or "c", "d" * (at + 1), at)
         self._advance()
         self._prefetch()
-        self.lines += ["  %more = icmp ult i64 %i.next, %k", "  br i1 %more, label %loop, label %done"]
-        self._tail(cells)
+        end = "done" if self.unroll == 1 else "rest"
+        self.lines += ["  %more = icmp ult i64 %i.next, %whole", f"  br i1 %more, label %loop, label %{end}"]
+        if self.unroll > 1:
+            self._rest(cells, last)
+        self._tail(cells, "x" if self.unroll > 1 else "d")
         parameters = (
             "i64 %k, ptr noalias %a, ptr noalias %b, i64 %a_row, i64 %a_step, i64 %b_step, "
             "i64 %a_ahead, i64 %add, ptr %out, i64 %out_row"
@@ -90,6 +91,31 @@ class _Micro:
         self.module.functions.append(
             "\n".join([f"define internal void @{self.name}({parameters}) noinline #0 {{", *self.lines, "}"])
         )
+
+    def _rest(self, cells: list[tuple[int, int]], last: str) -> None:
+        """Print the step that a round of two leaves over."""
+        lines = self.lines
+        lines.append("rest:")
+        for base, step in (("%a", "%a.0"), ("%b", "%b")):
+            lines.append(f"  {base}.rest = phi ptr [ {base}, %entry ], [ {step}.next, %loop ]")
+        for m, v in cells:
+            lines.append(f"  %y{m}.{v} = phi {self.sum} [ zeroinitializer, %entry ], [ %{last}{m}.{v}, %loop ]")
+        lines += ["  %odd = icmp slt i64 %whole, %k", "  br i1 %odd, label %single, label %done", "single:"]
+        self._step("y", "x", 0, "%a.rest", "%b.rest")
+        lines.append("  br label %done")
+
+    def _step(self, old: str, new: str, at: int, a: str = "%a.0", b: str = "%b.at") -> None:
+        """Print one step along K of the whole tile: sums named `old` become `new`; `at` steps past a and b."""
+        tile, lines = self.tile, self.lines
+        for v in range(tile.vectors):
+            place = at * self.panel + v * tile.lanes
+            align = 64 if not self.direct_b and tile.lanes * self.unit_bytes == 64 else self.unit_bytes
+            lines.append(f"  %b.p{new}{v} = getelementptr {self.unit}, ptr {b}, i64 {place}")
+            lines.append(f"  %b{new}{v} = load {self.units}, ptr %b.p{new}{v}, align {align}")
+        for m in range(tile.rows):
+            self._broadcast(m, new, at, a)
+            for v in range(tile.vectors):
+                self._product(m, v, old, new)
 
     def _prefetch(self) -> None:
         """Print what fetches columns ahead: hardware does not follow rows that lie in pages of their own.
@@ -136,7 +162,11 @@ class _Micro:
             lines.append(f"  %a.soon.first = getelementptr i8, ptr %a, i64 {_A_AHEAD}")
         if self.direct_b:
             lines.append(f"  %b.ahead = mul i64 %b_step, {_ROWS_AHEAD * self.unit_bytes}")
-        lines += ["  %any = icmp sgt i64 %k, 0", "  br i1 %any, label %loop, label %done"]
+        lines.append(f"  %whole = and i64 %k, {-self.unroll}")
+        lines += [
+            "  %any = icmp sgt i64 %whole, 0",
+            f"  br i1 %any, label %loop, label %{'done' if self.unroll == 1 else 'rest'}",
+        ]
 
     def _prefetch_result(self) -> None:
         """Print what fetches the tile's part of the result, which is needed after the loop only."""
@@ -157,23 +187,23 @@ class _Micro:
             at = v * self.tile.lanes
             self.lines.append(f"  %out.{m}.{v} = getelementptr {kind}, ptr %out.q{m}, i64 {at}")
 
-    def _broadcast(self, m: int) -> None:
+    def _broadcast(self, m: int, new: str, at: int, a: str) -> None:
         lines, lanes = self.lines, self.tile.lanes
         if self.direct_a:
             base, rest = m - m % 3, m % 3
             offset = f"i8, ptr %a.{base}, i64 {f'%row.{rest}' if rest else '0'}"
         else:
-            offset = f"{self.unit}, ptr %a.0, i64 {m}"
-        lines.append(f"  %a.p{m} = getelementptr {offset}")
-        lines.append(f"  %a.x{m} = load {self.unit}, ptr %a.p{m}, align {self.unit_bytes}")
-        lines.append(f"  %a.i{m} = insertelement {self.units} poison, {self.unit} %a.x{m}, i32 0")
+            offset = f"{self.unit}, ptr {a}, i64 {at * self.tile.rows + m}"
+        lines.append(f"  %a.p{new}{m} = getelementptr {offset}")
+        lines.append(f"  %a.x{new}{m} = load {self.unit}, ptr %a.p{new}{m}, align {self.unit_bytes}")
+        lines.append(f"  %a.i{new}{m} = insertelement {self.units} poison, {self.unit} %a.x{new}{m}, i32 0")
         mask = f"<{lanes} x i32> zeroinitializer"
-        lines.append(f"  %a{m} = shufflevector {self.units} %a.i{m}, {self.units} poison, {mask}")
+        lines.append(f"  %a{new}{m} = shufflevector {self.units} %a.i{new}{m}, {self.units} poison, {mask}")
 
-    def _step(self, m: int, v: int) -> None:
+    def _product(self, m: int, v: int, old: str, new: str) -> None:
         """Print one step of one accumulator."""
         tile, lines, kind = self.tile, self.lines, self.sum
-        a, b, c, d = f"%a{m}", f"%b{v}", f"%c{m}.{v}", f"%d{m}.{v}"
+        a, b, c, d = f"%a{new}{m}", f"%b{new}{v}", f"%{old}{m}.{v}", f"%{new}{m}.{v}"
         match tile.kind:
             case "fma":
                 full = f"@llvm.fma.v{tile.lanes}{_SUFFIX[register_type(tile.sum)]}"
@@ -181,16 +211,18 @@ class _Micro:
                 lines.append(f"  {d} = call {kind} {full}({kind} {a}, {kind} {b}, {kind} {c})")
             case "mul add":
                 letter = "f" if dt.is_floating(tile.sum) else ""
-                lines.append(f"  %p{m}.{v} = {letter}mul {kind} {a}, {b}")
-                lines.append(f"  {d} = {letter}add {kind} {c}, %p{m}.{v}")
+                lines.append(f"  %p.{new}{m}.{v} = {letter}mul {kind} {a}, {b}")
+                lines.append(f"  {d} = {letter}add {kind} {c}, %p.{new}{m}.{v}")
             case "pairs":
                 wide = f"<{2 * tile.lanes} x i16>"
                 full = {16: "avx512.pmaddw.d.512", 8: "avx2.pmadd.wd", 4: "sse2.pmadd.wd"}[tile.lanes]
                 self.module.declare(f"{kind} @llvm.x86.{full}({wide}, {wide})")
-                lines.append(f"  %x{m}.{v} = bitcast {kind} {a} to {wide}")
-                lines.append(f"  %y{m}.{v} = bitcast {kind} {b} to {wide}")
-                lines.append(f"  %p{m}.{v} = call {kind} @llvm.x86.{full}({wide} %x{m}.{v}, {wide} %y{m}.{v})")
-                lines.append(f"  {d} = add {kind} {c}, %p{m}.{v}")
+                lines.append(f"  %x.{new}{m}.{v} = bitcast {kind} {a} to {wide}")
+                lines.append(f"  %y.{new}{m}.{v} = bitcast {kind} {b} to {wide}")
+                lines.append(
+                    f"  %p.{new}{m}.{v} = call {kind} @llvm.x86.{full}({wide} %x.{new}{m}.{v}, {wide} %y.{new}{m}.{v})"
+                )
+                lines.append(f"  {d} = add {kind} {c}, %p.{new}{m}.{v}")
             case "vnni pairs" | "vnni quads":
                 full = "vpdpwssd" if tile.kind == "vnni pairs" else "vpdpbusd"
                 self.module.declare(f"{kind} @llvm.x86.avx512.{full}.512({kind}, {kind}, {kind})")
@@ -199,18 +231,19 @@ class _Micro:
     def _advance(self) -> None:
         lines, tile = self.lines, self.tile
         for base in self._bases():
-            step = "%a.step" if self.direct_a else str(tile.rows * self.unit_bytes)
+            step = "%a.step" if self.direct_a else str(self.unroll * tile.rows * self.unit_bytes)
             lines.append(f"  %a.{base}.next = getelementptr i8, ptr %a.{base}, i64 {step}")
-        step = "%b_step" if self.direct_b else str(self.panel)
+        step = "%b_step" if self.direct_b else str(self.unroll * self.panel)
         lines.append(f"  %b.next = getelementptr {self.unit}, ptr %b.at, i64 {step}")
-        lines.append("  %i.next = add nuw nsw i64 %i, 1")
+        lines.append(f"  %i.next = add nuw nsw i64 %i, {self.unroll}")
 
-    def _tail(self, cells: list[tuple[int, int]]) -> None:
+    def _tail(self, cells: list[tuple[int, int]], last: str) -> None:
         lines, letter = self.lines, "f" if dt.is_floating(self.tile.sum) else ""
         align = self.tile.sum.itemsize
         lines.append("done:")
         for m, v in cells:
-            lines.append(f"  %r{m}.{v} = phi {self.sum} [ zeroinitializer, %entry ], [ %d{m}.{v}, %loop ]")
+            begin, end = (f"%y{m}.{v}, %rest", "single") if self.unroll > 1 else ("zeroinitializer, %entry", "loop")
+            lines.append(f"  %r{m}.{v} = phi {self.sum} [ {begin} ], [ %{last}{m}.{v}, %{end} ]")
         lines += ["  %old = icmp ne i64 %add, 0", "  br i1 %old, label %continue, label %store", "continue:"]
         for m, v in cells:
             lines.append(f"  %t{m}.{v} = load {self.sum}, ptr %out.{m}.{v}, align {align}")
