@@ -294,7 +294,8 @@ def test_sizes_share_a_kernel() -> None:
         m, k, n = rng.integers(300, 900, 3)
         a, b = np.zeros((m, k), np.float32), np.zeros((k, n), np.float32)
         texts.add("\n".join(step.text for step in steps_of(matmul, (a, b))))
-    assert len(texts) <= 3
+    # Two tiles compete, whichever fills up less; rows are packed or read as they lie.
+    assert len(texts) <= 4
 
 
 def test_columns_in_rows_of_memory_take_no_scratch_memory() -> None:
