@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from trueno.codegen.expr import Expr
 from trueno.codegen.formula import formula_size, is_composite
-from trueno.codegen.stage import Loops
+from trueno.codegen.stage import Loops, vector_classes
 
 if TYPE_CHECKING:
     from trueno.codegen.chains import Chain
@@ -29,5 +29,7 @@ def nanoseconds(one: Loops | Step | Chain) -> float:
     """Return an estimate of a step's time on one thread."""
     if not isinstance(one, Loops):
         return one.cost()
-    per_element = 0.05 * len(one.accesses) + 0.03 * sum(_rows(expr) for expr in one.order if expr.kind == "op")
+    # What a run-time stride leads to is gathered element by element.
+    loads = sum(0.4 if kind == "s" else 0.05 for kind in vector_classes(one))
+    per_element = loads + 0.03 * sum(_rows(expr) for expr in one.order if expr.kind == "op")
     return per_element * one.elements
