@@ -232,7 +232,7 @@ class _Pass:
         for k, owner in enumerate(owners):
             if owner is None:
                 layout = node.layouts[k]
-                if ("grad", k) in node.plan.picks:
+                if node.plan.fills and ("grad", k) in node.plan.picks:
                     slots[k] = _tensors().zeros(layout.shape, dtype=layout.dtype, device=layout.device)
                 continue
             if owner.hooks:

@@ -96,6 +96,8 @@ class BackwardPlan:
         Whether `targets` are all the operands, in order.
     layouts : list of Layout or None
         Of the forward results; None before the first of them.
+    fills : bool
+        Whether the gradient of a result that none arrived at is given as zeros; else as None.
     """
 
     operation: Operation
@@ -106,6 +108,7 @@ class BackwardPlan:
     nothing: list[None] = field(init=False)
     all_targets: bool = False
     layouts: list[Layout] | None = None
+    fills: bool = True
 
     def __post_init__(self) -> None:
         self.kept = [(position, *pick) for position, pick in enumerate(self.picks) if pick[0] != "grad"]
