@@ -35,7 +35,9 @@ def from_numpy(array: np.ndarray) -> Tensor:
                 layout_of(dtype, array.shape, strides))  # fmt: skip
 
 
-def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def tensor(
+    data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, *, floating: np.dtype = dt.float32
+) -> Tensor:
     """Return a new tensor with a copy of the data.
 
     Parameters
@@ -45,6 +47,8 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
     dtype : optional
     device : optional
     requires_grad : bool
+    floating : dtype
+        What Python floats become where no dtype is asked for.
     """
     if isinstance(data, Tensor):
         result = data.detach().clone()
@@ -56,7 +60,7 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
         if array.dtype == object:
             array = np.array([np.asarray(one) for one in data])
         if dtype is None and not typed and array.dtype == np.float64 and not _holds_arrays(data):
-            dtype = dt.float32
+            dtype = floating
         result = from_numpy(array.astype(dt.as_dtype(array.dtype if dtype is None else dtype), copy=False))
     place = devices.current_device() if device is None else str(device)
     result = result.to(place)
@@ -69,7 +73,9 @@ def _holds_arrays(data: Any) -> bool:
     return hasattr(data, "dtype")
 
 
-def asarray(data: Any, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Tensor:
+def asarray(
+    data: Any, dtype: Any = None, device: Any = None, copy: bool | None = None, *, floating: np.dtype = dt.float32
+) -> Tensor:
     """Return the data as a tensor, without a copy where none is needed."""
     if isinstance(data, Tensor):
         result = data if dtype is None else data.astype(dtype, copy=False)
@@ -78,7 +84,7 @@ def asarray(data: Any, dtype: Any = None, device: Any = None, copy: bool | None 
     if isinstance(data, np.ndarray) and not copy:
         result = from_numpy(data if dtype is None else data.astype(dt.as_dtype(dtype), copy=False))
         return result if device is None else result.to(device=device)
-    return tensor(data, dtype=dtype, device=device)
+    return tensor(data, dtype=dtype, device=device, floating=floating)
 
 
 def shape_of(shape: tuple) -> tuple[int, ...]:
