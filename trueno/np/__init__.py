@@ -31,7 +31,7 @@ def _collect() -> list[str]:
     return sorted(owners)
 
 
-__all__ = [*_collect()]
+__all__ = _collect()  # noqa: PLE0605 - a list, by the function's annotation
 
 
 def __getattr__(name: str) -> Any:
