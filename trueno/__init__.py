@@ -86,7 +86,7 @@ def cache_statistics() -> dict[str, Any]:
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("nn", "optim", "data"):
+    if name in ("nn", "optim", "data", "linalg", "interop"):
         import importlib
 
         return importlib.import_module(f"trueno.{name}")
