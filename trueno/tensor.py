@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trueno import dtypes as dt
+from trueno import interop
 from trueno.autograd import Autograd, Handle, backward, no_grad
+from trueno.interop import Interchange
 from trueno.runtime import device as devices
 from trueno.runtime import launcher, memory
 from trueno.runtime.inplace import Version, version_of
@@ -21,7 +23,7 @@ else:
     Methods = object
 
 
-class Tensor(Methods):
+class Tensor(Interchange, Methods):
     """An array of one dtype on one device; NumPy's semantics, PyTorch's autograd.
 
     Make one with `tensor`, `from_numpy`, `zeros` and the like.
@@ -33,9 +35,6 @@ class Tensor(Methods):
     _layout: Layout
     _autograd: Autograd
     _version: Version
-
-    # NumPy leaves binary operations to this class.
-    __array_priority__ = 1000
 
     def __init__(self, data: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> None:
         from trueno.creation import tensor
@@ -142,17 +141,6 @@ class Tensor(Methods):
             raise RuntimeError("numpy: the tensor requires a gradient; use .detach().numpy()")
         self._need_cpu("numpy")
         return self._view_array()
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        array = self.detach().cpu()._view_array()
-        if dtype is not None and array.dtype != dtype:
-            return array.astype(dtype)
-        return array.copy() if copy else array
-
-    def __buffer__(self, flags: int) -> memoryview:
-        self._need_cpu("buffer")
-        array: Any = self._view_array()
-        return memoryview(array)
 
     def item(self) -> Any:
         """Return the value of a tensor of one element as a Python number."""
@@ -383,9 +371,6 @@ class Tensor(Methods):
         self[...] = value
         return self
 
-    def __dlpack_device__(self) -> tuple:
-        return (1, 0) if self._layout.device == "cpu" else (4, self.device.name.partition(":")[2])
-
 
 def wrap(storage: Any, layout: Layout) -> Tensor:
     """Return a tensor of this storage and layout."""
@@ -395,6 +380,7 @@ def wrap(storage: Any, layout: Layout) -> Tensor:
 
 
 launcher.bind(Tensor, version_class=Version)
+interop.install(Tensor)
 
 
 def _rebuild(array: np.ndarray, requires_grad: bool) -> Tensor:

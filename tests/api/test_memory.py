@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import sys
 import warnings
 import weakref
 from typing import Any
@@ -95,7 +94,6 @@ def test_numpy_reads_tensors() -> None:
         assert np.array(x, copy=True).shape == (2, 3, 4)
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="classes take part in the buffer protocol from Python 3.12 on")
 def test_the_buffer_protocol() -> None:
     x = base()
     view = memoryview(x)  # type: ignore[arg-type]

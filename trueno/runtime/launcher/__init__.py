@@ -39,10 +39,12 @@ __all__ = [
     "install",
     "invoke",
     "is_function",
+    "load_code",
     "method",
     "overlaps",
     "pool",
     "prepare",
+    "save_code",
     "set_grad_enabled",
     "statistics",
     "status",
@@ -74,21 +76,23 @@ def create(kind: str) -> NativeLauncher | PythonLauncher:
     if reason is None:
         from trueno.runtime.launcher import selftest
 
-        launcher = native.NativeLauncher(limit, _load, _save)
+        launcher = native.NativeLauncher(limit, load_code, save_code)
         reason = selftest.run(launcher)
         if reason is None:
             return launcher
     raise RuntimeError(reason)
 
 
-def _load(parts: tuple[tuple[str, str], ...]) -> bytes | None:
+def load_code(parts: tuple[tuple[str, str], ...]) -> bytes | None:
+    """Return the object code that the store has for these parts of a key, or None."""
     from trueno.runtime import store
 
     found = store.default_store().load(store.Key(parts, "llvm-launcher"))
     return None if found is None else found.code
 
 
-def _save(parts: tuple[tuple[str, str], ...], code: bytes, header: dict[str, Any]) -> None:
+def save_code(parts: tuple[tuple[str, str], ...], code: bytes, header: dict[str, Any]) -> None:
+    """Put object code into the store."""
     from trueno.runtime import store
 
     store.default_store().save(store.Key(parts, "llvm-launcher"), code, header)

@@ -47,9 +47,12 @@ def source_key() -> Key:
     digest = hashlib.sha256()
     for part in _PARTS:
         digest.update(Path(__file__).with_name(f"{part}.py").read_bytes())
+    return ("kind", "launcher"), ("source", digest.hexdigest()), *target_key()
+
+
+def target_key() -> Key:
+    """Return the named parts that any object code depends on that is linked into this interpreter."""
     return (
-        ("kind", "launcher"),
-        ("source", digest.hexdigest()),
         ("python", f"{sys.implementation.cache_tag} {sys.platform}"),
         ("machine", platform.machine()),
         ("llvmlite", llvmlite.__version__),
