@@ -149,7 +149,7 @@ def record_node(
         outputs[0]._autograd = Autograd(node)
     else:
         for k, layout in enumerate(layouts):
-            if dt.is_floating(layout.dtype):
+            if dt.is_inexact(layout.dtype):
                 outputs[k]._autograd = Autograd(node, k)
     for position, kind, index in plan.kept:
         if kind == "out":
@@ -279,6 +279,11 @@ def _start(tensors: Sequence[Tensor], gradients: Sequence[Any], one_pass: _Pass)
                 raise RuntimeError(
                     "backward: a gradient can be made up only for a tensor of one element, not for shape "
                     f"{tensor.shape}; pass one of the tensor's shape"
+                )
+            if dt.is_complex(tensor.dtype):
+                raise RuntimeError(
+                    f"backward: a gradient can be made up only for real numbers, not for {tensor.dtype}; pass one, or "
+                    "differentiate abs, real or imag of the tensor"
                 )
             gradient = _one(tensor._layout).clone()
         else:

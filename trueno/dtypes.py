@@ -15,13 +15,20 @@ int8, int16, int32, int64 = (np.dtype(f"i{n}") for n in (1, 2, 4, 8))
 uint8, uint16, uint32, uint64 = (np.dtype(f"u{n}") for n in (1, 2, 4, 8))
 float16, float32, float64 = (np.dtype(f"f{n}") for n in (2, 4, 8))
 bfloat16 = np.dtype(ml_dtypes.bfloat16)
+complex64, complex128 = (np.dtype(f"c{n}") for n in (8, 16))
 
+#: What the rows compute with. Complex numbers are pairs of floats to them; see ir/pairs.py.
 ALL = (bool_, int8, int16, int32, int64, uint8, uint16, uint32, uint64, float16, bfloat16, float32, float64)
 HALF = (float16, bfloat16)
 FLOATING = (float16, bfloat16, float32, float64)
+COMPLEX = (complex64, complex128)
+#: What arrays may hold.
+STORED = (*ALL, *COMPLEX)
 
-_CLASS = {dtype: "f" if dtype in FLOATING else {"b": "b", "i": "i", "u": "u"}[dtype.kind] for dtype in ALL}
-_BY_NAME = {str(dtype): dtype for dtype in ALL} | {"half": float16, "float": float32, "double": float64, "bool_": bool_}
+_CLASS = {dtype: "f" if dtype in FLOATING else dtype.kind for dtype in STORED}
+_BY_NAME = {str(dtype): dtype for dtype in STORED} | {
+    "half": float16, "float": float32, "double": float64, "bool_": bool_, "cfloat": complex64, "cdouble": complex128,
+}  # fmt: skip
 
 
 def as_dtype(value: Any) -> np.dtype:
@@ -37,21 +44,41 @@ def as_dtype(value: Any) -> np.dtype:
     try:
         dtype = np.dtype(value)
     except TypeError:
-        raise TypeError(f"{value!r} is not a dtype; supported are {', '.join(map(str, ALL))}") from None
+        raise TypeError(f"{value!r} is not a dtype; supported are {', '.join(map(str, STORED))}") from None
     dtype = dtype.newbyteorder("=")
     if dtype not in _CLASS:
-        raise TypeError(f"dtype {dtype} is not supported; supported are {', '.join(map(str, ALL))}")
+        raise TypeError(f"dtype {dtype} is not supported; supported are {', '.join(map(str, STORED))}")
     return dtype
 
 
 def kind_class(dtype: np.dtype) -> str:
-    """Return ``f`` (float), ``i`` (signed), ``u`` (unsigned) or ``b`` (bool)."""
+    """Return ``f`` (float), ``i`` (signed), ``u`` (unsigned), ``b`` (bool) or ``c`` (complex)."""
     return _CLASS[dtype]
 
 
 def is_floating(dtype: np.dtype) -> bool:
     """Whether the dtype is a floating-point one, halves included."""
     return _CLASS[dtype] == "f"
+
+
+def is_complex(dtype: np.dtype) -> bool:
+    """Whether the dtype is a complex one."""
+    return dtype in COMPLEX
+
+
+def is_inexact(dtype: np.dtype) -> bool:
+    """Whether the dtype is a floating-point or complex one: what has gradients."""
+    return _CLASS[dtype] in "fc"
+
+
+def real_of(dtype: np.dtype) -> np.dtype:
+    """Return the dtype of a complex dtype's parts; another dtype is its own."""
+    return np.dtype(f"f{dtype.itemsize // 2}") if dtype in COMPLEX else dtype
+
+
+def complex_of(dtype: np.dtype) -> np.dtype:
+    """Return the complex dtype that holds the values of a dtype: complex64 for floats of up to 32 bits."""
+    return complex64 if dtype in (*HALF, float32, complex64) else complex128
 
 
 def accumulator(dtype: np.dtype) -> np.dtype:

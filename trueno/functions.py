@@ -12,7 +12,7 @@ import numpy as np
 
 from trueno import dtypes as dt
 from trueno.creation import asarray
-from trueno.ir import build, composites, promotion, views, windows
+from trueno.ir import build, composites, pairs, promotion, views, windows
 from trueno.ir.build import normalise_axes
 from trueno.ir.node import Node
 from trueno.ir.op import registry, rows
@@ -33,7 +33,8 @@ ALIASES = {
     "bitwise_not": ("invert", "bitwise_invert"), "eq": ("equal",), "ne": ("not_equal",), "lt": ("less",),
     "le": ("less_equal",), "gt": ("greater",), "ge": ("greater_equal",), "silu": ("swish",),
     "gather": ("take_along_axis",), "floor_divide": (), "remainder": ("mod",), "max": ("amax",), "min": ("amin",),
-    "concatenate": ("cat", "concat"), "left_shift": ("bitwise_left_shift",), "right_shift": ("bitwise_right_shift",),
+    "conj": ("conjugate",), "concatenate": ("cat", "concat"),
+    "left_shift": ("bitwise_left_shift",), "right_shift": ("bitwise_right_shift",),
 }  # fmt: skip
 
 operations: dict[str, Operation] = {}
@@ -98,7 +99,15 @@ for _function in composites.COMPOSITES:
     _define(_function.__name__, _function, _count_operands(_function), _function.__doc__)
 
 _concatenate = Operation("concatenate", views.concatenate)
-_copy = Operation("copy", lambda x: build.make(registry["positive"], (x,), x.dtype, x.shape), 1)
+
+
+def _record_copy(x: Node) -> Node:
+    source = pairs.joined(x) if x.op is build.PAIR else x
+    copied = build.make(registry["positive"], (source,), source.dtype, source.shape)
+    return copied if source is x else pairs.split(copied)
+
+
+_copy = Operation("copy", _record_copy, 1)
 _assign = Operation(
     "assign", lambda target, value: build.expand(build.as_node(value, target.dtype), shape=target.shape), 2, (0,)
 )
@@ -220,6 +229,21 @@ def _getitem_layout(x: Tensor, index: Any) -> tuple:
     strides = tuple(0 if axis is None else bounds[axis][1] * x._layout.strides[axis] for axis in axes)
     return shape, strides, offset
 
+
+def _part_layout(part: int) -> Callable[[Tensor], tuple | None]:
+    """Return what a view of the real (0) or imaginary (1) parts looks like; None where it is no view."""
+
+    def layout(x: Tensor) -> tuple | None:
+        if not dt.is_complex(x.dtype):
+            return None if part else (x.shape, x._layout.strides, 0)
+        return x.shape, tuple(2 * step for step in x._layout.strides), part, dt.real_of(x.dtype)
+
+    return layout
+
+
+for _part, _name in enumerate(("real", "imag")):
+    _view = operations[_name] = ViewOperation(_name, registry[_name], _part_layout(_part), registry[_name].doc)
+    setattr(_module, _name, _view.call)
 
 _reshape = ViewOperation("reshape", build.reshape, _reshape_layout)
 _permute = ViewOperation("permute", views.permute, _permute_layout)

@@ -59,7 +59,19 @@ def where(x: Any, condition: Any, other: Any) -> Any:
     return operations["where"].call(condition, x, other)
 
 
+def _real(self: Any) -> Any:
+    """Return the real part, a view."""
+    return functions.real(self)
+
+
+def _imag(self: Any) -> Any:
+    """Return the imaginary part, a view of complex numbers."""
+    return functions.imag(self)
+
+
 def _install() -> None:
+    for owner in (Tensor, Node):
+        _put(owner, real=property(_real), imag=property(_imag))
     for name, operation in operations.items():
         for alias in (name, *ALIASES.get(name, ())):
             if not hasattr(Tensor, alias):

@@ -167,7 +167,7 @@ class Tensor(Interchange, Methods):
         return complex(self.item())
 
     def __index__(self) -> int:
-        if self.size != 1 or dt.is_floating(self.dtype) or self.dtype == dt.bool_:
+        if self.size != 1 or dt.is_inexact(self.dtype) or self.dtype == dt.bool_:
             raise TypeError(
                 f"only an integer tensor of one element can be an index, not shape {self.shape}, {self.dtype}"
             )
@@ -292,8 +292,8 @@ class Tensor(Interchange, Methods):
             For dtypes without gradients, and for results of recorded operations.
         """
         if requires_grad:
-            if not dt.is_floating(self.dtype):
-                raise RuntimeError(f"only floating-point tensors can require a gradient, not {self.dtype}")
+            if not dt.is_inexact(self.dtype):
+                raise RuntimeError(f"only floating-point and complex tensors can require a gradient, not {self.dtype}")
             if not hasattr(self, "_autograd"):
                 self._autograd = Autograd()
         elif hasattr(self, "_autograd"):
@@ -390,20 +390,27 @@ def _rebuild(array: np.ndarray, requires_grad: bool) -> Tensor:
     return result.requires_grad_() if requires_grad else result
 
 
-def view_of(base: Tensor, shape: Sequence[int], strides: Sequence[int], offset: int) -> Tensor:
-    """Return a tensor on the memory of another, with its version counter; `strides` and `offset` are in elements."""
-    result = window(base, shape, strides, offset)
+def view_of(
+    base: Tensor, shape: Sequence[int], strides: Sequence[int], offset: int, dtype: np.dtype | None = None
+) -> Tensor:
+    """Return a tensor on the memory of another, with its version counter; see `window`."""
+    result = window(base, shape, strides, offset, dtype)
     result._version = version_of(base)
     return result
 
 
-def window(base: Tensor, shape: Sequence[int], strides: Sequence[int], offset: int) -> Tensor:
-    """Return a tensor on part of the memory of another, without history; `strides` and `offset` are in elements."""
-    storage = base._storage
+def window(
+    base: Tensor, shape: Sequence[int], strides: Sequence[int], offset: int, dtype: np.dtype | None = None
+) -> Tensor:
+    """Return a tensor on part of the memory of another, without history.
+
+    `strides` and `offset` are in elements of `dtype`, the base's own if it is None.
+    """
+    storage, dtype = base._storage, base._layout.dtype if dtype is None else dtype
     if offset:
-        nbytes = offset * base._layout.dtype.itemsize
+        nbytes = offset * dtype.itemsize
         storage = memory.view(storage, nbytes) if base._layout.device == "cpu" else storage.view(nbytes)
-    return wrap(storage, layout_of(base._layout.dtype, tuple(shape), tuple(strides), base._layout.device))
+    return wrap(storage, layout_of(dtype, tuple(shape), tuple(strides), base._layout.device))
 
 
 def _download(source: Tensor) -> np.ndarray:

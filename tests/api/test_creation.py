@@ -64,7 +64,7 @@ def test_dtypes_have_many_spellings(dtype: Any) -> None:
     assert made.tolist() == [0, 1]
 
 
-@pytest.mark.parametrize("dtype", ["complex64", object, "datetime64[s]", "nonsense", "U3"])
+@pytest.mark.parametrize("dtype", [object, "datetime64[s]", "nonsense", "U3"])
 def test_other_dtypes_are_refused(dtype: Any) -> None:
     with pytest.raises(TypeError, match="supported are bool, int8"):
         tn.zeros(2, dtype=dtype)
@@ -132,7 +132,7 @@ def test_requires_grad_at_creation() -> None:
         assert make(2, requires_grad=True).requires_grad
     assert tn.tensor([1.0], requires_grad=True).is_leaf
     assert tn.arange(3.0, requires_grad=True).requires_grad
-    with pytest.raises(RuntimeError, match="only floating-point tensors can require a gradient, not int64"):
+    with pytest.raises(RuntimeError, match="only floating-point and complex tensors can require a gradient, not int64"):
         tn.tensor([1], requires_grad=True)
 
 

@@ -57,7 +57,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], tuple[str, ...]]] = {
     "keyword of an elementwise function": (lambda: tn.exp(A, out=1), TypeError, ("exp(", "'out'")),
     "too many arguments": (lambda: tn.sum(A, 0, 1, 2), TypeError, ("sum(x, axis=None", "too many positional")),
     "unknown dtype": (lambda: A.astype("float8"), TypeError, ("float8", "supported are")),
-    "unsupported dtype": (lambda: A.to(np.complex64), TypeError, ("complex64", "supported are")),
+    "unsupported dtype": (lambda: A.to(np.clongdouble), TypeError, ("complex256", "supported are")),
     "unknown device": (lambda: A.to("gpu"), (ValueError, TypeError), ("gpu",)),
     "unknown device by name": (lambda: tn.ones(2, device="gpu:0"), ValueError, ("gpu:0", "'cpu' or 'opencl:N'")),
     "missing device": (lambda: tn.ones(2, device="opencl:99"), RuntimeError, ("opencl:99",)),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from trueno import dtypes as dt
-from trueno.ir import promotion
+from trueno.ir import pairs, promotion
 from trueno.ir.node import Node, Shape, make
 from trueno.ir.op import Op
 
@@ -21,6 +21,7 @@ SCALAR: Op = Op("scalar", "leaf", 0, ref=lambda: None, public=False)
 PARAM: Op = Op("param", "leaf", 0, ref=lambda: None, public=False)
 CONST: Op = Op("const", "leaf", 0, ref=lambda: None, public=False)
 IOTA: Op = Op("iota", "leaf", 0, ref=lambda: None, public=False)
+PAIR: Op = Op("pair", "leaf", 2, ref=lambda re, im: re + 1j * im, public=False)
 
 
 def array(index: int, dtype: np.dtype, shape: Shape) -> Node:
@@ -36,6 +37,8 @@ def scalar(index: int, kind: type) -> Node:
 
 def const(value: Any, dtype: np.dtype) -> Node:
     """Return a literal; it becomes part of the kernel's key."""
+    if dt.is_complex(dtype):
+        return pair(const(value.real, dt.real_of(dtype)), const(value.imag, dt.real_of(dtype)))
     if dt.is_floating(dtype):
         value = float(value)
     elif dtype == dt.bool_:
@@ -49,8 +52,17 @@ def const(value: Any, dtype: np.dtype) -> Node:
 
 
 def param(value: float | int, dtype: np.dtype) -> Node:
-    """Return a number that follows from shapes: passed to the kernel at run time, so that it is not part of its key."""
+    """Return a number that follows from shapes: passed to the kernel at run time, so that it is not part of its key.
+
+    It is real where complex numbers are computed with.
+    """
+    dtype = dt.real_of(dtype)
     return make(PARAM, (), dtype, (), float(value) if dt.is_floating(dtype) else int(value))
+
+
+def pair(re: Node, im: Node) -> Node:
+    """Return the complex numbers of these parts. There are such nodes only while a kernel is recorded: ir/pairs.py."""
+    return make(PAIR, (re, im), dt.complex_of(re.dtype), re.shape)
 
 
 def iota(shape: Shape, axis: int, dtype: np.dtype = dt.int64) -> Node:
@@ -73,6 +85,8 @@ def given_type(value: Any) -> np.dtype | type:
         return int
     if isinstance(value, numbers.Real):
         return float
+    if isinstance(value, numbers.Complex):
+        return complex
     raise TypeError(f"cannot use {type(value).__name__!r} object in a kernel; it takes arrays and Python numbers")
 
 
@@ -173,7 +187,7 @@ def _record_cast(op: Op, x: Node, *, dtype: Any) -> Node:
 
 cast: Op = Op(
     "cast", "elementwise", 1, ref=_ref_cast, result=promotion.promote, domain=((-100, 100),), llvm={}, opencl={},
-    record=lambda op, x, dtype=None: _record_cast(op, x, dtype=dtype), grad=lambda g, y, x: [g],
+    record=lambda op, x, dtype=None: _record_cast(op, x, dtype=dtype), grad=lambda g, y, x: [g], pair=pairs.cast,
     doc="The values in another dtype; floats out of an integer's range saturate, NaN becomes 0.",
 )  # fmt: skip
 

@@ -14,6 +14,7 @@ from trueno.ir.elementwise import (
     eq,
     ge,
     gt,
+    imag,
     isnan,
     like,
     logical_or,
@@ -21,6 +22,7 @@ from trueno.ir.elementwise import (
     minimum,
     ne,
     neg,
+    real,
     sqrt,
     square,
     where,
@@ -38,6 +40,11 @@ def _floating(x: Any, name: str) -> tuple[Node, Any]:
     node = x if isinstance(x, Node) else build.as_node(x, promotion.common((build.given_type(x),)))
     result = promotion.averaged(name, (node.dtype,))[0]
     return cast(node, dtype=dt.accumulator(result)), result
+
+
+def _squared_size(x: Node) -> Node:
+    """Return the squares of the distances from 0."""
+    return square(real(x)) + square(imag(x)) if dt.is_complex(x.dtype) else square(x)
 
 
 def _count(x: Node, axes: tuple[int, ...]) -> int:
@@ -61,7 +68,7 @@ def mean(x: Any, axis: Any = None, *, keepdims: bool = False, dtype: Any = None)
 
 def _centred_squares(x: Node, axes: tuple[int, ...]) -> Node:
     centre = sum(x, axis=axes, keepdims=True) / build.param(_count(x, axes), x.dtype)
-    return sum(square(x - centre), axis=axes, keepdims=True)
+    return sum(_squared_size(x - centre), axis=axes, keepdims=True)
 
 
 def var(x: Any, axis: Any = None, *, ddof: float = 0, correction: Any = None, keepdims: bool = False) -> Node:
@@ -70,7 +77,7 @@ def var(x: Any, axis: Any = None, *, ddof: float = 0, correction: Any = None, ke
     axes = normalise_axes("var", axis, x.ndim, x.shape)
     less = ddof if correction is None else correction
     freedom = build.param(build_max(_count(x, axes) - less, 0), x.dtype)
-    return _finish(_centred_squares(x, axes) / freedom, axes, keepdims, result)
+    return _finish(_centred_squares(x, axes) / freedom, axes, keepdims, dt.real_of(result))
 
 
 def build_max(a: float, b: float) -> float:
@@ -82,7 +89,7 @@ def std(x: Any, axis: Any = None, *, ddof: float = 0, correction: Any = None, ke
     """Standard deviation over axes: the square root of `var`."""
     x, result = _floating(x, "std")
     axis = normalise_axes("std", axis, x.ndim, x.shape)
-    return cast(sqrt(var(x, axis, ddof=ddof, correction=correction, keepdims=keepdims)), dtype=result)
+    return cast(sqrt(var(x, axis, ddof=ddof, correction=correction, keepdims=keepdims)), dtype=dt.real_of(result))
 
 
 def logsumexp(x: Any, axis: Any = None, *, keepdims: bool = False) -> Node:
@@ -102,15 +109,15 @@ def norm(x: Any, ord: Any = 2, axis: Any = None, *, keepdims: bool = False) -> N
     """Vector norm over axes: ord 1, 2, inf, -inf, 0 (number of non-zeros) or any p > 0. All axes by default."""
     x, result = _floating(x, "norm")
     axes = normalise_axes("norm", axis, x.ndim, x.shape)
-    size = abs(x)
+    size, result = abs(x), dt.real_of(result)
     if ord in (math.inf, -math.inf):
         value = (max if ord > 0 else min)(size, axis=axes, keepdims=True)
     elif ord == 0:
-        value = sum(cast(ne(x, like(x, 0)), dtype=x.dtype), axis=axes, keepdims=True)
+        value = sum(cast(ne(x, like(x, 0)), dtype=size.dtype), axis=axes, keepdims=True)
     elif ord == 1:
         value = sum(size, axis=axes, keepdims=True)
     elif ord == 2:
-        value = sqrt(sum(square(x), axis=axes, keepdims=True))
+        value = sqrt(sum(_squared_size(x), axis=axes, keepdims=True))
     else:
         value = pow(sum(pow(size, like(x, ord)), axis=axes, keepdims=True), 1.0 / ord)
     return _finish(value, axes, keepdims, result)

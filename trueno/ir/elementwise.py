@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from trueno import dtypes as dt
-from trueno.ir import expand, promotion
+from trueno.ir import complex_functions, expand, pairs, promotion
 from trueno.ir.build import as_node, cast, const, given_type, record_elementwise, record_select
 from trueno.ir.build import expand as broadcast
 from trueno.ir.node import Node
@@ -57,22 +57,23 @@ bitcast: Op = Op(
 add: Op = elementwise(
     "add", 2, result=promotion.promote, ref=np.add, domain=(-4, 4),
     llvm={"f": "fadd", "i": "add", "u": "add", "b": "or"}, opencl={"fiu": "({0} + {1})", "b": "({0} || {1})"},
-    grad=lambda g, y, a, b: [g, g], doc="Sum of two arrays.",
+    grad=lambda g, y, a, b: [g, g], pair=pairs.add, doc="Sum of two arrays.",
 )  # fmt: skip
 sub: Op = elementwise(
     "sub", 2, result=promotion.numeric, ref=np.subtract, domain=(-4, 4),
     llvm={"f": "fsub", "i": "sub", "u": "sub"}, opencl={"fiu": "({0} - {1})"},
-    grad=lambda g, y, a, b: [g, neg(g)], doc="Difference of two arrays.",
+    grad=lambda g, y, a, b: [g, neg(g)], pair=pairs.sub, doc="Difference of two arrays.",
 )  # fmt: skip
 mul: Op = elementwise(
     "mul", 2, result=promotion.promote, ref=np.multiply, domain=(-4, 4),
     llvm={"f": "fmul", "i": "mul", "u": "mul", "b": "and"}, opencl={"fiu": "({0} * {1})", "b": "({0} && {1})"},
-    grad=lambda g, y, a, b: [g * b, g * a], doc="Product of two arrays.",
+    grad=lambda g, y, a, b: [g * b, g * a], pair=pairs.mul, doc="Product of two arrays.",
 )  # fmt: skip
 div: Op = elementwise(
     "div", 2, result=promotion.quotient, ref=quiet(np.true_divide), domain=((-4, 4), (0.5, 4)),
     llvm={"f": "fdiv"}, opencl={"f": "({0} / {1})"},
-    grad=lambda g, y, a, b: [g / b, neg(g * y / b)], doc="True quotient of two arrays; integers give float64.",
+    grad=lambda g, y, a, b: [g / b, neg(g * y / b)],
+    pair=pairs.div, doc="True quotient of two arrays; integers give float64.",
 )  # fmt: skip
 int_div: Op = elementwise(
     "int_div", 2, result=promotion.integral,
@@ -98,24 +99,52 @@ remainder: Op = elementwise(
 neg: Op = elementwise(
     "neg", 1, result=promotion.numeric, ref=quiet(np.negative), domain=(-4, 4),
     llvm={"f": "fneg", "i": "0 sub", "u": "0 sub"}, opencl={"fiu": "(-{0})"},
-    grad=lambda g, y, x: [neg(g)], doc="Negative of each element.",
+    grad=lambda g, y, x: [neg(g)], pair=pairs.neg, doc="Negative of each element.",
 )  # fmt: skip
 positive: Op = elementwise(
     "positive", 1, result=promotion.numeric, ref=np.positive, domain=(-4, 4),
-    llvm=lambda x: x, opencl=lambda x: x, grad=lambda g, y, x: [g], doc="The elements unchanged.",
+    llvm=lambda x: x, opencl=lambda x: x, grad=lambda g, y, x: [g], pair=pairs.same, doc="The elements unchanged.",
 )  # fmt: skip
 abs: Op = elementwise(
     "abs", 1, result=promotion.promote, ref=quiet(np.absolute), domain=(-4, 4),
     llvm={"f": "@fabs", "i": "@abs", "u": "", "b": ""}, opencl={"f": "fabs({0})", "i": "({T})abs({0})", "ub": "{0}"},
-    grad=lambda g, y, x: [g * sign(x)], doc="Absolute value.",
+    grad=lambda g, y, x: [g * sign(x)], pair=pairs.test(pairs.absolute), doc="Absolute value.",
 )  # fmt: skip
 sign: Op = elementwise(
     "sign", 1, result=promotion.numeric, ref=quiet(np.sign), domain=(-4, 4),
-    llvm=expand.sign, opencl=expand.sign, grad=_no_slope, doc="-1, 0 or 1 by the sign; NaN for NaN.",
+    llvm=expand.sign, opencl=expand.sign, grad=_no_slope, pair=pairs.sign, doc="-1, 0 or 1 by the sign; NaN for NaN.",
 )  # fmt: skip
 square: Op = elementwise(
     "square", 1, result=promotion.widened, ref=np.square, domain=(-4, 4),
-    llvm=lambda x: mul(x, x), opencl=lambda x: mul(x, x), grad=lambda g, y, x: [g * 2.0 * x], doc="x * x.",
+    llvm=lambda x: mul(x, x), opencl=lambda x: mul(x, x), grad=lambda g, y, x: [g * 2.0 * x],
+    pair=pairs.square, doc="x * x.",
+)  # fmt: skip
+
+
+conj: Op = elementwise(
+    "conj", 1, result=promotion.widened, ref=np.conjugate, domain=(-4, 4), llvm=lambda x: x, opencl=lambda x: x,
+    grad=lambda g, y, x: [g], pair=pairs.conj, doc="Complex conjugate; real numbers are their own.",
+)  # fmt: skip
+real: Op = elementwise(
+    "real", 1, result=promotion.promote, ref=np.real, domain=(-4, 4), llvm=lambda x: x, opencl=lambda x: x,
+    grad=lambda g, y, x: [g], pair=pairs.test(lambda a, b: a), doc="The real part: a view.",
+)  # fmt: skip
+imag: Op = elementwise(
+    "imag", 1, result=promotion.promote, ref=np.imag, domain=(-4, 4), llvm=lambda x: like(x, 0),
+    opencl=lambda x: like(x, 0), grad=_no_slope, pair=pairs.test(lambda a, b: b),
+    doc="The imaginary part: a view of complex numbers, zeros for real ones.",
+)  # fmt: skip
+
+
+def _expand_angle(x: Node) -> Node:
+    negative = signbit(x)
+    return where(isnan(x), x, where(negative, like(x, np.pi), like(x, 0)))
+
+
+angle: Op = elementwise(
+    "angle", 1, result=promotion.angular, ref=quiet(np.angle), domain=(-4, 4), llvm=_expand_angle,
+    opencl=_expand_angle, grad=_no_slope, pair=pairs.test(pairs.phase),
+    doc="Angle of each number in the complex plane, in radians.",
 )  # fmt: skip
 
 
@@ -128,11 +157,12 @@ def _ref_reciprocal(x: np.ndarray) -> np.ndarray:
 reciprocal: Op = elementwise(
     "reciprocal", 1, result=promotion.widened, ref=_ref_reciprocal, domain=(0.5, 4),
     llvm=expand.reciprocal, opencl=expand.reciprocal, grad=lambda g, y, x: [neg(g * y * y)],
-    doc="1 / x; integers divide as integers, and 1 / 0 is 0 for them.",
+    pair=pairs.reciprocal, doc="1 / x; integers divide as integers, and 1 / 0 is 0 for them.",
 )  # fmt: skip
 sqrt: Op = elementwise(
     "sqrt", 1, result=promotion.floating, ref=quiet(np.sqrt), domain=(0.1, 9),
-    llvm={"f": "@sqrt"}, opencl="sqrt({0})", grad=lambda g, y, x: [g * 0.5 / y], doc="Square root.",
+    llvm={"f": "@sqrt"}, opencl="sqrt({0})", grad=lambda g, y, x: [g * 0.5 / y],
+    pair=complex_functions.sqrt, doc="Square root.",
 )  # fmt: skip
 rsqrt: Op = elementwise(
     "rsqrt", 1, result=promotion.floating, ref=quiet(lambda x: (1 / np.sqrt(x)).astype(x.dtype)), domain=(0.1, 9),
@@ -199,15 +229,19 @@ round: Op = elementwise(
 _TEST: dict[str, Any] = {"result": promotion.predicate, "domain": (-4, 4)}
 isnan: Op = elementwise(
     "isnan", 1, ref=np.isnan, llvm={"f": "isnan", "iub": "false"},
-    opencl={"f": "(bool)isnan({0})", "iub": "false"}, doc="Whether NaN.", **_TEST,
+    opencl={"f": "(bool)isnan({0})", "iub": "false"},
+    pair=pairs.test(lambda a, b: logical_or(isnan(a), isnan(b))), doc="Whether NaN.", **_TEST,
 )  # fmt: skip
 isinf: Op = elementwise(
     "isinf", 1, ref=np.isinf, llvm=lambda x: eq(abs(x), np.inf) if x.dtype.kind == "f" else const(False, dt.bool_),
-    opencl={"f": "(bool)isinf({0})", "iub": "false"}, doc="Whether an infinity.", **_TEST,
+    opencl={"f": "(bool)isinf({0})", "iub": "false"},
+    pair=pairs.test(lambda a, b: logical_or(isinf(a), isinf(b))), doc="Whether an infinity.", **_TEST,
 )  # fmt: skip
 isfinite: Op = elementwise(
     "isfinite", 1, ref=np.isfinite, llvm=lambda x: lt(abs(x), np.inf) if x.dtype.kind == "f" else const(True, dt.bool_),
-    opencl={"f": "(bool)isfinite({0})", "iub": "true"}, doc="Whether neither NaN nor an infinity.", **_TEST,
+    opencl={"f": "(bool)isfinite({0})", "iub": "true"},
+    pair=pairs.test(lambda a, b: logical_and(isfinite(a), isfinite(b))),
+    doc="Whether neither NaN nor an infinity.", **_TEST,
 )  # fmt: skip
 signbit: Op = elementwise(
     "signbit", 1, ref=lambda x: np.signbit(x) if x.dtype.kind == "f" else x < 0,
@@ -216,7 +250,7 @@ signbit: Op = elementwise(
 )  # fmt: skip
 logical_not: Op = elementwise(
     "logical_not", 1, result=promotion.truth, ref=np.logical_not, domain=(-1, 1),
-    llvm={"b": "not"}, opencl="(!{0})", doc="Whether zero.",
+    llvm={"b": "not"}, opencl="(!{0})", pair=pairs.truth("logical_not"), doc="Whether zero.",
 )  # fmt: skip
 
 # --- comparisons ------------------------------------------------------------------------------------------------------
@@ -227,18 +261,22 @@ def _record_comparison(op: Op, a: Any, b: Any) -> Node:
     return record_elementwise(op, promotion.comparable(a, second), promotion.comparable(b, first))
 
 
-def _comparison(name: str, ref: Callable, ordered: str, integer: str, symbol: str, doc: str) -> Op:
+def _comparison(
+    name: str, ref: Callable, ordered: str, integer: str, symbol: str, doc: str, pair: Callable | None = None
+) -> Op:
     unsigned = integer if integer in ("eq", "ne") else f"u{integer}"
     signed = integer if integer in ("eq", "ne") else f"s{integer}"
     return elementwise(
         name, 2, result=promotion.comparison, ref=ref, domain=(-2, 2), record=_record_comparison,
         llvm={"f": f"fcmp {ordered}", "i": f"icmp {signed}", "ub": f"icmp {unsigned}"},
-        opencl=f"({{0}} {symbol} {{1}})", doc=doc,
+        opencl=f"({{0}} {symbol} {{1}})", pair=pair, doc=doc,
     )  # fmt: skip
 
 
-eq: Op = _comparison("eq", np.equal, "oeq", "eq", "==", "Whether equal.")
-ne: Op = _comparison("ne", np.not_equal, "une", "ne", "!=", "Whether different (NaN differs from itself).")
+eq: Op = _comparison("eq", np.equal, "oeq", "eq", "==", "Whether equal.", pairs.equal)
+ne: Op = _comparison(
+    "ne", np.not_equal, "une", "ne", "!=", "Whether different (NaN differs from itself).", pairs.different
+)
 lt: Op = _comparison("lt", np.less, "olt", "lt", "<", "Whether less.")
 le: Op = _comparison("le", np.less_equal, "ole", "le", "<=", "Whether less or equal.")
 gt: Op = _comparison("gt", np.greater, "ogt", "gt", ">", "Whether greater.")
@@ -253,15 +291,23 @@ logical_and: Op = elementwise(
     ref=np.logical_and,
     llvm={"b": "and"},
     opencl="({0} && {1})",
+    pair=pairs.truth("logical_and"),
     doc="Whether both are true.",
     **_TRUTH,
 )
 logical_or: Op = elementwise(
-    "logical_or", 2, ref=np.logical_or, llvm={"b": "or"}, opencl="({0} || {1})", doc="Whether one is true.", **_TRUTH
+    "logical_or",
+    2,
+    ref=np.logical_or,
+    llvm={"b": "or"},
+    opencl="({0} || {1})",
+    pair=pairs.truth("logical_or"),
+    doc="Whether one is true.",
+    **_TRUTH,
 )
 logical_xor: Op = elementwise(
     "logical_xor", 2, ref=np.logical_xor, llvm={"b": "xor"}, opencl="({0} != {1})",
-    doc="Whether just one is true.", **_TRUTH,
+    pair=pairs.truth("logical_xor"), doc="Whether just one is true.", **_TRUTH,
 )  # fmt: skip
 _BITS: dict[str, Any] = {"result": promotion.integral, "domain": (-9, 9)}
 bitwise_and: Op = elementwise(
@@ -295,7 +341,7 @@ where: Op = elementwise(
     "where", 3, result=promotion.promote, ref=np.where, domain=((-1, 1), (-4, 4), (-4, 4)),
     record=record_select, llvm={"fiub": "select"}, opencl="({0} ? {1} : {2})",
     grad=lambda g, y, c, a, b: [None, where(c, g, like(g, 0)), where(c, like(g, 0), g)],
-    doc="x where the condition holds, else y.",
+    pair=pairs.where, doc="x where the condition holds, else y.",
 )  # fmt: skip
 
 unlikely: Op = elementwise(

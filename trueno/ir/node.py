@@ -121,12 +121,15 @@ class Kernel:
     outputs : tuple of Node
     origin : str
         ``file:line`` of the Python code that asked; not part of any key.
+    complex_outputs : frozenset of int
+        Which outputs hold complex numbers, as an array of real ones with a last axis of 2.
     """
 
     name: str
     inputs: tuple[Node, ...]
     outputs: tuple[Node, ...]
     origin: str = ""
+    complex_outputs: frozenset[int] = frozenset()
 
 
 def topological(outputs: Iterable[Node]) -> list[Node]:

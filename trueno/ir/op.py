@@ -9,6 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from trueno import dtypes as dt
+
 if TYPE_CHECKING:
     from trueno.ir.node import Node
 
@@ -64,6 +68,9 @@ class Op:
         Of reductions and scans: the neutral element, or ``"lowest"`` / ``"highest"`` of the dtype.
     record : callable
         ``record(op, *operands, **static) -> Node``: checks the operands and makes broadcasting and casts explicit.
+    pair : callable, optional
+        As `record`, where an operand is complex: a pair of real nodes (ir/pairs.py). Rows without it refuse such
+        operands, but for those that only move elements.
     doc : str
         One line for the documentation.
     """
@@ -80,6 +87,7 @@ class Op:
     combine: Op | None = None
     start: Any = None
     record: Rule | None = None
+    pair: Rule | None = None
     doc: str = ""
     public: bool = True
     tags: frozenset[str] = field(default_factory=frozenset)
@@ -96,6 +104,11 @@ class Op:
 
     def __call__(self, *operands: Any, **static: Any) -> Node:
         assert self.record is not None, f"{self.name} is made by the recorder only"
+        dtype = static.get("dtype")
+        if any(map(is_complex, operands)) or (dtype is not None and is_complex(dt.as_dtype(dtype))):
+            from trueno.ir import pairs
+
+            return pairs.record(self, *operands, **static)
         return self.record(self, *operands, **static)
 
     def __repr__(self) -> str:
@@ -105,6 +118,14 @@ class Op:
     def differentiable(self) -> bool:
         """Whether the row has a gradient rule."""
         return self.grad is not None
+
+
+def is_complex(value: Any) -> bool:
+    """Whether a value is complex while it is recorded: a pair of real nodes, a number or a dtype."""
+    if isinstance(value, np.dtype):
+        return value.kind == "c"
+    row = getattr(value, "op", None)
+    return isinstance(value, (complex, np.complexfloating)) if row is None else row.name == "pair"
 
 
 def rows(*kinds: str) -> list[Op]:

@@ -1,7 +1,8 @@
 """Result dtypes of the rows: NumPy's rules (NEP 50), by category.
 
 Each rule has the form ``rule(op, dtypes) -> (operand dtype, result dtype)``, where `dtypes` holds a `numpy.dtype` for
-an array and one of the Python types bool, int, float for a Python scalar, which is weak: it takes part by kind only.
+an array and one of the Python types bool, int, float, complex for a Python scalar, which is weak: it takes part by kind
+only.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from trueno import dtypes as dt
 
 Given = np.dtype | type
 
-_WEAK_DEFAULT = {bool: dt.bool_, int: dt.int64, float: dt.float64}
+_WEAK_DEFAULT = {bool: dt.bool_, int: dt.int64, float: dt.float64, complex: dt.complex128}
 _FLOAT_FOR_SIZE = {1: dt.float16, 2: dt.float32, 4: dt.float64, 8: dt.float64}
 
 
@@ -28,7 +29,7 @@ def _join(first: np.dtype, second: np.dtype) -> np.dtype:
         other = second if first == dt.bfloat16 else first
         if other == dt.float16:
             return dt.float32
-        return other if other in (dt.float32, dt.float64) else dt.bfloat16
+        return other if other in (dt.float32, dt.float64, *dt.COMPLEX) else dt.bfloat16
     return np.promote_types(first, second)
 
 
@@ -47,10 +48,12 @@ def common(given: tuple[Given, ...]) -> np.dtype:
     strong = [one for one in given if not isinstance(one, type)]
     weak = [one for one in given if isinstance(one, type)]
     if not strong:
-        return _WEAK_DEFAULT[max(weak, key=(bool, int, float).index)]
+        return _WEAK_DEFAULT[max(weak, key=(bool, int, float, complex).index)]
     result = _join_all(strong)
     for scalar in weak:
-        if scalar is float and not dt.is_floating(result):
+        if scalar is complex:
+            result = dt.complex_of(result)
+        elif scalar is float and not dt.is_inexact(result):
             result = dt.float64
         elif scalar is int and result == dt.bool_:
             result = dt.int64
@@ -58,7 +61,7 @@ def common(given: tuple[Given, ...]) -> np.dtype:
 
 
 def _float_for(dtype: np.dtype) -> np.dtype:
-    return dtype if dt.is_floating(dtype) else _FLOAT_FOR_SIZE[dtype.itemsize]
+    return dtype if dt.is_inexact(dtype) else _FLOAT_FOR_SIZE[dtype.itemsize]
 
 
 def _refuse(op: str, given: tuple[Given, ...], want: str) -> TypeError:
@@ -81,7 +84,7 @@ def numeric(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:
 
 
 def widened(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:
-    """As `promote`, with bool computed as int8 (NumPy's square, power, remainder)."""
+    """As `promote`, with bool computed as int8 (NumPy's square, power, remainder, conjugate)."""
     dtype = common(given)
     return (dt.int8, dt.int8) if dtype == dt.bool_ else (dtype, dtype)
 
@@ -103,10 +106,16 @@ def floating(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:
     return dtype, dtype
 
 
+def angular(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:
+    """As `floating`, but for bool, whose angle is a float64 in NumPy."""
+    dtype = dt.float64 if common(given) == dt.bool_ else floating(op, given)[0]
+    return dtype, dtype
+
+
 def quotient(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:
-    """True division: floats stay, all integers give float64."""
+    """True division: floats and complex numbers stay, all integers give float64."""
     dtype = common(given)
-    dtype = dtype if dt.is_floating(dtype) else dt.float64
+    dtype = dtype if dt.is_inexact(dtype) else dt.float64
     return dtype, dtype
 
 

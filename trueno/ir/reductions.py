@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from trueno import dtypes as dt
-from trueno.ir import build, promotion
+from trueno.ir import build, pairs, promotion
 from trueno.ir.build import cast, expand, normalise_axes, reshape
 from trueno.ir.elementwise import add, eq, like, logical_and, logical_or, maximum, minimum, mul, where
 from trueno.ir.node import Node, make
@@ -93,11 +93,12 @@ def _axes_ref(function: Any) -> Any:
 sum: Op = reduction(
     "sum", start=0, combine=add, result=promotion.accumulate,
     ref=_axes_ref(lambda x, **k: np.sum(x, dtype=x.dtype, **k)),
-    grad=lambda g, y, x: [expand(g, shape=x.shape)], doc="Sum over axes.",
+    grad=lambda g, y, x: [expand(g, shape=x.shape)], pair=pairs.partwise("sum"), doc="Sum over axes.",
 )  # fmt: skip
 prod: Op = reduction(
     "prod", start=1, combine=mul, result=promotion.accumulate,
-    ref=_axes_ref(lambda x, **k: np.prod(x, dtype=x.dtype, **k)), grad=_prod_gradient, doc="Product over axes.",
+    ref=_axes_ref(lambda x, **k: np.prod(x, dtype=x.dtype, **k)), grad=_prod_gradient,
+    pair=pairs.halving("prod"), doc="Product over axes.",
 )  # fmt: skip
 max: Op = reduction(
     "max", start="lowest", combine=maximum, result=promotion.promote, ref=_axes_ref(np.max),
@@ -113,11 +114,11 @@ first: Op = reduction(
 )  # fmt: skip
 any: Op = reduction(
     "any", start=False, combine=logical_or, result=promotion.truth, ref=_axes_ref(np.any),
-    doc="Whether an element is true, over axes.",
+    pair=pairs.truth("any"), doc="Whether an element is true, over axes.",
 )  # fmt: skip
 all: Op = reduction(
     "all", start=True, combine=logical_and, result=promotion.truth, ref=_axes_ref(np.all),
-    doc="Whether all elements are true, over axes.",
+    pair=pairs.truth("all"), doc="Whether all elements are true, over axes.",
 )  # fmt: skip
 
 
@@ -175,11 +176,12 @@ def ge_one(x: Node) -> Node:
 
 cumsum: Op = scan(
     "cumsum", start=0, combine=add, ref=lambda x, *, axis: np.cumsum(x, axis=axis, dtype=x.dtype),
-    grad=lambda g, y, x: [_flip(cumsum(_flip(g, y.arg), axis=y.arg), y.arg)], doc="Running sum along an axis.",
+    grad=lambda g, y, x: [_flip(cumsum(_flip(g, y.arg), axis=y.arg), y.arg)],
+    pair=pairs.partwise("cumsum"), doc="Running sum along an axis.",
 )  # fmt: skip
 cumprod: Op = scan(
     "cumprod", start=1, combine=mul, ref=lambda x, *, axis: np.cumprod(x, axis=axis, dtype=x.dtype),
-    grad=_cumprod_gradient, doc="Running product along an axis.",
+    grad=_cumprod_gradient, pair=pairs.doubling, doc="Running product along an axis.",
 )  # fmt: skip
 
 from trueno.ir.views import concatenate, getitem, permute  # noqa: E402 - gradient rules above need the views

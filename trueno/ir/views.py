@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from trueno import dtypes as dt
-from trueno.ir import build, promotion
+from trueno.ir import build, pairs, promotion
 from trueno.ir.build import as_node, cast, given_type, normalise_axes, reshape
 from trueno.ir.node import Node, make
 from trueno.ir.op import Op
@@ -200,7 +200,7 @@ def _concatenate_gradient(g: Node, y: Node, *pieces: Node) -> list[Node]:
 
 concatenate: Op = Op(
     "concatenate", "assemble", -1, ref=lambda *x, axis: np.concatenate(x, axis), record=_record_concatenate,
-    grad=_concatenate_gradient, doc="Arrays joined along an existing axis.",
+    grad=_concatenate_gradient, pair=pairs.concatenate, doc="Arrays joined along an existing axis.",
 )  # fmt: skip
 
 
@@ -335,5 +335,5 @@ matmul: Op = Op(
     grad=lambda g, y, a, b: [
         matmul(cast(g, dtype=a.dtype), swap_last(b)), matmul(swap_last(a), cast(g, dtype=b.dtype)),
     ],
-    doc="Matrix product, batched over leading axes, with NumPy's rules for 1-D operands.",
+    pair=pairs.matmul, doc="Matrix product, batched over leading axes, with NumPy's rules for 1-D operands.",
 )  # fmt: skip

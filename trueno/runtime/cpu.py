@@ -34,7 +34,7 @@ from trueno.ir.text import to_text
 from trueno.runtime import bounds
 from trueno.runtime.entry import Entry, ScalarSlot
 from trueno.runtime.launcher.records import fork_safe_lock
-from trueno.runtime.layout import Layout, layout_of
+from trueno.runtime.layout import Layout, results_of
 from trueno.runtime.threads import default_num_threads, get_num_threads
 
 if TYPE_CHECKING:
@@ -297,6 +297,7 @@ def lower(
         Whether the code checks its accesses to memory.
     """
     target = target or resolve()
+    layouts = [None if layout is None else layout.parts for layout in layouts]
     planned = plan(simplify(kernel), layouts, aliases, _limits(target))
     steps = _steps(planned, sum(layout is not None for layout in layouts), aliases, target, not checked)
     parallel = [one.tasks > 1 and nanoseconds(one) > choices.current().parallel_nanoseconds for one in steps]
@@ -310,9 +311,9 @@ def lower(
 def _outputs(kernel: Kernel, layouts: Sequence[Layout | None], aliases: Sequence[int]) -> tuple[Layout, ...]:
     """Return the layouts of the results."""
     outputs = []
-    for node, alias in zip(kernel.outputs, aliases, strict=True):
+    for own, alias in zip(results_of(kernel), aliases, strict=True):
         target = layouts[alias] if alias >= 0 else None
-        outputs.append(layout_of(node.dtype, node.shape) if target is None else target)
+        outputs.append(own if target is None else target)
     return tuple(outputs)
 
 

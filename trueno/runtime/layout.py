@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from trueno.dtypes import complex_of, real_of
+
 if TYPE_CHECKING:
     import numpy as np
+
+    from trueno.ir.node import Kernel
 
 
 class Layout:
@@ -33,6 +37,14 @@ class Layout:
     size: int
     nbytes: int
     contiguous: bool
+
+    @property
+    def parts(self) -> Layout:
+        """The layout of real numbers in the same memory: complex ones have a last axis of 2 for real and imaginary."""
+        if self.dtype.kind != "c":
+            return self
+        strides = (*(2 * step for step in self.strides), 1)
+        return layout_of(real_of(self.dtype), (*self.shape, 2), strides, self.device)
 
     def __repr__(self) -> str:
         return f"Layout({self.dtype}, shape={self.shape}, strides={self.strides}, device={self.device!r})"
@@ -75,3 +87,13 @@ def layout_of(
         _interned[canonical] = layout
     _interned[key] = layout
     return layout
+
+
+def results_of(kernel: Kernel, device: str = "cpu") -> list[Layout]:
+    """Return the layouts of a kernel's results in memory of their own."""
+    layouts = []
+    for k, node in enumerate(kernel.outputs):
+        paired = k in kernel.complex_outputs
+        dtype, shape = (complex_of(node.dtype), node.shape[:-1]) if paired else (node.dtype, node.shape)
+        layouts.append(layout_of(dtype, shape, None, device))
+    return layouts

@@ -7,7 +7,7 @@ from typing import Any
 
 from trueno.ir.node import Kernel
 from trueno.runtime.device import opencl_device
-from trueno.runtime.layout import Layout, layout_of
+from trueno.runtime.layout import Layout, results_of
 from trueno.runtime.opencl_kernel import bind as bind_kernel
 
 
@@ -31,8 +31,9 @@ def bind(kernel: Kernel, layouts: Sequence[Layout | None], aliases: Sequence[int
     """
     from trueno.tensor import wrap
 
-    entry = bind_kernel(kernel, layouts, aliases, opencl_device(device))
-    results = [layout_of(node.dtype, node.shape, None, device) for node in kernel.outputs]
+    parts = [None if layout is None else layout.parts for layout in layouts]
+    entry = bind_kernel(kernel, parts, aliases, opencl_device(device))
+    results = results_of(kernel, device)
     tensors = [k for k, layout in enumerate(layouts) if layout is not None]
     scalars = [k for k, layout in enumerate(layouts) if layout is None]
 

@@ -18,10 +18,10 @@ import numpy as np
 
 from trueno import dtypes as dt
 from trueno.config import settings
-from trueno.ir import build, verify
+from trueno.ir import build, pairs, promotion, verify
 from trueno.ir.grad import gradients
 from trueno.ir.node import Kernel, Node, recording, substitute, topological
-from trueno.ir.op import Op
+from trueno.ir.op import Op, is_complex
 from trueno.runtime import cpu, launcher, tuned
 from trueno.runtime.inplace import (
     bump_version,
@@ -32,7 +32,7 @@ from trueno.runtime.inplace import (
     partly_overlaps,
     requires_grad,
 )
-from trueno.runtime.layout import Layout
+from trueno.runtime.layout import Layout, results_of
 
 if TYPE_CHECKING:
     pass
@@ -240,8 +240,13 @@ class Operation:
             elif type(one) in (bool, int, float):
                 leaves.append(build.scalar(position, type(one)))
             else:
-                leaves.append(build.array(position, one.dtype, one.shape))
+                parts = one._layout.parts
+                leaves.append(build.array(position, parts.dtype, parts.shape))
+        inputs = tuple(leaf for leaf in leaves if leaf is not None)
         with recording():
+            for position, one in enumerate(operands):
+                if _is_complex(one):
+                    leaves[position] = pairs.split(leaves[position])
             # Where there is no array among the operands, `device` says where to run; it is nothing to record.
             keywords = {k: v for k, v in named.items() if k != "device"}
             try:
@@ -251,9 +256,10 @@ class Operation:
                 raise
             outputs = tuple(result) if isinstance(result, (tuple, list)) else (result,)
             outputs = tuple(_settled(one, self.name) for one in outputs)
+            paired = frozenset(k for k, one in enumerate(outputs) if one.op is build.PAIR)
+            outputs = tuple(pairs.joined(one) if k in paired else one for k, one in enumerate(outputs))
         where = "{}:{}".format(*caller())
-        inputs = tuple(leaf for leaf in leaves if leaf is not None)
-        return verify.checked(Kernel(self.name, inputs, outputs, where), "recording")
+        return verify.checked(Kernel(self.name, inputs, outputs, where, paired), "recording")
 
     def _check_arguments(self, leaves: Sequence[Any], static: tuple, keywords: dict[str, Any]) -> None:
         """Raise a TypeError that shows what the operation takes, where the arguments do not fit it."""
@@ -272,9 +278,9 @@ class Operation:
         layouts: list[Layout | None] = [_layout(one) for one in operands]
         device = common_device(self.name, layouts) or named.get("device", "cpu")
         aliases = [self.inplace[k] if k < len(self.inplace) else -1 for k in range(len(kernel.outputs))]
-        for k, alias in enumerate(aliases):
+        for result, alias in zip(results_of(kernel), aliases, strict=True):
             if alias >= 0:
-                self._check_target(kernel.outputs[k], operands[alias])
+                self._check_target(result, operands[alias])
         if device == "cpu":
             tuned.restore()
             return Bound(kernel, cpu.bind(kernel, layouts, aliases), device)
@@ -282,13 +288,15 @@ class Operation:
 
         return Bound(kernel, opencl_device.bind(kernel, layouts, aliases, device), device)
 
-    def _check_target(self, node: Node, target: Any) -> None:
-        if node.shape != target.shape:
+    def _check_target(self, result: Layout, target: Any) -> None:
+        if result.shape != target.shape:
             raise ValueError(
-                f"{self.name}: non-broadcastable output: the target has shape {target.shape}, the result {node.shape}"
+                f"{self.name}: non-broadcastable output: the target has shape {target.shape}, the result {result.shape}"
             )
-        if node.dtype != target.dtype:
-            raise TypeError(f"{self.name}: cannot write a result of dtype {node.dtype} into an array of {target.dtype}")
+        if result.dtype != target.dtype:
+            raise TypeError(
+                f"{self.name}: cannot write a result of dtype {result.dtype} into an array of {target.dtype}"
+            )
 
     def run(self, bound: Bound, operands: Sequence[Any]) -> Any:
         """Run a bound kernel, taking care of in-place targets."""
@@ -322,7 +330,7 @@ class Operation:
             for alias in self.inplace:
                 check_leaf(operands[alias], self.name)
         if needs not in bound.backward:
-            bound.backward[needs] = self._plan_backward(bound.kernel, needs)
+            bound.backward[needs] = self._plan_backward(bound.kernel, needs, list(map(_is_complex, operands)))
         plan = bound.backward[needs]
         saved_inputs = operands if not self.inplace or plan is None else kept_operands(operands, plan, self.inplace)
         history = [getattr(one, "_autograd", None) if need else None for one, need in zip(operands, needs, strict=True)]
@@ -332,7 +340,7 @@ class Operation:
             _tape().record_node(plan, saved_inputs, history, outputs)
         return result
 
-    def _plan_backward(self, kernel: Kernel, needs: tuple[bool, ...]) -> BackwardPlan | None:
+    def _plan_backward(self, kernel: Kernel, needs: tuple[bool, ...], paired: Sequence[bool]) -> BackwardPlan | None:
         count, results = len(needs), len(kernel.outputs)
         leaves = {leaf.arg: leaf for leaf in kernel.inputs if leaf.op is build.INPUT}
         wrt = [position for position, need in enumerate(needs) if need]
@@ -351,7 +359,8 @@ class Operation:
             }  # fmt: skip
             outputs = substitute(tuple(g for g in found if g is not None), stored)
             outputs, picks, inputs = _renumbered(outputs, count, results)
-        backward = Kernel(f"{kernel.name}_backward", inputs, outputs, kernel.origin)
+        complex_outputs = frozenset(k for k, position in enumerate(targets) if paired[position])
+        backward = Kernel(f"{kernel.name}_backward", inputs, outputs, kernel.origin, complex_outputs)
         return BackwardPlan(from_kernel(backward), picks, targets, self.name, targets == list(range(count)))
 
 
@@ -383,8 +392,10 @@ def from_kernel(kernel: Kernel) -> Operation:
         places = {}
         for leaf in kernel.inputs:
             given = operands[leaf.arg[0] if isinstance(leaf.arg, tuple) else leaf.arg]
+            given = pairs.joined(given) if is_complex(given) else given
             places[id(leaf)] = build.as_node(given, leaf.dtype)
-        return substitute(kernel.outputs, places)
+        outputs = substitute(kernel.outputs, places)
+        return tuple(pairs.split(one) if k in kernel.complex_outputs else one for k, one in enumerate(outputs))
 
     return Operation(kernel.name, record)
 
@@ -414,9 +425,23 @@ def _as_operands(args: Sequence[Any], name: str) -> Any:
             result.append(int(one) if isinstance(one, int) else float(one))
         elif isinstance(one, (list, tuple)):
             result.append(tensor(one))
+        elif isinstance(one, complex):
+            result.append(one)
         else:
             return NotImplemented
+    if any(type(one) is complex for one in result):
+        # The launcher passes no complex scalars: they become arrays of the dtype that they would promote to.
+        dtype = promotion.common(tuple(_given(one) for one in result if one is not None))
+        result = [tensor(one, dtype) if type(one) is complex else one for one in result]
     return result
+
+
+def _is_complex(value: Any) -> bool:
+    return is_tensor(value) and dt.is_complex(value._layout.dtype)
+
+
+def _given(value: Any) -> Any:
+    return value.dtype if is_tensor(value) else type(value)
 
 
 def _wide_integers(entry: Any, operands: Sequence[Any]) -> list[Any] | None:
@@ -472,7 +497,7 @@ def _settled(value: Any, name: str) -> Node:
     """Return a recorded result as a node of a definite dtype."""
     if not isinstance(value, Node):
         given = build.given_type(value)
-        dtype = {bool: dt.bool_, int: dt.int64, float: dt.float64}[given] if isinstance(given, type) else given
+        dtype = promotion.common((given,))
         return build.const(value, dtype)
     return build.cast(value, dtype=value.dtype) if build.node_is_weak(value) else value
 

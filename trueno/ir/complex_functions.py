@@ -1,0 +1,173 @@
+"""What the elementary functions mean for the parts of a complex number; see ir/pairs.py.
+
+Branch cuts and special values are those of C99's Annex G as far as W. Kahan's formulas have them ("Branch cuts for
+complex elementary functions", 1987).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from trueno import dtypes as dt
+from trueno.ir.pairs import binary, product, rows, unary
+
+if TYPE_CHECKING:
+    from trueno.ir.node import Node
+    from trueno.ir.pairs import Parts
+
+
+def _number(x: Node, value: float) -> Node:
+    from trueno.ir.build import const
+
+    return const(value, x.dtype)
+
+
+def _times(x: Node, y: Node) -> Node:
+    """x * y with 0 times anything being 0."""
+    zero = rows.logical_or(rows.eq(x, 0.0), rows.eq(y, 0.0))
+    return rows.where(zero, rows.copysign(_number(x, 0), x) * rows.copysign(_number(y, 1), y), x * y)
+
+
+def _log_size(a: Node, b: Node) -> Node:
+    """log |a + ib|, accurate where that is near 0."""
+    x, y = rows.abs(a), rows.abs(b)
+    large, small = rows.where(rows.gt(x, y), x, y), rows.where(rows.gt(x, y), y, x)
+    near = rows.logical_and(rows.gt(large, 0.5), rows.lt(large, 2.0))
+    return rows.where(near, rows.log1p((large - 1.0) * (large + 1.0) + small * small) * 0.5, rows.log(rows.hypot(a, b)))
+
+
+def _exp(a: Node, b: Node) -> Parts:
+    # Beyond exp's range the cosine may bring the product back, so two halves are multiplied one after the other.
+    half = rows.exp(a * 0.5)
+    endless = rows.logical_and(rows.eq(a, math.inf), rows.logical_not(rows.isfinite(b)))
+    re = rows.where(endless, a, _times(_times(half, rows.cos(b)), half))
+    return re, _times(_times(half, rows.sin(b)), half)
+
+
+def _log(a: Node, b: Node) -> Parts:
+    return _log_size(a, b), rows.atan2(b, a)
+
+
+def _sqrt(a: Node, b: Node) -> Parts:
+    """The root in the right half plane; scaled, so that the size of large numbers does not overflow."""
+    limit = 2.0**1020 if a.dtype == dt.float64 else 2.0**124
+    large = rows.logical_or(rows.gt(rows.abs(a), limit), rows.gt(rows.abs(b), limit))
+    scale = rows.where(large, _number(a, 0.0625), _number(a, 1))
+    x, y = a * scale, b * scale
+    root = rows.sqrt((rows.abs(x) + rows.hypot(x, y)) * 0.5)
+    other = rows.where(rows.eq(root, 0.0), _number(a, 0), rows.abs(y) / (root * 2.0))
+    right = rows.logical_not(rows.signbit(a))
+    re, im = rows.where(right, root, other), rows.copysign(rows.where(right, other, root), b)
+    re, im = rows.where(large, re * 4.0, re), rows.where(large, im * 4.0, im)
+    # An infinite part decides.
+    infinite = rows.logical_and(rows.isinf(a), rows.isfinite(b))
+    re = rows.where(infinite, rows.where(right, a, _number(a, 0)), re)
+    im = rows.where(infinite, rows.copysign(rows.where(right, _number(a, 0), rows.abs(a)), b), im)
+    return rows.where(rows.isinf(b), rows.abs(b), re), rows.where(rows.isinf(b), b, im)
+
+
+def _sinh(a: Node, b: Node) -> Parts:
+    return _times(rows.sinh(a), rows.cos(b)), _times(rows.cosh(a), rows.sin(b))
+
+
+def _cosh(a: Node, b: Node) -> Parts:
+    return _times(rows.cosh(a), rows.cos(b)), _times(rows.sinh(a), rows.sin(b))
+
+
+def _tanh(a: Node, b: Node) -> Parts:
+    """Kahan's ctanh: no overflow of sinh and cosh, whose quotient it is."""
+    tangent, s = rows.tan(b), rows.sinh(a)
+    beta, rho = tangent * tangent + 1.0, rows.sqrt(s * s + 1.0)
+    scale = 1.0 / (beta * s * s + 1.0)
+    far = rows.gt(rows.abs(a), 350.0 if a.dtype == dt.float64 else 40.0)
+    sides = rows.copysign(_number(a, 1), a), rows.copysign(_number(a, 0), rows.where(rows.isfinite(b), tangent, b))
+    on_axis = rows.eq(b, 0.0)
+    re, im = beta * rho * s * scale, rows.where(on_axis, b, tangent * scale)
+    return rows.where(far, sides[0], rows.where(on_axis, rows.tanh(a), re)), rows.where(far, sides[1], im)
+
+
+def _asin(a: Node, b: Node) -> Parts:
+    (p, q), (r, s) = _sqrt(1.0 - a, -b), _sqrt(a + 1.0, b)
+    return rows.atan2(a, p * r - q * s), rows.asinh(p * s - q * r)
+
+
+def _acos(a: Node, b: Node) -> Parts:
+    (p, q), (r, s) = _sqrt(1.0 - a, -b), _sqrt(a + 1.0, b)
+    return rows.atan2(p, r) * 2.0, rows.asinh(r * q - s * p)
+
+
+def _acosh(a: Node, b: Node) -> Parts:
+    (p, q), (r, s) = _sqrt(a - 1.0, b), _sqrt(a + 1.0, b)
+    return rows.asinh(p * r + q * s), rows.atan2(q, r) * 2.0
+
+
+def _atanh(a: Node, b: Node) -> Parts:
+    x, y = 1.0 - a, b * b
+    re = rows.log1p(a * 4.0 / (x * x + y)) * 0.25
+    return re, rows.atan2(b * 2.0, x * (a + 1.0) - y) * 0.5
+
+
+def _turned(function: Callable[[Node, Node], Parts]) -> Callable[[Node, Node], Parts]:
+    """Return -i f(iz) for a function f: the trigonometric twin of a hyperbolic function, or the other way round."""
+
+    def call(a: Node, b: Node) -> Parts:
+        re, im = function(-b, a)
+        return im, -re
+
+    return call
+
+
+def _scaled(function: Callable[[Node, Node], Parts], factor: float) -> Callable[[Node, Node], Parts]:
+    return lambda a, b: tuple(part * factor for part in function(a, b))  # type: ignore[return-value]
+
+
+exp, log, sqrt = unary(_exp), unary(_log), unary(_sqrt)
+exp2 = unary(lambda a, b: _exp(a * math.log(2), b * math.log(2)))
+log2, log10 = unary(_scaled(_log, 1 / math.log(2))), unary(_scaled(_log, 1 / math.log(10)))
+sinh, cosh, tanh = unary(_sinh), unary(_cosh), unary(_tanh)
+sin, tan = unary(_turned(_sinh)), unary(_turned(_tanh))
+cos = unary(lambda a, b: _cosh(-b, a))
+asin, acos, acosh, atanh = unary(_asin), unary(_acos), unary(_acosh), unary(_atanh)
+asinh, atan = unary(_turned(_asin)), unary(_turned(_atanh))
+
+
+@unary
+def expm1(a: Node, b: Node) -> Parts:
+    """exp(z) - 1, accurate near 0."""
+    half = rows.sin(b * 0.5)
+    return _times(rows.expm1(a), rows.cos(b)) - 2.0 * half * half, _times(rows.exp(a), rows.sin(b))
+
+
+@unary
+def log1p(a: Node, b: Node) -> Parts:
+    """log(1 + z), accurate near 0."""
+    near = rows.logical_and(rows.lt(rows.abs(a), 0.5), rows.lt(rows.abs(b), 0.5))
+    small = rows.log1p(a * (a + 2.0) + b * b) * 0.5
+    return rows.where(near, small, _log_size(a + 1.0, b)), rows.atan2(b, a + 1.0)
+
+
+@binary
+def pow(a: Node, b: Node, c: Node, d: Node) -> Parts:
+    """exp(w log z), 1 for w = 0, and 0 for z = 0 to a power with a positive real part."""
+    size, angle = _log(a, b)
+    re, im = _exp(*product(c, d, size, angle))
+    zero = rows.logical_and(rows.eq(a, 0.0), rows.eq(b, 0.0))
+    real = rows.eq(d, 0.0)
+    one = rows.logical_and(real, rows.eq(c, 0.0))
+    none = rows.logical_and(zero, rows.gt(c, 0.0))
+    first, second = rows.logical_and(real, rows.eq(c, 1.0)), rows.logical_and(real, rows.eq(c, 2.0))
+    p, q = product(a, b, a, b)
+
+    def chosen(unit: Node, power: Node, other: Node, usual: Node) -> Node:
+        usual = rows.where(none, _number(a, 0), usual)
+        return rows.where(one, unit, rows.where(first, power, rows.where(second, other, usual)))
+
+    re = rows.where(
+        one, _number(a, 1), rows.where(first, a, rows.where(second, p, rows.where(none, _number(a, 0), re)))
+    )
+    im = rows.where(
+        one, _number(a, 0), rows.where(first, b, rows.where(second, q, rows.where(none, _number(a, 0), im)))
+    )
+    return re, im
