@@ -95,7 +95,7 @@ def _methods() -> Iterator[str]:
             yield f"def {name}(self, other: Any, /) -> Tensor: ..."
 
 
-_MAKERS = ("trueno.functions", "trueno.methods")
+_MAKERS = ("trueno.functions", "trueno.indexing", "trueno.methods")
 _UNARY = tuple(methods.UNARY)
 _BINARY = (*methods.OPERATORS, *(f"r{one}" for one in methods.OPERATORS), *methods.COMPARISONS)
 

@@ -52,6 +52,7 @@ try:
         uint64,
     )
     from trueno.functions import *  # noqa: F403
+    from trueno.indexing import getitem, setitem  # noqa: F401
     from trueno.interop import from_dlpack  # noqa: F401
     from trueno.kernel import KernelError, kernel  # noqa: F401
     from trueno.random import manual_seed, rand, randint, randn  # noqa: F401

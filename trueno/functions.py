@@ -18,9 +18,8 @@ from trueno.ir.node import Node
 from trueno.ir.op import registry, rows
 from trueno.kernel import _count_operands
 from trueno.runtime import launcher
-from trueno.runtime.inplace import bump_version, check_leaf
-from trueno.runtime.operation import Bound, Operation, caller
-from trueno.tensor import Tensor, view_of, window
+from trueno.runtime.operation import Bound, Operation
+from trueno.tensor import Tensor, view_of
 
 if TYPE_CHECKING:
     from trueno.declared import *  # noqa: F403 - what `_define` makes below
@@ -108,9 +107,6 @@ def _record_copy(x: Node) -> Node:
 
 
 _copy = Operation("copy", _record_copy, 1)
-_assign = Operation(
-    "assign", lambda target, value: build.expand(build.as_node(value, target.dtype), shape=target.shape), 2, (0,)
-)
 _pad = Operation("pad", lambda x, value, widths: views.pad(x, widths, value), 2)
 
 
@@ -222,14 +218,6 @@ def _window_layout(x: Tensor, axis: Any, size: Any, step: Any, dilation: Any) ->
     return result.shape, window_strides(x._layout.strides, result.arg), 0
 
 
-def _getitem_layout(x: Tensor, index: Any) -> tuple:
-    bounds, axes = views.resolve_index(x.shape, index)
-    offset = builtins.sum(start * s for (start, _, _), s in zip(bounds, x._layout.strides, strict=True))
-    shape = tuple(1 if axis is None else bounds[axis][2] for axis in axes)
-    strides = tuple(0 if axis is None else bounds[axis][1] * x._layout.strides[axis] for axis in axes)
-    return shape, strides, offset
-
-
 def _part_layout(part: int) -> Callable[[Tensor], tuple | None]:
     """Return what a view of the real (0) or imaginary (1) parts looks like; None where it is no view."""
 
@@ -248,7 +236,6 @@ for _part, _name in enumerate(("real", "imag")):
 _reshape = ViewOperation("reshape", build.reshape, _reshape_layout)
 _permute = ViewOperation("permute", views.permute, _permute_layout)
 _expand = ViewOperation("expand", build.expand, _expand_layout)
-_getitem = ViewOperation("getitem", views.getitem, _getitem_layout)
 _window = ViewOperation("window", windows.window, _window_layout)
 
 
@@ -405,78 +392,6 @@ def split(x: Any, indices_or_sections: Any, axis: int = 0) -> list:
     return [x[(*head, slice(low, high))] for low, high in zip([0, *cuts], [*cuts, extent], strict=True)]
 
 
-def getitem(x: Any, index: Any) -> Any:
-    """Return basic indexing of an array: integers, slices, Ellipsis and None give views."""
-    return _getitem.call(x, _plain_index(index))
-
-
-def _plain_index(index: Any) -> Any:
-    if isinstance(index, tuple):
-        return tuple(_plain_index(one) for one in index)
-    if isinstance(index, (np.integer, Tensor)) and not isinstance(index, (int, bool)):
-        return index.__index__()
-    return index
-
-
-def setitem(x: Tensor, index: Any, value: Any) -> None:
-    """Assign to part of an array."""
-    from trueno.autograd import no_grad
-
-    index = _plain_index(index)
-    recorded = launcher.grad_enabled() and (x.requires_grad or getattr(value, "requires_grad", False))
-    if recorded:
-        _recorded_setitem(x, index, value)
-        return
-    with no_grad():
-        _write(x, index, value)
-
-
-def _write(x: Tensor, index: Any, value: Any) -> None:
-    shape, strides, offset = _getitem_layout(x, index)
-    target = window(x, shape, strides, offset)
-    value = value.detach() if isinstance(value, Tensor) else value
-    if not isinstance(value, (bool, int, float)):
-        value = asarray(value)
-        if value._layout.device != x._layout.device:
-            value = value.to(x._layout.device)
-        while value.ndim > target.ndim and value.shape[0] == 1:
-            value = value[0]
-    _assign.call(target, value)
-    bump_version(x, caller())
-
-
-def _recorded_setitem(x: Tensor, index: Any, value: Any) -> None:
-    """Assign under autograd: afterwards the tensor is the result of a new operation of its old self and the value."""
-    if hasattr(x, "_autograd"):
-        check_leaf(x, "setitem")
-    before = x._alias()
-    if hasattr(x, "_autograd"):
-        before._autograd = x._autograd
-    replaced = _placed.call(before, asarray(value, dtype=x.dtype), index=index)
-    from trueno.autograd import no_grad
-
-    with no_grad():
-        if hasattr(x, "_autograd"):
-            del x._autograd
-        _write(x, index, value)
-    if hasattr(replaced, "_autograd"):
-        x._autograd = replaced._autograd
-
-
-def _record_placed(x: Node, value: Node, *, index: Any) -> Node:
-    bounds, axes = views.resolve_index(x.shape, index)
-    shape = tuple(1 if axis is None else bounds[axis][2] for axis in axes)
-    while value.ndim > len(shape) and value.shape[0] == 1:
-        value = build.reshape(value, shape=value.shape[1:])
-    piece = build.reshape(build.expand(value, shape=shape), shape=tuple(size for _, _, size in bounds))
-    inside = views.place(build.expand(build.const(1, dt.int8), shape=piece.shape), shape=x.shape, bounds=tuple(bounds))
-    put = views.place(piece, shape=x.shape, bounds=tuple(bounds))
-    return registry["where"](build.cast(inside, dtype=dt.bool_), put, x)
-
-
-_placed = Operation("setitem", _record_placed, 2)
-
-
 def copy(x: Tensor) -> Tensor:
     """Return a copy in C order."""
     return _copy.call(x)
@@ -489,6 +404,6 @@ def contiguous(x: Tensor) -> Tensor:
 
 __all__ = [
     "broadcast_to", "cat", "clamp", "clip", "concat", "concatenate", "contiguous", "copy", "expand", "flatten", "flip",
-    "getitem", "moveaxis", "operations", "pad", "permute", "ravel", "reshape", "setitem", "split", "squeeze", "stack",
+    "moveaxis", "operations", "pad", "permute", "ravel", "reshape", "split", "squeeze", "stack",
     "swapaxes", "transpose", "unfold", "unsqueeze",
 ]  # fmt: skip

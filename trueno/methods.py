@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from trueno import functions
+from trueno import functions, indexing
 from trueno.functions import ALIASES, operations
 from trueno.ir import views
 from trueno.ir.node import Node
@@ -120,7 +120,7 @@ def _install_views() -> None:
             T=property(functions.permute),
             mT=property(lambda self: functions.swapaxes(self, -1, -2)),
         )
-    _put(Tensor, __getitem__=functions.getitem, __setitem__=functions.setitem, contiguous=functions.contiguous)
+    _put(Tensor, __getitem__=indexing.getitem, __setitem__=indexing.setitem, contiguous=functions.contiguous)
     for owner in (Tensor, Node):
         _put(owner, where=where, clip=functions.clip, clamp=functions.clip)
     _put(Tensor, clip_=clip_, clamp_=clip_)

@@ -80,7 +80,9 @@ def resolve_index(shape: tuple[int, ...], index: Any) -> tuple[list[tuple[int, i
     items = index if isinstance(index, tuple) else (index,)
     used = builtins.sum(1 for item in items if item is not None and item is not Ellipsis)
     if used > len(shape):
-        raise IndexError(f"too many indices for array: shape {shape} has {len(shape)} dimensions, {used} were indexed")
+        raise IndexError(
+            f"too many indices for array: array is {len(shape)}-dimensional, but {used} were indexed; shape {shape}"
+        )
     if builtins.sum(1 for item in items if item is Ellipsis) > 1:
         raise IndexError("an index can only have a single ellipsis ('...')")
     if not builtins.any(item is Ellipsis for item in items):

@@ -1,0 +1,304 @@
+"""Indexing, reading and writing, with every form of index that NumPy has.
+
+An index is *basic* if it is made of integers, slices, Ellipsis and None: its result is a view, and a kernel writes into
+it. Index arrays, lists, masks and bools make it *advanced*: NumPy then reads and writes, on the memory of the tensor.
+An index that names one element by integers alone gives a copy of it, a 0-d tensor, where NumPy gives a scalar.
+
+Reading is linear in the array, and its transpose adds up what was read at the places where it came from: the two are
+each other's gradients, so that gradients of any order follow.
+"""
+
+from __future__ import annotations
+
+import builtins
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from trueno import dtypes as dt
+from trueno.autograd import record_node
+from trueno.creation import asarray, from_numpy
+from trueno.functions import ViewOperation, copy, operations, reshape
+from trueno.ir import build, views
+from trueno.ir.node import Node
+from trueno.runtime import launcher
+from trueno.runtime.inplace import bump_version, check_leaf, is_tensor, requires_grad
+from trueno.runtime.layout import Layout
+from trueno.runtime.operation import BackwardPlan, Operation, caller
+from trueno.tensor import Tensor, window
+
+_BASIC = frozenset((int, slice, type(None), type(Ellipsis)))
+_WIDER = {dt.float16: dt.float32, dt.bfloat16: dt.float32}
+
+
+# --- what an index is -------------------------------------------------------------------------------------------------
+
+
+def normalised(index: Any) -> tuple[Any, ...]:
+    """Return the items of an index: Python integers, slices of such, None, Ellipsis; arrays and bools as NumPy's."""
+    items = index if type(index) is tuple else (index,)
+    for item in items:
+        if type(item) not in _BASIC or type(item) is slice:
+            return tuple([item if type(item) is int else _item(item) for item in items])
+    return items
+
+
+def _item(item: Any) -> Any:
+    if isinstance(item, slice):
+        return slice(_bound(item.start), _bound(item.stop), _bound(item.step))
+    if isinstance(item, (bool, np.bool_)) or item is None or item is Ellipsis:
+        return item
+    if isinstance(item, (int, np.integer)):
+        return int(item)
+    if isinstance(item, Tensor):
+        # Also without axes: NumPy reads a copy by a 0-d array, where an integer makes a view.
+        return item.detach().cpu()._view_array()
+    if hasattr(item, "__index__") and not isinstance(item, (np.ndarray, Node)):
+        return operator.index(item)
+    return item
+
+
+def _bound(value: Any) -> int | None:
+    return value if value is None or type(value) is int else _slice_index(value)
+
+
+def _slice_index(value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(
+            f"slice indices must be integers or None or have an __index__ method, not {type(value).__name__}"
+        ) from None
+
+
+def _is_integer(item: Any) -> bool:
+    """Whether an item is an array of one integer, without axes: to writing it is that integer."""
+    return isinstance(item, np.ndarray) and item.ndim == 0 and item.dtype.kind in "iu"
+
+
+def is_basic(items: tuple[Any, ...]) -> bool:
+    """Whether an index is made of integers, slices, Ellipsis and None alone."""
+    return all([type(item) in _BASIC for item in items])
+
+
+def _names_one(items: tuple[Any, ...], ndim: int) -> bool:
+    """Whether a basic index names one element by an integer for each axis."""
+    return len(items) == ndim and all([type(item) is int for item in items])
+
+
+def _kept(items: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return an index that does not change when the arrays in it do."""
+    return tuple([item if type(item) in _BASIC else _copied(item) for item in items])
+
+
+def _copied(item: Any) -> np.ndarray:
+    array = np.array(item)
+    return array if isinstance(item, np.ndarray) or array.size else array.astype(np.intp)
+
+
+def _refusal(error: Exception, shape: tuple[int, ...]) -> Exception:
+    """Return NumPy's error with the shape that was indexed."""
+    return type(error)(f"{error}; the array has shape {shape}")
+
+
+def layout_of_view(x: Any, index: Any) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+    """Return shape, strides and offset, in elements, of the view that a basic index makes."""
+    limits, axes = views.resolve_index(x.shape, index)
+    offset = builtins.sum(start * s for (start, _, _), s in zip(limits, x._layout.strides, strict=True))
+    shape = tuple(1 if axis is None else limits[axis][2] for axis in axes)
+    strides = tuple(0 if axis is None else limits[axis][1] * x._layout.strides[axis] for axis in axes)
+    return shape, strides, offset
+
+
+_view = ViewOperation("getitem", views.getitem, layout_of_view)
+_assign = Operation(
+    "assign", lambda target, value: build.expand(build.as_node(value, target.dtype), shape=target.shape), 2, (0,)
+)
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def getitem(x: Any, index: Any) -> Any:
+    """Return what an index selects.
+
+    Parameters
+    ----------
+    x : Tensor
+    index : int, slice, Ellipsis, None, bool, array of integers or bools, nested list of such, or a tuple of these
+
+    Returns
+    -------
+    Tensor
+        Of NumPy's shape for this index. A view of `x` for slices, and for integers that leave axes over; else a copy.
+
+    Raises
+    ------
+    IndexError
+        As NumPy's, with the shape of `x`.
+    """
+    if isinstance(x, Node):
+        return views.getitem(x, index)
+    items = normalised(index)
+    if not is_basic(items):
+        return _read(x, items) if x._layout.device == "cpu" else _read(x.cpu(), items).to(x.device)
+    if not _names_one(items, x.ndim):
+        return _view.call(x, items)
+    return _read(x, items) if x._layout.device == "cpu" else copy(_view.call(x, items))
+
+
+def _read(x: Tensor, items: tuple[Any, ...]) -> Tensor:
+    """Return a copy of selected elements of a tensor on the CPU."""
+    try:
+        found = x._view_array()[items]
+    except IndexError as error:
+        raise _refusal(error, x.shape) from None
+    layout = x._layout
+    return _linear("getitem", x, from_numpy(np.asarray(found)), items, lambda g, kept: _add_up(g, kept, layout))
+
+
+def _add_up(g: Tensor, items: tuple[Any, ...], layout: Layout) -> Tensor:
+    """Return zeros of a layout's shape and dtype with `g` added where it was read from: the transpose of reading."""
+    total = np.zeros(layout.shape, _WIDER.get(layout.dtype, layout.dtype))
+    array = g._view_array()
+    if _may_repeat(items):
+        np.add.at(total, items, array.astype(total.dtype, copy=False))
+    else:
+        total[items] = array
+    return _linear("add_up", g, from_numpy(total.astype(layout.dtype, copy=False)), items, _read)
+
+
+def _may_repeat(items: tuple[Any, ...]) -> bool:
+    """Whether an index can name an element twice."""
+    return any([isinstance(item, np.ndarray) and item.dtype != dt.bool_ and item.size > 1 for item in items])
+
+
+class _Backward:
+    """What the tape calls for the gradients of an operation that is no kernel."""
+
+    def __init__(self, call: Callable[[Tensor], Any]) -> None:
+        self.call = call
+
+
+def _linear(
+    name: str, x: Tensor, result: Tensor, items: tuple[Any, ...], transpose: Callable[[Tensor, tuple[Any, ...]], Tensor]
+) -> Tensor:
+    """Put a linear operation on the tape, where it is recorded, and return its result."""
+    if requires_grad(x) and launcher.grad_enabled():
+        kept = _kept(items)
+        backward: Any = _Backward(lambda g: transpose(g, kept))
+        record_node(BackwardPlan(backward, [("grad", 0)], [0], name), [x], [x._autograd], [result])
+    return result
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+def setitem(x: Tensor, index: Any, value: Any) -> None:
+    """Assign to what an index selects; where the index names an element repeatedly, the last value stays.
+
+    Parameters
+    ----------
+    x : Tensor
+    index : as for `getitem`
+    value : Tensor, array_like or number
+        Broadcasts to the selected shape; cast to the dtype of `x`.
+
+    Raises
+    ------
+    IndexError
+        As NumPy's, with the shape of `x`.
+    ValueError
+        The value does not broadcast.
+    OverflowError
+        A Python integer that the dtype does not hold.
+    RuntimeError
+        A leaf that requires a gradient would change while gradients are enabled.
+    """
+    items = tuple([int(item) if _is_integer(item) else item for item in normalised(index)])
+    value = _source(x, value)
+    recorded = launcher.grad_enabled() and dt.is_floating(x.dtype) and (requires_grad(x) or requires_grad(value))
+    if recorded:
+        check_leaf(x, "setitem")
+    _write(x, items, value.detach() if isinstance(value, Tensor) else value)
+    if hasattr(x, "_version"):
+        bump_version(x, caller())
+    if recorded:
+        _record_write(x, items, value)
+
+
+def _source(x: Tensor, value: Any) -> Any:
+    """Return what is assigned as a tensor on the device of `x`, or a Python number that its dtype can take."""
+    if type(value) is float and x.dtype.kind in "iu":
+        return int(value)  # which refuses what is no integer as NumPy does
+    if type(value) in (bool, int, float):
+        return value
+    if not isinstance(value, Tensor):
+        typed = isinstance(value, (np.ndarray, np.generic)) and value.dtype in dt.ALL
+        value = asarray(np.asarray(value) if typed else np.asarray(value, x.dtype))
+    return value if value._layout.device == x._layout.device else value.to(x.device)
+
+
+def _write(x: Tensor, items: tuple[Any, ...], value: Any) -> None:
+    if is_basic(items):
+        target = window(x, *layout_of_view(x, items))
+        if is_tensor(value) and value.ndim > target.ndim:
+            extra = value.ndim - target.ndim
+            value = reshape(value, value.shape[extra:]) if math.prod(value.shape[:extra]) == 1 else value
+        _assign.call(target, value)
+    elif x._layout.device != "cpu":
+        changed = x.detach().cpu()
+        _write(changed, items, value.cpu() if is_tensor(value) else value)
+        _assign.call(x._alias(), changed.to(x.device))
+    else:
+        try:
+            x._view_array()[items] = value._view_array() if is_tensor(value) else value
+        except IndexError as error:
+            raise _refusal(error, x.shape) from None
+
+
+def _record_write(x: Tensor, items: tuple[Any, ...], value: Any) -> None:
+    """Put an assignment on the tape: the tensor is the result of an operation of its old self and of the value."""
+    history = [getattr(x, "_autograd", None), getattr(value, "_autograd", None)]
+    targets = [k for k, owner in enumerate(history) if owner is not None]
+    kept = _kept(items)
+    shape, dtype = (value.shape, value.dtype) if isinstance(value, Tensor) else ((), x.dtype)
+    parts: list[Callable[[Tensor], Tensor]] = [
+        lambda g: _cleared(g, kept), lambda g: _summed(_received(g, kept), shape).astype(dtype, copy=False),
+    ]  # fmt: skip
+    backward: Any = _Backward(lambda g: tuple([parts[target](g) for target in targets]))
+    record_node(BackwardPlan(backward, [("grad", 0)], targets, "setitem"), [x, value], history, [x])
+
+
+def _cleared(g: Tensor, items: tuple[Any, ...]) -> Tensor:
+    """Return `g` with zeros where something was assigned."""
+    result = g.clone()
+    setitem(result, items, 0)
+    return result
+
+
+def _received(g: Tensor, items: tuple[Any, ...]) -> Tensor:
+    """Return `g` where something was assigned; 0 for a value that another one replaced."""
+    part = getitem(g, items)
+    if not _may_repeat(items):
+        return part
+    number = np.arange(part.size).reshape(part.shape)
+    last = np.empty(g.shape, number.dtype)
+    last[items] = number
+    return part * from_numpy(last[items] == number).to(g.device)
+
+
+def _summed(part: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Return the sum over the axes along which a value of this shape was broadcast."""
+    target = shape[max(len(shape) - part.ndim, 0) :]
+    lead = part.ndim - len(target)
+    axes = tuple(k for k, n in enumerate(part.shape) if k < lead or target[k - lead] != n)
+    if axes:
+        part = operations["sum"].call(part, axis=axes, keepdims=True)
+    return reshape(part, shape)
+
+
+__all__ = ["getitem", "setitem"]
