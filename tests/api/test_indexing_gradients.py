@@ -151,3 +151,20 @@ def test_an_assignment_casts_the_gradient_to_the_dtype_of_the_value() -> None:
     (y * y).sum().backward()
     assert v.grad is not None
     assert (v.grad.dtype, v.grad.tolist()) == (tn.float32, [2, 4])
+
+
+@pytest.mark.opencl
+@pytest.mark.parametrize("name", ["element", "slices", "mask", "mask, array", "mask of rows", "empty", "0-d array"])
+def test_on_opencl(name: str) -> None:
+    key = READ[name]
+    (x, tx), (v, tv) = pair(3, 4, seed=1), pair(seed=2)
+    y, ty = (x * 2).to("opencl:0"), tx * 2
+    y[key] = v * 3
+    ty[for_torch(key)] = tv * 3
+    part, tpart = y[key] * y[key], ty[for_torch(key)] * ty[for_torch(key)]
+    assert str(part.device) == "opencl:0"
+    (part.sum() + (y * y).sum()).backward()
+    (tpart.sum() + (ty * ty).sum()).backward()
+    close(y.cpu(), ty)
+    close(x.grad, tx.grad)
+    close(v.grad, tv.grad)
