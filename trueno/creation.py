@@ -15,24 +15,27 @@ from trueno.tensor import Tensor, wrap
 
 
 def from_numpy(array: np.ndarray) -> Tensor:
-    """Return a tensor on the CPU that shares a NumPy array's memory.
+    """Return a tensor on the CPU that shares a NumPy array's memory; it is read-only if the array is.
 
     Raises
     ------
     TypeError
         For something that is not an array, and for dtypes that are not supported.
     """
+    known = memory.adopt(array)
+    if known is not None:
+        return known
     if not isinstance(array, np.ndarray):
         raise TypeError(f"from_numpy: expected a numpy.ndarray, got {type(array).__name__}")
     dtype = dt.as_dtype(array.dtype)
     itemsize = dtype.itemsize
     aligned = array.flags.aligned and array.dtype.isnative and all(step % itemsize == 0 for step in array.strides)
-    if not aligned or not array.flags.writeable:
-        # A read-only array must not become writable through its tensor.
+    if not aligned:
         array = np.array(array, dtype=dtype)
     strides = tuple(step // itemsize for step in array.strides)
-    return wrap(memory.wrap(array.__array_interface__["data"][0] if itemsize != 2 else array.ctypes.data, array),
-                layout_of(dtype, array.shape, strides))  # fmt: skip
+    layout = layout_of(dtype, array.shape, strides, "cpu", not array.flags.writeable)
+    memory.learn(array, layout)
+    return wrap(memory.wrap(array.ctypes.data, array), layout)
 
 
 def tensor(

@@ -208,7 +208,8 @@ def _expand_layout(x: Tensor, *, shape: tuple[int, ...]) -> tuple:
     strides = [0] * lead + [
         0 if n != m else s for n, m, s in zip(x.shape, result.shape[lead:], x._layout.strides, strict=True)
     ]
-    return result.shape, tuple(strides), 0
+    # Elements that lie on each other are not written to, as in NumPy.
+    return result.shape, tuple(strides), 0, result.size > x.size
 
 
 def _window_layout(x: Tensor, axis: Any, size: Any, step: Any, dilation: Any) -> tuple:
@@ -224,7 +225,7 @@ def _part_layout(part: int) -> Callable[[Tensor], tuple | None]:
     def layout(x: Tensor) -> tuple | None:
         if not dt.is_complex(x.dtype):
             return None if part else (x.shape, x._layout.strides, 0)
-        return x.shape, tuple(2 * step for step in x._layout.strides), part, dt.real_of(x.dtype)
+        return x.shape, tuple(2 * step for step in x._layout.strides), part, False, dt.real_of(x.dtype)
 
     return layout
 

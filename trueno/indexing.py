@@ -212,13 +212,15 @@ def setitem(x: Tensor, index: Any, value: Any) -> None:
     IndexError
         As NumPy's, with the shape of `x`.
     ValueError
-        The value does not broadcast.
+        The value does not broadcast, or the memory is read-only.
     OverflowError
         A Python integer that the dtype does not hold.
     RuntimeError
         A leaf that requires a gradient would change while gradients are enabled.
     """
     items = tuple([int(item) if _is_integer(item) else item for item in normalised(index)])
+    if x._layout.readonly:
+        raise ValueError(f"assignment destination is read-only (shape {x.shape}, dtype {x.dtype})")
     value = _source(x, value)
     recorded = launcher.grad_enabled() and dt.is_floating(x.dtype) and (requires_grad(x) or requires_grad(value))
     if recorded:

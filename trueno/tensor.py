@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -114,18 +113,7 @@ class Tensor(Interchange, Methods):
     # --- out to Python and NumPy --------------------------------------------------------------------------------------
 
     def _view_array(self) -> np.ndarray:
-        layout = self._layout
-        itemsize = layout.dtype.itemsize
-        low = sum((n - 1) * s for n, s in zip(layout.shape, layout.strides, strict=True) if s < 0 and n > 0)
-        high = sum((n - 1) * s for n, s in zip(layout.shape, layout.strides, strict=True) if s > 0 and n > 0)
-        if layout.size == 0:
-            return np.empty(layout.shape, layout.dtype)
-        raw = (ctypes.c_char * ((high - low + 1) * itemsize)).from_address(
-            memory.pointer(self._storage) + low * itemsize
-        )
-        raw._owner = self._storage  # type: ignore[attr-defined]
-        buffer: Any = raw
-        return np.ndarray(layout.shape, layout.dtype, buffer, -low * itemsize, self.strides)
+        return memory.host(self if self._layout.device == "cpu" else self.detach().cpu())
 
     def numpy(self) -> np.ndarray:
         """Return the elements as a NumPy array that shares the memory.
@@ -146,11 +134,11 @@ class Tensor(Interchange, Methods):
         """Return the value of a tensor of one element as a Python number."""
         if self.size != 1:
             raise ValueError(f"item: can only convert a tensor of one element, not of shape {self.shape}")
-        return self.detach().cpu()._view_array().item()
+        return self._view_array().item()
 
     def tolist(self) -> Any:
         """Return the elements as nested lists of Python numbers."""
-        return self.detach().cpu()._view_array().tolist()
+        return self._view_array().tolist()
 
     def __bool__(self) -> bool:
         if self.size != 1:
@@ -205,7 +193,7 @@ class Tensor(Interchange, Methods):
         return copied
 
     def __reduce__(self) -> tuple:
-        return _rebuild, (np.array(self.detach().cpu()._view_array()), self.requires_grad)
+        return _rebuild, (np.array(self._view_array()), self.requires_grad)
 
     # --- devices and dtypes -------------------------------------------------------------------------------------------
 
@@ -391,26 +379,30 @@ def _rebuild(array: np.ndarray, requires_grad: bool) -> Tensor:
 
 
 def view_of(
-    base: Tensor, shape: Sequence[int], strides: Sequence[int], offset: int, dtype: np.dtype | None = None
-) -> Tensor:
+    base: Tensor, shape: Sequence[int], strides: Sequence[int], offset: int, readonly: bool = False,
+    dtype: np.dtype | None = None,
+) -> Tensor:  # fmt: skip
     """Return a tensor on the memory of another, with its version counter; see `window`."""
-    result = window(base, shape, strides, offset, dtype)
+    result = window(base, shape, strides, offset, readonly, dtype)
     result._version = version_of(base)
     return result
 
 
 def window(
-    base: Tensor, shape: Sequence[int], strides: Sequence[int], offset: int, dtype: np.dtype | None = None
-) -> Tensor:
+    base: Tensor, shape: Sequence[int], strides: Sequence[int], offset: int, readonly: bool = False,
+    dtype: np.dtype | None = None,
+) -> Tensor:  # fmt: skip
     """Return a tensor on part of the memory of another, without history.
 
-    `strides` and `offset` are in elements of `dtype`, the base's own if it is None.
+    `strides` and `offset` are in elements of `dtype`, the base's own if it is None. The result is read-only where the
+    base is, or where `readonly` says so.
     """
-    storage, dtype = base._storage, base._layout.dtype if dtype is None else dtype
+    layout = base._layout
+    storage, dtype = base._storage, layout.dtype if dtype is None else dtype
     if offset:
         nbytes = offset * dtype.itemsize
         storage = memory.view(storage, nbytes) if base._layout.device == "cpu" else storage.view(nbytes)
-    return wrap(storage, layout_of(dtype, tuple(shape), tuple(strides), base._layout.device))
+    return wrap(storage, layout_of(dtype, tuple(shape), tuple(strides), layout.device, readonly or layout.readonly))
 
 
 def _download(source: Tensor) -> np.ndarray:

@@ -47,11 +47,6 @@ def test_from_numpy_takes_strides(key: Any) -> None:
 
 
 def test_what_cannot_be_shared_is_copied() -> None:
-    fixed = np.ones(3)
-    fixed.flags.writeable = False
-    made = tn.from_numpy(fixed)
-    made[0] = 5
-    assert fixed[0] == 1
     swapped = np.arange(3, dtype=">f4")
     assert tn.from_numpy(swapped).tolist() == [0, 1, 2]
     odd = np.zeros(9, "u1")[1:].view("f4")
@@ -59,6 +54,42 @@ def test_what_cannot_be_shared_is_copied() -> None:
     assert tn.from_numpy(odd).tolist() == [1, 2]
     record = np.array([(1, 2.0), (3, 4.0)], dtype=[("a", "i1"), ("b", "f4")])
     assert tn.from_numpy(record["b"]).tolist() == [2, 4]
+
+
+def test_read_only_memory_is_shared_and_not_written_to() -> None:
+    fixed = np.arange(6.0).reshape(2, 3)
+    fixed.flags.writeable = False
+    made = tn.from_numpy(fixed)
+    assert made.data_ptr() == fixed.ctypes.data
+    broadcast = tn.zeros(3).expand(2, 3)
+    for one in (made, made[1], made.T, made.detach(), made.reshape(-1), broadcast, broadcast[0]):
+        assert not one.numpy().flags.writeable
+        with pytest.raises(ValueError, match="read-only"):
+            one += 1  # noqa: PLW2901
+        for change in (one.zero_, lambda one=one: one.__setitem__([0], 1), lambda one=one: one.add_(2)):
+            with pytest.raises(ValueError, match="read-only"):
+                change()
+    assert fixed.tolist() == [[0, 1, 2], [3, 4, 5]]
+    for free in (made + 1, made.clone(), tn.tensor(fixed), broadcast.clone(), made[[0]], made.astype("f4")):
+        free += 1  # noqa: PLW2901
+        assert free.numpy().flags.writeable
+
+
+def test_arrays_and_scalars_of_numpy_are_operands() -> None:
+    x, array = tn.tensor([1.0, 2.0], dtype="f4"), np.array([3.0, 4.0])
+    for _ in range(3):
+        for got in (x + array, array + x, x + array[::-1][::-1], tn.add(x, array)):
+            assert (got.dtype, got.tolist()) == (np.dtype("f8"), [4, 6])
+        for scalar in (np.float64(2), np.float32(2), np.int8(2), np.bool_(True)):
+            for got, expected in ((x * scalar, x.numpy() * scalar), (scalar * x, scalar * x.numpy())):
+                assert (got.dtype, got.tolist()) == (expected.dtype, expected.tolist())
+    x += array
+    x *= np.float64(0.5)
+    assert (x.dtype, x.tolist()) == (tn.float32, [2, 3])
+    y = tn.tensor([1.0, 2.0], requires_grad=True)
+    (y * array.astype("f4") * np.float32(2)).sum().backward()
+    assert y.grad is not None
+    assert y.grad.tolist() == [6, 8]
 
 
 def test_from_numpy_refuses_what_is_not_an_array() -> None:

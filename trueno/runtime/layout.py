@@ -26,9 +26,13 @@ class Layout:
         Number of elements, and of bytes they take when dense.
     contiguous : bool
         Whether the elements lie in C order without gaps.
+    readonly : bool
+        Whether nobody may write: foreign memory that is shared for reading, or elements that lie on each other.
+    description : bytes
+        What native code reads of it (runtime/launcher/abi); set when it first does.
     """
 
-    __slots__ = ("contiguous", "device", "dtype", "nbytes", "shape", "size", "strides")
+    __slots__ = ("contiguous", "description", "device", "dtype", "nbytes", "readonly", "shape", "size", "strides")
 
     dtype: np.dtype
     shape: tuple[int, ...]
@@ -37,6 +41,8 @@ class Layout:
     size: int
     nbytes: int
     contiguous: bool
+    readonly: bool
+    description: bytes
 
     @property
     def parts(self) -> Layout:
@@ -47,7 +53,8 @@ class Layout:
         return layout_of(real_of(self.dtype), (*self.shape, 2), strides, self.device)
 
     def __repr__(self) -> str:
-        return f"Layout({self.dtype}, shape={self.shape}, strides={self.strides}, device={self.device!r})"
+        readonly = ", readonly" if self.readonly else ""
+        return f"Layout({self.dtype}, shape={self.shape}, strides={self.strides}, device={self.device!r}{readonly})"
 
 
 _interned: dict[tuple, Layout] = {}
@@ -63,10 +70,11 @@ def contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def layout_of(
-    dtype: np.dtype, shape: tuple[int, ...], strides: tuple[int, ...] | None = None, device: str = "cpu"
-) -> Layout:
+    dtype: np.dtype, shape: tuple[int, ...], strides: tuple[int, ...] | None = None, device: str = "cpu",
+    readonly: bool = False,
+) -> Layout:  # fmt: skip
     """Return the one Layout with these properties; without strides, the dense C-order one."""
-    key = (dtype, shape, strides, device)
+    key = (dtype, shape, strides, device, readonly)
     found = _interned.get(key)
     if found is not None:
         return found
@@ -78,12 +86,13 @@ def layout_of(
     contiguous = size == 0 or all(
         extent == 1 or stride == expected for extent, stride, expected in zip(shape, actual, dense, strict=True)
     )
-    canonical = (dtype, shape, actual, device)
+    canonical = (dtype, shape, actual, device, readonly)
     layout = _interned.get(canonical)
     if layout is None:
         layout = Layout()
         layout.dtype, layout.shape, layout.strides, layout.device = dtype, shape, actual, device
         layout.size, layout.nbytes, layout.contiguous = size, size * dtype.itemsize, contiguous
+        layout.readonly = readonly
         _interned[canonical] = layout
     _interned[key] = layout
     return layout

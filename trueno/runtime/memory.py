@@ -26,6 +26,18 @@ wrap = _pool.wrap
 """``wrap(address, owner)``: a storage on foreign memory, valid as long as `owner` lives, which it keeps alive."""
 
 
+_bridge = launcher.bridge()
+
+host = _bridge.host
+"""``host(tensor)``: the NumPy array on a tensor's memory, which it keeps alive; TypeError for one not on the CPU."""
+
+adopt = _bridge.adopt
+"""``adopt(array)``: a tensor on a NumPy array's memory, which keeps the array; None for what `learn` has not seen."""
+
+learn = _bridge.learn
+"""``learn(array, layout)``: let `adopt`, and calls with arrays among their operands, know the layout of such arrays."""
+
+
 def statistics() -> dict[str, int]:
     """Return the state of the pool.
 

@@ -289,6 +289,11 @@ class Operation:
         return Bound(kernel, opencl_device.bind(kernel, layouts, aliases, device), device)
 
     def _check_target(self, result: Layout, target: Any) -> None:
+        if target._layout.readonly:
+            raise ValueError(
+                f"{self.name}: output array is read-only: it shares memory that only may be read, or was broadcast "
+                f"(shape {target.shape}, dtype {target.dtype}); write into a copy"
+            )
         if result.shape != target.shape:
             raise ValueError(
                 f"{self.name}: non-broadcastable output: the target has shape {target.shape}, the result {result.shape}"

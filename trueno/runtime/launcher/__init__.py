@@ -32,6 +32,7 @@ __all__ = [
     "View",
     "bind",
     "bind_subclass",
+    "bridge",
     "clear",
     "create",
     "function",
@@ -122,6 +123,11 @@ def status() -> dict[str, Any]:
 def pool() -> Any:
     """Return the memory pool that belongs to the launcher in use; trueno.runtime.memory is its interface."""
     return _launcher.pool
+
+
+def bridge() -> Any:
+    """Return what has the methods host, adopt and learn; trueno.runtime.memory is their interface."""
+    return _launcher
 
 
 def bind(tensor_class: type, *subclasses: type, version_class: type = object) -> None:

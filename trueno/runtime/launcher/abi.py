@@ -38,6 +38,22 @@ CAPSULE_CONTEXT: Final = 32
 CAPSULE_DESTRUCTOR: Final = 40
 SLICE_START: Final = 16
 
+# Offsets in NumPy's arrays and scalars, and flags of arrays.
+ARRAY_DATA: Final = 16
+ARRAY_NDIM: Final = 24
+ARRAY_EXTENTS: Final = 32
+ARRAY_STRIDES: Final = 40
+ARRAY_DTYPE: Final = 56
+ARRAY_FLAGS: Final = 64
+SCALAR_VALUE: Final = 16
+FLAG_ALIGNED: Final = 0x100
+FLAG_WRITEABLE: Final = 0x400
+
+MAX_DIMENSIONS: Final = 60
+"""Most axes of an array whose layout native code looks up."""
+
+MAX_SCALAR_TYPES: Final = 32
+
 
 def _offsets(*fields: str | tuple[str, int]) -> dict[str, int]:
     """Offsets in bytes of consecutive fields, each a name or a name and its number of words; "size" is the total."""
@@ -57,9 +73,19 @@ STATE: Final = _offsets(
     "tuple_items",  # offset of a tuple's items
     "storage", "layout", "autograd", "version",  # offsets of the Tensor's slots
     "subclass_count", ("subclasses", MAX_SUBCLASSES),
+    "array_type", "new_array", "set_base",  # numpy.ndarray, and functions of NumPy's C API
+    "describe", "description", "bytes_items",  # Python function, offset of the Layout's slot, offset of bytes' items
+    "arrays",  # address of a FUNCTION whose table has the layouts of arrays
+    "scalar_count", ("scalars", 2 * MAX_SCALAR_TYPES),  # a NumPy scalar type and the layout of its values, each
     "limit", "active", "cached", "peak", "allocations", "reuses",
     ("free", CLASSES),  # heads of the lists of free blocks; a free block's first word is the next one
 )  # fmt: skip
+
+DESCRIPTION: Final = _offsets("dtype", "kind", "element", "itemsize", "code")
+"""What native code reads of a Layout, in bytes that the Layout keeps; extents and byte strides follow.
+
+kind: number of axes, and flags of arrays above 32 bits; element: the 0-d layout of this dtype.
+"""
 
 FUNCTION: Final = _offsets("table", "operands", "hits", "misses")
 """What callables of one function share. The table is [mask, records...], open addressing, 0 for a free place."""

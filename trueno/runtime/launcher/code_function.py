@@ -71,6 +71,10 @@ def _call(module: Module) -> None:
             with f.when(f.compare("ne", result.get(), REFUSED)):
                 f.store(f.add(f.load(target, FUNCTION["hits"]), 1), target, FUNCTION["hits"])
                 f.ret(result.get())
+    with f.when(f.compare("slt", n, 0)):
+        adopted = f.call("call_adopted", function, args, nargs, kwnames)
+        with f.when(f.compare("ne", adopted, REFUSED)):
+            f.ret(adopted)
     f.store(f.add(f.load(target, FUNCTION["misses"]), 1), target, FUNCTION["misses"])
     f.ret(f.call("miss", function, args, nargs, kwnames))
     f.end()

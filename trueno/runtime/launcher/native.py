@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import struct
 import sys
 import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
+
 from trueno.runtime import threads
 from trueno.runtime.entry import Entry
-from trueno.runtime.launcher import function_type, link
-from trueno.runtime.launcher.abi import MAX_SUBCLASSES, STATE, WORD
-from trueno.runtime.launcher.native_table import Record, Shared
+from trueno.runtime.launcher import arrays, function_type, link
+from trueno.runtime.launcher.abi import MAX_SCALAR_TYPES, MAX_SUBCLASSES, STATE, WORD
+from trueno.runtime.launcher.native_table import ArrayRecord, Record, Shared
 from trueno.runtime.launcher.records import MAX_ENTRIES, LaunchRefused, View, fork_safe_lock, may_be_key
+from trueno.runtime.layout import Layout
 
 _SLOTS = ("storage", "layout", "autograd", "version")
 
@@ -109,9 +113,38 @@ class NativeLauncher:
         self.pool = NativePool(linked.addresses, pool_limit)
         self._set("capsule_type", id(type(self.pool.allocate(0))))
         self._type = function_type.make_type(linked.addresses)
+        self._bind_arrays(linked.addresses)
 
     def _set(self, name: str, value: int) -> None:
         ctypes.c_int64.from_address(self._state + STATE[name]).value = value
+
+    def _bind_arrays(self, addresses: dict[str, int]) -> None:
+        self._arrays = Shared("arrays", 0)
+        new_array, set_base = arrays.functions()
+        self._scalars = arrays.scalar_types()[:MAX_SCALAR_TYPES]
+        for name, value in (
+            *(("array_type", id(np.ndarray)), ("new_array", new_array), ("set_base", set_base)),
+            *(("describe", id(arrays.describe)), ("description", slot_offset(Layout, "description"))),
+            *(("bytes_items", bytes.__basicsize__ - 1), ("arrays", ctypes.addressof(self._arrays.words))),
+            ("scalar_count", len(self._scalars)),
+        ):
+            self._set(name, value)
+        table = (ctypes.c_int64 * (2 * MAX_SCALAR_TYPES)).from_address(self._state + STATE["scalars"])
+        words = [id(one) for pair in self._scalars for one in pair]
+        table[: len(words)] = words  # type: ignore[assignment]
+        builtin = functools.partial(function_type.make_builtin, addresses, one_argument=True)
+        self.host: Callable[[Any], np.ndarray] = builtin("host")
+        self.adopt: Callable[[Any], Any] = builtin("adopt")
+
+    def learn(self, array: np.ndarray, layout: Layout) -> None:
+        key = arrays.key_of_array(array)
+        if key is None:
+            return
+        record = ArrayRecord(struct.pack(f"={len(key)}q", *key), layout, self._hash_words, array.dtype)
+        with self._lock:
+            if len(self._arrays.records) >= MAX_ENTRIES:
+                self._arrays.clear()
+            self._arrays.add(record)
 
     def bind(self, tensor_class: type, subclasses: Iterable[type], version_class: type) -> None:
         for slot in _SLOTS:
@@ -193,7 +226,7 @@ class NativeLauncher:
 
     def clear(self) -> None:
         with self._lock:
-            for shared in list(self._functions):
+            for shared in [*self._functions, self._arrays]:
                 shared.clear()
             self._entries = 0
 

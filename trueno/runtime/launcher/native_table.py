@@ -68,19 +68,36 @@ def _add_entry(entry: Entry, fields: dict[str, int], arrays: dict[str, list[int]
     arrays["scalars"] = [word for s in entry.scalars for word in (s.operand, s.kind == "i", s.low, s.high, s.bits)]
 
 
+class ArrayRecord:
+    """A RECORD that stands for the layout of arrays with a key; only the look-up and code_array.py read it."""
+
+    __slots__ = ("_keep", "address", "hash", "key")
+
+    def __init__(self, key: bytes, layout: Any, hash_words: Callable[..., int], keep: Any) -> None:
+        count, head = len(key) // WORD, RECORD["size"] // WORD
+        memory = (ctypes.c_int64 * (head + count))()
+        self.address, self.key = ctypes.addressof(memory), key
+        ctypes.memmove(self.address + RECORD["size"], key, len(key))
+        self.hash = hash_words(self.address + RECORD["size"], count)
+        fields = {"hash": self.hash, "key_words": count, "key": self.address + RECORD["size"], "meta": id(layout)}
+        for name, value in fields.items():
+            memory[RECORD[name] // WORD] = value
+        self._keep = (memory, layout, keep)
+
+
 class _Table:
     """An open-addressing hash table of records."""
 
     __slots__ = ("count", "mask", "memory", "places")
 
-    def __init__(self, records: Iterable[Record], size: int) -> None:
+    def __init__(self, records: Iterable[Record | ArrayRecord], size: int) -> None:
         self.mask, self.count = size - 1, 0
         self.memory = (ctypes.c_int64 * (size + 1))(self.mask)
-        self.places: list[Record | None] = [None] * size
+        self.places: list[Record | ArrayRecord | None] = [None] * size
         for record in records:
             self.add(record)
 
-    def add(self, record: Record) -> None:
+    def add(self, record: Record | ArrayRecord) -> None:
         """Store a record in place of one with an equal key, or in a free place."""
         index = record.hash & self.mask
         while (found := self.places[index]) is not None and found.key != record.key:
@@ -100,7 +117,7 @@ class Shared:
         self.name, self.operands = name, operands
         self.words = (ctypes.c_int64 * (FUNCTION["size"] // WORD))()
         self.words[FUNCTION["operands"] // WORD] = operands
-        self.records: dict[bytes, Record] = {}
+        self.records: dict[bytes, Record | ArrayRecord] = {}
         self.probe: Callable[..., bytes | None] = lambda: None
         self._rebuild(1)
 
@@ -110,7 +127,7 @@ class Shared:
         self.words[FUNCTION["table"] // WORD] = ctypes.addressof(table.memory)
         self._table = table
 
-    def add(self, record: Record) -> None:
+    def add(self, record: Record | ArrayRecord) -> None:
         """Make a record known; it replaces one with an equal key."""
         if 2 * (self._table.count + 1) > self._table.mask:
             self._rebuild(max(4, 2 * (self._table.mask + 1)))

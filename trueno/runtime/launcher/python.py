@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import operator
 import struct
 import types
 import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
+
 from trueno.runtime import threads
 from trueno.runtime.entry import Entry, ScalarSlot
+from trueno.runtime.launcher import arrays
 from trueno.runtime.launcher.python_pool import PythonPool, Storage
 from trueno.runtime.launcher.records import (
     MAX_ENTRIES,
@@ -23,6 +27,7 @@ from trueno.runtime.launcher.records import (
     may_be_key,
     python_key,
 )
+from trueno.runtime.layout import Layout
 
 _ARGUMENTS = (ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 # CFUNCTYPE lets go of the GIL during the call, PYFUNCTYPE keeps it: cheaper for small kernels.
@@ -87,6 +92,9 @@ class PythonFunction:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._reflected and len(args) == 2 and not kwargs:
             args = (args[1], args[0])
+        return self._call(args, kwargs)
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         launcher, shared = self._launcher, self._shared
         key = python_key(shared.operands, args, kwargs, launcher.classes, launcher.gradients)
         record = shared.records.get(key) if key is not None else None
@@ -100,6 +108,10 @@ class PythonFunction:
                     record.after(result, *args)
                 shared.hits += 1
                 return result
+        if key is None:
+            adopted = launcher.adopted(args, shared.operands)
+            if adopted is not None:
+                return self._call(adopted, kwargs)
         shared.misses += 1
         return self._miss(*args, **kwargs)
 
@@ -118,6 +130,42 @@ class PythonLauncher:
         self._functions: weakref.WeakSet[_Shared] = weakref.WeakSet()
         self._entries = 0
         self._lock = fork_safe_lock()
+        self._layouts: dict[tuple[int, ...], tuple[Layout, np.dtype]] = {}
+        self._scalars: dict[type, Layout] = dict(arrays.scalar_types())
+
+    def host(self, tensor: Any) -> np.ndarray:
+        storage = getattr(tensor, "_storage", None)
+        if type(tensor) not in self.classes or type(storage) is not Storage:
+            raise TypeError("expected a tensor on the CPU; move it with .cpu() first")
+        return arrays.array_on(tensor._layout, storage.address, storage)
+
+    def adopt(self, array: Any) -> Any:
+        known = self._layouts.get(arrays.key_of_array(array) or ()) if type(array) is np.ndarray else None
+        if known is None:
+            return None
+        return self._new(self.pool.wrap(array.__array_interface__["data"][0], array), known[0])
+
+    def learn(self, array: np.ndarray, layout: Layout) -> None:
+        key = arrays.key_of_array(array)
+        if key is None:
+            return
+        with self._lock:
+            if len(self._layouts) >= MAX_ENTRIES:
+                self._layouts.clear()
+            self._layouts[key] = layout, array.dtype
+
+    def adopted(self, args: tuple[Any, ...], operands: int) -> tuple[Any, ...] | None:
+        """Return the arguments with tensors in place of arrays and NumPy's scalars; None where there are none."""
+        given = list(args)
+        for k, one in enumerate(args[:operands]):
+            if type(one) is np.ndarray:
+                tensor = self.adopt(one)
+                given[k] = one if tensor is None else tensor
+            elif type(one) in self._scalars:
+                layout = self._scalars[type(one)]
+                given[k] = self._new(self.pool.allocate(layout.nbytes), layout)
+                ctypes.memmove(given[k]._storage.address, np.asarray(one).tobytes(), layout.nbytes)
+        return tuple(given) if any(map(operator.is_not, given, args)) else None
 
     def bind(self, tensor_class: type, subclasses: Iterable[type], version_class: type) -> None:
         self._tensor_class, self._version_class = tensor_class, version_class
@@ -227,6 +275,7 @@ class PythonLauncher:
         with self._lock:
             for shared in list(self._functions):
                 shared.records = {}
+            self._layouts.clear()
             self._entries = 0
 
     def counters(self) -> list[tuple[str, int, int, int]]:

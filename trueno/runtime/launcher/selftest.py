@@ -75,6 +75,36 @@ def _raises(call: Any, *args: Any, **kwargs: Any) -> bool:
     return False
 
 
+def _check_arrays(launcher: NativeLauncher, x: Any) -> str | None:
+    layout = x._layout
+    storage = x._storage
+    reverse = layout_of(layout.dtype, (2,), (-2,))
+    launcher.host(x)
+    before = [sys.getrefcount(obj) for obj in (layout, layout.dtype, storage)]
+    array = launcher.host(x)
+    if type(array) is not np.ndarray or array.tolist() != [1, 2, 3, 4] or not array.flags.writeable:
+        return "an array on a tensor is wrong"
+    part = array[::-2]
+    if launcher.adopt(part) is not None:
+        return "an array is adopted whose layout is not known"
+    launcher.learn(part, reverse)
+    adopted = launcher.adopt(part)
+    if launcher.host(adopted).tolist() != [4, 2] or launcher.adopt(array) is not None:
+        return "a tensor on an array is wrong"
+    seen: list[Any] = []
+    known = launcher.function("arrays", 2, lambda *given: seen.append(given), None, __name__)
+    known(part, np.float32(1.5))
+    if [type(one) for one in seen[0]] != [_Tensor, _Tensor] or launcher.host(seen[0][1]) != 1.5:
+        return "arrays and scalars do not become operands"
+    seen.clear()
+    del array, part, adopted
+    launcher.clear()
+    after = [sys.getrefcount(obj) for obj in (layout, layout.dtype, storage)]
+    if any(abs(a - b) > 1 for a, b in zip(after, before)):
+        return f"references of arrays are lost or kept: {before} became {after}"
+    return None
+
+
 def _check(launcher: NativeLauncher, add: Any, entry: Entry, x: Any) -> str | None:
     layout = entry.outputs[0]
     statics = {"axis": (0, 1.5, slice(None, 2)), "keepdims": True}
@@ -119,6 +149,9 @@ def _check(launcher: NativeLauncher, add: Any, entry: Entry, x: Any) -> str | No
     after = [sys.getrefcount(obj) for obj in counted]
     if any(abs(a - b) > 1 for a, b in zip(after, before)):
         return f"references are lost or kept: {before} became {after}"
+    failure = _check_arrays(launcher, x)
+    if failure is not None:
+        return failure
     if launcher.pool.view(x._storage, 8) is None or launcher.pool.pointer(launcher.pool.wrap(4096, x)) != 4096:
         return "storages fail"
     return None
