@@ -51,8 +51,8 @@ def _guard_power(a: Any, b: Any) -> bool:
 
 
 def build_type(value: Any) -> Any:
-    """Return a tensor's dtype or a number's type."""
-    return value.dtype if isinstance(value, Tensor) else type(value)
+    """Return an array's dtype or a number's type."""
+    return value.dtype if isinstance(value, (Tensor, np.ndarray, np.generic)) else type(value)
 
 
 def _guard_indices(x: Any, index: Any, *rest: Any, axis: int = 0, **static: Any) -> bool:
@@ -76,10 +76,13 @@ class _Comparison(Operation):
 
     def miss(self, *args: Any, **kwargs: Any) -> Any:
         """Replace such integers by infinities."""
-        if len(args) == 2 and not kwargs:
-            kinds = [build_type(one) for one in args]
-            args = tuple(promotion.comparable(a, kind) for a, kind in zip(args, reversed(kinds), strict=True))
-        return super().miss(*args, **kwargs)
+        return super().miss(*(comparable(args) if len(args) == 2 and not kwargs else args), **kwargs)
+
+
+def comparable(operands: Sequence[Any]) -> list[Any]:
+    """Return two operands of a comparison with integers that the other's dtype does not hold as infinities."""
+    kinds = [build_type(one) for one in operands]
+    return [promotion.comparable(a, kind) for a, kind in zip(operands, reversed(kinds), strict=True)]
 
 
 def _define(name: str, record: Callable, operands: int, doc: str | None) -> Operation:

@@ -7,7 +7,7 @@ from typing import Any
 
 from trueno import functions, indexing
 from trueno.functions import ALIASES, operations
-from trueno.ir import views
+from trueno.ir import promotion, views
 from trueno.ir.node import Node
 from trueno.runtime import launcher
 from trueno.runtime.operation import Operation
@@ -33,11 +33,7 @@ def _in_place(operation: Operation) -> Operation:
 
     def record(x: Node, *operands: Any, **static: Any) -> Node:
         result = operation.record(x, *operands, **static)
-        if functions.dt.bfloat16 in (result.dtype, x.dtype):
-            same_kind = functions.dt.is_floating(x.dtype)
-        else:
-            same_kind = functions.np.can_cast(result.dtype, x.dtype, "same_kind")
-        if not same_kind:
+        if not promotion.can_cast(result.dtype, x.dtype, "same_kind"):
             raise TypeError(
                 f"{operation.name}: cannot cast the result from {result.dtype} to the target's {x.dtype} in place"
             )

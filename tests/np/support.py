@@ -33,12 +33,12 @@ def as_tensors(value: Any) -> Any:
     return value
 
 
-def same(got: Any, want: Any, what: str = "", exact: bool = False) -> None:
+def same(got: Any, want: Any, what: str = "", exact: bool = False, rtol: float | None = None) -> None:
     """Assert that a result equals NumPy's in value, shape and dtype; containers element by element."""
     if isinstance(want, (tuple, list)):
         assert isinstance(got, (tuple, list)) and len(got) == len(want), what
         for k, (a, b) in enumerate(zip(got, want, strict=True)):
-            same(a, b, f"{what}[{k}]", exact)
+            same(a, b, f"{what}[{k}]", exact, rtol)
         return
     if not isinstance(want, (numpy.ndarray, numpy.generic)):
         assert plain(got) == want, f"{what}: {got!r}, NumPy {want!r}"
@@ -47,10 +47,10 @@ def same(got: Any, want: Any, what: str = "", exact: bool = False) -> None:
     array = plain(got)
     assert array.shape == want.shape, f"{what}: shape {array.shape}, NumPy {want.shape}"
     assert array.dtype == want.dtype, f"{what}: dtype {array.dtype}, NumPy {want.dtype}"
-    if exact or want.dtype not in TOLERANCE:
+    if exact or (want.dtype not in TOLERANCE and rtol is None):
         numpy.testing.assert_array_equal(array, want, err_msg=what)
     else:
-        rtol = TOLERANCE[want.dtype]
+        rtol = TOLERANCE[want.dtype] if rtol is None else rtol
         finite = numpy.abs(want[numpy.isfinite(want)])
         atol = rtol * float(finite.max(initial=0)) * 1e-2
         numpy.testing.assert_allclose(array, want, rtol=rtol, atol=atol, err_msg=what)

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from trueno import dtypes as dt
 from trueno.codegen.expr import Expr
 from trueno.codegen.expressions import ExpressionEmitter
 from trueno.codegen.formula import formula_size, is_composite
@@ -16,6 +15,7 @@ from trueno.codegen.phases import find_spill, phases, varying
 from trueno.codegen.stage import Loops, meta_layout, vector_classes
 from trueno.ir.node import Node
 from trueno.ir.op import Op
+from trueno.ir.reductions import neutral
 
 #: Expansions of up to that many rows are computed anew rather than kept in memory between two loops.
 CHEAP = 3
@@ -102,8 +102,7 @@ class Printer(RowPrinter, Protocol):
 def start_value(expr: Expr) -> Any:
     """Return the neutral element of a reduction or scan."""
     assert expr.op is not None
-    start = expr.op.start
-    return {"lowest": dt.lowest, "highest": dt.highest}[start](expr.dtype) if isinstance(start, str) else start
+    return neutral(expr.op, expr.dtype)
 
 
 def is_flat(loops: Loops) -> bool:

@@ -178,3 +178,30 @@ def accumulate(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:
 def averaged(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:
     """Means: floats stay, everything else is averaged in float64."""
     return quotient(op, given)
+
+
+_CASTINGS = ("no", "equiv", "safe", "same_kind", "unsafe")
+
+
+def can_cast(source: np.dtype, target: np.dtype, casting: str = "safe") -> bool:
+    """Whether values of one dtype may be cast to another under a rule of NumPy's; bfloat16 is a float of 16 bits.
+
+    Raises
+    ------
+    ValueError
+        For a rule that does not exist.
+    """
+    if casting not in _CASTINGS:
+        raise ValueError(f"casting must be one of {', '.join(map(repr, _CASTINGS))}, not {casting!r}")
+    if dt.bfloat16 not in (source, target) or casting in ("no", "equiv", "unsafe"):
+        rule: Any = casting
+        return source == target or bool(np.can_cast(source, target, rule))
+    if source == target:
+        return True
+    if casting == "same_kind":
+        source, target = (dt.float16 if one == dt.bfloat16 else one for one in (source, target))
+        return bool(np.can_cast(source, target, "same_kind"))
+    if target == dt.bfloat16:
+        # 8 bits of significand: what int8 and uint8 need, and no more.
+        return source in (dt.bool_, dt.int8, dt.uint8)
+    return target != dt.float16 and can_cast(dt.float32, target, casting)

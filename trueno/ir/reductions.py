@@ -11,6 +11,7 @@ from trueno import dtypes as dt
 from trueno.ir import build, pairs, promotion
 from trueno.ir.build import cast, expand, normalise_axes, reshape
 from trueno.ir.elementwise import add, eq, like, logical_and, logical_or, maximum, minimum, mul, where
+from trueno.ir.elementwise import where as select
 from trueno.ir.node import Node, make
 from trueno.ir.op import Op
 
@@ -39,6 +40,40 @@ def _record_reduction(op: Op, x: Any, axis: Any = None, *, keepdims: bool = Fals
     if axes:
         x = make(op, (x,), x.dtype, tuple(1 if k in axes else n for k, n in enumerate(x.shape)), axes)
     return cast(x if keepdims else drop_axes(x, axes), dtype=result)
+
+
+def neutral(op: Op, dtype: np.dtype) -> Any:
+    """Return what changes nothing when a reduction or scan joins it, as a Python number."""
+    if not isinstance(op.start, str):
+        return op.start
+    if op.start == "ones":
+        return True if dtype == dt.bool_ else int(np.iinfo(dtype).max) if dtype.kind == "u" else -1
+    return {"lowest": dt.lowest, "highest": dt.highest}[op.start](dtype)
+
+
+def reduced(
+    op: Op, x: Any, where: Any = None, initial: Any = None, axis: Any = None, *, keepdims: bool = False,
+    dtype: Any = None,
+) -> Node:  # fmt: skip
+    """Record a reduction of the elements where a mask holds, joined with an initial value.
+
+    Without an initial value, a row of no chosen elements gives the neutral element.
+    """
+    x = x if isinstance(x, Node) else build.as_node(x, promotion.common((build.given_type(x),)))
+    assert op.result is not None and op.combine is not None
+    wanted = op.result(op.name, (build.given_type(x),))[1] if dtype is None else dt.as_dtype(dtype)
+    x = cast(x, dtype=wanted)
+    if where is not None:
+        x = select(cast(where, dtype=dt.bool_), x, build.const(neutral(op, wanted), wanted))
+    if initial is None:
+        return op(x, axis=axis, keepdims=keepdims, dtype=dtype)
+    start = build.as_node(initial, wanted)
+    axes = normalise_axes(op.name, axis, x.ndim, x.shape)
+    if builtins.any(x.shape[k] == 0 for k in axes):
+        kept = tuple(1 if k in axes else n for k, n in enumerate(x.shape))
+        empty = expand(start, shape=kept)
+        return empty if keepdims else drop_axes(empty, axes)
+    return cast(op.combine(op(x, axis=axis, keepdims=keepdims, dtype=dtype), start), dtype=wanted)
 
 
 def reduction(name: str, **obligations: Any) -> Op:
