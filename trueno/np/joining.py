@@ -10,7 +10,6 @@ import numpy as np
 
 from trueno import dtypes as dt
 from trueno import functions
-from trueno.creation import from_numpy
 from trueno.np.arguments import array, arrays, can_cast, finish
 from trueno.np.manipulation import atleast_1d, atleast_2d, atleast_3d, axis_of
 from trueno.tensor import Tensor
@@ -188,13 +187,8 @@ def append(arr: Any, values: Any, axis: int | None = None) -> Tensor:
 
 
 def taken(x: Tensor, index: np.ndarray, axis: int) -> Tensor:
-    """Return the elements at a 1-D array of valid positions along an axis; the gradient flows."""
-    shape = tuple(len(index) if k == axis else 1 for k in range(x.ndim))
-    if not len(index) or not x.size:
-        return x[(*(slice(None),) * axis, slice(0, 0))] if not len(index) else from_numpy(
-            np.zeros((*x.shape[:axis], len(index), *x.shape[axis + 1 :]), x.dtype)
-        )  # fmt: skip
-    return functions.gather(x, from_numpy(np.asarray(index, np.int64).reshape(shape)), axis=axis)
+    """Return the elements at an array of positions along an axis; the gradient flows."""
+    return x[(*(slice(None),) * axis, index)]
 
 
 def _along(name: str, arr: Any, axis: int | None) -> tuple[Tensor, int]:

@@ -1,0 +1,589 @@
+"""Elements chosen by positions, masks and conditions: read, and written in place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from trueno import dtypes as dt
+from trueno import functions
+from trueno.ir import build, promotion
+from trueno.np.arguments import adopt, array, can_cast, finish, host, index, operand
+from trueno.np.creation import diagonal_view, ones, zeros_like
+from trueno.np.joining import taken
+from trueno.np.manipulation import axis_of
+from trueno.tensor import Tensor
+
+# --- places -----------------------------------------------------------------------------------------------------------
+
+
+def nonzero(a: Any) -> tuple[Tensor, ...]:
+    """Return where elements differ from zero: for each axis an int64 array of positions, in C order.
+
+    Raises
+    ------
+    ValueError
+        The array is 0-d.
+    """
+    x = array(a)
+    if not x.ndim:
+        raise ValueError("nonzero: calling nonzero on 0-d arrays is not allowed; use atleast_1d(a) first")
+    return tuple(adopt(one) for one in np.nonzero(host(x, "nonzero")))
+
+
+def argwhere(a: Any) -> Tensor:
+    """Return where elements differ from zero: an int64 array of shape (count, ndim)."""
+    return adopt(np.argwhere(host(a, "argwhere")))
+
+
+def flatnonzero(a: Any) -> Tensor:
+    """Return the positions, in the flattened array, of elements that differ from zero."""
+    return adopt(np.flatnonzero(host(a, "flatnonzero")))
+
+
+def ix_(*args: Any) -> tuple[Tensor, ...]:
+    """Return index arrays that select the product of several sets of positions.
+
+    Parameters
+    ----------
+    *args : 1-D array_like of int or bool
+
+    Raises
+    ------
+    ValueError
+        One of them is not 1-D.
+    """
+    return tuple(adopt(one) for one in np.ix_(*(host(one, "ix_") if np.size(one) else one for one in args)))
+
+
+def diag_indices(n: int, ndim: int = 2) -> tuple[Tensor, ...]:
+    """Return the index arrays of the main diagonal of an array with `ndim` axes of extent `n`."""
+    return (adopt(np.arange(index("diag_indices", n))),) * index("diag_indices", ndim)
+
+
+def diag_indices_from(arr: Any) -> tuple[Tensor, ...]:
+    """Return the index arrays of the main diagonal of an array.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two axes, or axes of different extents.
+    """
+    x = array(arr)
+    if x.ndim < 2:
+        raise ValueError(f"diag_indices_from: input array must be at least 2-d, not of shape {x.shape}")
+    if len(set(x.shape)) > 1:
+        raise ValueError(f"diag_indices_from: all dimensions must be of equal length, not {x.shape}")
+    return diag_indices(x.shape[0], x.ndim)
+
+
+def tril_indices(n: int, k: int = 0, m: int | None = None) -> tuple[Tensor, ...]:
+    """Return the index arrays of the lower triangle of an n × m matrix, up to its k-th diagonal."""
+    return tuple(adopt(one) for one in np.tril_indices(n, k, m))
+
+
+def triu_indices(n: int, k: int = 0, m: int | None = None) -> tuple[Tensor, ...]:
+    """Return the index arrays of the upper triangle of an n × m matrix, from its k-th diagonal on."""
+    return tuple(adopt(one) for one in np.triu_indices(n, k, m))
+
+
+def _matrix_shape(name: str, arr: Any) -> tuple[int, int]:
+    x = array(arr)
+    if x.ndim != 2:
+        raise ValueError(f"{name}: input array must be 2-d, not of shape {x.shape}")
+    return x.shape[0], x.shape[1]
+
+
+def tril_indices_from(arr: Any, k: int = 0) -> tuple[Tensor, ...]:
+    """Return the index arrays of the lower triangle of a matrix; ValueError for other numbers of axes."""
+    rows, columns = _matrix_shape("tril_indices_from", arr)
+    return tril_indices(rows, k, columns)
+
+
+def triu_indices_from(arr: Any, k: int = 0) -> tuple[Tensor, ...]:
+    """Return the index arrays of the upper triangle of a matrix; ValueError for other numbers of axes."""
+    rows, columns = _matrix_shape("triu_indices_from", arr)
+    return triu_indices(rows, k, columns)
+
+
+def mask_indices(n: int, mask_func: Callable[..., Any], k: Any = 0) -> tuple[Tensor, ...]:
+    """Return the index arrays of what ``mask_func(matrix, k)``, `triu` say, leaves of an n × n matrix of ones."""
+    return nonzero(array(mask_func(ones((n, n), int), k)) != 0)
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def _positions(name: str, indices: Any, extent: int, mode: str, casting: str = "safe") -> np.ndarray:
+    """Return positions as int64, wrapped or clipped where the mode asks for it."""
+    found = host(indices, name) if isinstance(indices, Tensor) else np.asarray(indices)
+    if found.size == 0 and not hasattr(indices, "dtype"):
+        found = found.astype(np.int64)
+    if found.dtype not in dt.ALL or not can_cast(found.dtype, dt.int64, casting):
+        raise TypeError(f"{name}: cannot cast indices from {found.dtype} to int64 by the rule {casting!r}")
+    found = found.astype(np.int64)
+    if mode == "wrap":
+        return found % extent if extent else found
+    if mode == "clip":
+        return np.clip(found, 0, max(extent - 1, 0))
+    if mode != "raise":
+        raise ValueError(f"{name}: clipmode must be one of 'clip', 'raise', or 'wrap' (got {mode!r})")
+    return found
+
+
+def take(a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: str = "raise") -> Any:
+    """Return the elements at positions along an axis.
+
+    Parameters
+    ----------
+    a : array_like
+    indices : int array_like
+    axis : int, optional
+        None takes from the flattened array.
+    out : Tensor or ndarray, optional
+    mode : {"raise", "wrap", "clip"}
+        What becomes of positions out of bounds.
+
+    Returns
+    -------
+    Tensor
+        The shape of `a` with the axis replaced by the shape of `indices`.
+
+    Raises
+    ------
+    IndexError
+        A position is out of bounds.
+    TypeError
+        The indices are not integers.
+
+    Notes
+    -----
+    Differs from NumPy: lists of floats are refused, as arrays of floats are, and not truncated.
+    """
+    x = array(a)
+    if axis is None or not x.ndim:
+        x, axis = functions.ravel(x), 0 if axis is None else axis_of("take", axis, 1, (1,))
+    axis = axis_of("take", axis, x.ndim, x.shape)
+    places = _positions("take", indices, x.shape[axis], mode, "same_kind")
+    if places.size and not x.shape[axis] and x.size == 0:
+        raise IndexError(f"take: cannot do a non-empty take from axis {axis} of shape {x.shape}")
+    return finish(taken(x, places, axis), out, name="take")
+
+
+def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Tensor:
+    """Return the elements at positions along an axis, given for each place of the result.
+
+    Parameters
+    ----------
+    arr : array_like
+    indices : int array_like
+        As many axes as `arr`; broadcast with it along all axes but `axis`.
+    axis : int, optional
+        None takes from the flattened array, by 1-D indices.
+
+    Raises
+    ------
+    IndexError
+        The indices are not integers, or a position is out of bounds.
+    ValueError
+        The numbers of axes differ.
+    """
+    x, places, axis = _aligned("take_along_axis", arr, indices, axis)
+    if x.size and places.size:
+        return functions.gather(x, places, axis=axis)
+    # NumPy's words for what does not broadcast, and for positions on an axis without elements.
+    return adopt(np.take_along_axis(host(x, "take_along_axis"), host(places, "take_along_axis"), axis))
+
+
+def _aligned(name: str, arr: Any, indices: Any, axis: int | None) -> tuple[Tensor, Tensor, int]:
+    x, places = array(arr), array(indices)
+    axis = None if axis is None else axis_of(name, axis, x.ndim, x.shape)
+    if places.dtype.kind not in "iu":
+        raise IndexError(f"{name}: `indices` must be an integer array, not of dtype {places.dtype}")
+    if axis is None:
+        if places.ndim != 1:
+            raise ValueError(
+                f"{name}: when axis=None, `indices` must have a single dimension, not shape {places.shape}"
+            )
+        x, axis = functions.ravel(x), 0
+    if x.ndim != places.ndim:
+        raise ValueError(f"{name}: `indices` and `arr` must have the same number of dimensions, "
+                         f"got shapes {places.shape} and {x.shape}")  # fmt: skip
+    return x, places, axis
+
+
+def compress(condition: Any, a: Any, axis: int | None = None, out: Any = None) -> Any:
+    """Return the slices along an axis for which a condition holds (elements of the flattened array when None).
+
+    Parameters
+    ----------
+    condition : 1-D array_like of bool
+        May be shorter than the axis.
+    a : array_like
+    axis : int, optional
+    out : Tensor or ndarray, optional
+
+    Raises
+    ------
+    ValueError
+        The condition is not 1-D.
+    IndexError
+        It holds beyond the end of the axis.
+    """
+    chosen = host(condition, "compress")
+    if chosen.ndim != 1:
+        raise ValueError(f"compress: condition must be a 1-d array, not of shape {chosen.shape}")
+    return take(a, np.flatnonzero(chosen), axis, out)
+
+
+def extract(condition: Any, arr: Any) -> Tensor:
+    """Return the elements of an array where a condition of its size holds, as one axis."""
+    return take(arr, np.flatnonzero(host(condition, "extract")))
+
+
+def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
+    """Return for each place the element of the array that an index names.
+
+    Parameters
+    ----------
+    a : int array_like
+        For each place, the number of the array to take from.
+    choices : sequence of array_like
+        Broadcast with each other and with `a`.
+    out : Tensor or ndarray, optional
+    mode : {"raise", "wrap", "clip"}
+
+    Raises
+    ------
+    ValueError
+        A number has no array, or shapes do not broadcast.
+    TypeError
+        `a` does not hold integers.
+    """
+    many = [array(one) for one in choices]
+    places = _positions("choose", a, len(many), mode)
+    if places.size and (places.min() < 0 or places.max() >= len(many)):
+        raise ValueError(f"choose: invalid entry in choice array: {places.min()} to {places.max()}, "
+                         f"there are {len(many)} choices")  # fmt: skip
+    shape = build.broadcast_shape("choose", [places.shape, *(one.shape for one in many)])
+    stacked = functions.stack([functions.broadcast_to(one, shape) for one in many])
+    places = np.broadcast_to(places, shape)[None]
+    return finish(functions.gather(stacked, adopt(places.copy()), axis=0)[0, ...], out, name="choose")
+
+
+def where(condition: Any, x: Any = None, y: Any = None, /) -> Any:
+    """Return `x` where a condition holds, else `y`; without them, the positions where it holds, as `nonzero`.
+
+    Parameters
+    ----------
+    condition : array_like
+    x, y : array_like or number, optional
+        Broadcast with the condition; Python numbers take the other one's dtype.
+
+    Raises
+    ------
+    ValueError
+        Only one of `x` and `y` is given.
+    """
+    if x is None and y is None:
+        return nonzero(condition)
+    if x is None or y is None:
+        raise ValueError("where: either both or neither of x and y should be given")
+    return functions.where(array(condition), operand(x), operand(y))
+
+
+def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0) -> Tensor:
+    """Return for each place the first choice whose condition holds, `default` where none does.
+
+    Parameters
+    ----------
+    condlist : sequence of bool array_like
+    choicelist : sequence of array_like
+        As many; all are broadcast with each other.
+    default : number or array_like
+
+    Raises
+    ------
+    ValueError
+        The lists are empty or of different lengths.
+    TypeError
+        A condition is not of bools.
+    """
+    if len(condlist) != len(choicelist):
+        raise ValueError(f"select: {len(condlist)} conditions, {len(choicelist)} choices: must be of the same length")
+    if not len(condlist):
+        raise ValueError("select: with an empty condition list is not possible")
+    conditions = [array(one) for one in condlist]
+    wrong = [k for k, one in enumerate(conditions) if one.dtype != dt.bool_]
+    if wrong:
+        raise TypeError(
+            f"select: invalid entry {wrong[0]} in condlist: should be boolean, not {conditions[wrong[0]].dtype}"
+        )
+    result, choices = operand(default), [operand(one) for one in choicelist]
+    shape = build.broadcast_shape("select", [getattr(one, "shape", ()) for one in (*conditions, *choices, result)])
+    result = functions.where(functions.broadcast_to(conditions[-1], shape), choices[-1], result)
+    for condition, choice in zip(conditions[-2::-1], choices[-2::-1]):
+        result = functions.where(condition, choice, result)
+    return result
+
+
+def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: Any) -> Tensor:
+    """Return functions evaluated where their conditions hold.
+
+    Parameters
+    ----------
+    x : array_like
+    condlist : list of bool array_like, or one
+    funclist : list of callable or number
+        One for each condition; one more is for all other places, which are 0 otherwise.
+    *args, **kw
+        Passed to the functions.
+
+    Returns
+    -------
+    Tensor
+        Of the shape and dtype of `x`.
+
+    Raises
+    ------
+    ValueError
+        The numbers of conditions and functions do not fit.
+    """
+    given = array(x)
+    if isinstance(condlist, (Tensor, np.ndarray)) and condlist.ndim:
+        single = given.ndim != 0 and condlist[0].ndim == 0
+    else:
+        single = np.ndim(condlist) == 0 or (given.ndim != 0 and not isinstance(condlist[0], (list, np.ndarray, Tensor)))
+    conditions = [array(one).astype(dt.bool_, copy=False) for one in ([condlist] if single else condlist)]
+    if len(funclist) == len(conditions) + 1:
+        others = conditions[0]
+        for one in conditions[1:]:
+            others = functions.logical_or(others, one)
+        conditions.append(functions.logical_not(others))
+    elif len(funclist) != len(conditions):
+        raise ValueError(f"piecewise: with {len(conditions)} condition(s), either {len(conditions)} or "
+                         f"{len(conditions) + 1} functions are expected, got {len(funclist)}")  # fmt: skip
+    result = zeros_like(given)
+    for condition, function in zip(conditions, funclist):
+        if not callable(function):
+            result[condition] = function
+        else:
+            part = given[condition]
+            if part.size:
+                result[condition] = function(part, *args, **kw)
+    return result
+
+
+def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+    """Return the diagonals of the matrices along two axes, as the last axis: a view.
+
+    Parameters
+    ----------
+    a : array_like
+        Of two dimensions at least.
+    offset : int
+        0 is the main diagonal, 1 the one above.
+    axis1, axis2 : int
+
+    Raises
+    ------
+    ValueError
+        The array has fewer axes, or the two are the same.
+
+    Notes
+    -----
+    Differs from NumPy: the view can be written to.
+    """
+    x = array(a)
+    if x.ndim < 2:
+        raise ValueError(f"diagonal: requires an array of at least two dimensions, not of shape {x.shape}")
+    first, second = (axis_of("diagonal", one, x.ndim, x.shape) for one in (axis1, axis2))
+    if first == second:
+        raise ValueError(f"diagonal: axis1 and axis2 cannot be the same, {axis1} and {axis2} of shape {x.shape}")
+    return diagonal_view.call(x, offset=index("diagonal", offset), axis1=first, axis2=second)
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+def _target(name: str, a: Any) -> Tensor:
+    """Return an array that is written to as a Tensor on its memory."""
+    if not isinstance(a, (Tensor, np.ndarray)):
+        raise TypeError(f"{name}: argument 1 must be an array, not {type(a).__name__}")
+    if isinstance(a, np.ndarray) and not a.flags.writeable:
+        raise ValueError(f"{name}: assignment destination is read-only")
+    return array(a)
+
+
+def _write(x: Tensor, places: np.ndarray, values: Tensor) -> None:
+    """Write values, repeated as often as needed, to positions of the flattened array."""
+    if not places.size:
+        return
+    flat = functions.ravel(values)
+    numbers = np.arange(places.size) % max(flat.size, 1)
+    x[np.unravel_index(places, x.shape)] = flat if flat.size == places.size else flat[numbers]
+
+
+def _fits(name: str, x: Tensor, values: Any) -> Tensor:
+    """Return values in the dtype of the target; Python numbers must be in its range."""
+    return array(values, x.dtype) if not hasattr(values, "dtype") else array(values).astype(x.dtype, copy=False)
+
+
+def put(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
+    """Write values to positions of the flattened array, in place.
+
+    Parameters
+    ----------
+    a : Tensor or ndarray
+    ind : int array_like
+    v : array_like
+        Repeated if shorter than `ind`.
+    mode : {"raise", "wrap", "clip"}
+
+    Raises
+    ------
+    IndexError
+        A position is out of bounds.
+    """
+    x = _target("put", a)
+    places = _positions("put", ind, x.size, mode).reshape(-1)
+    wrong = places[(places < -x.size) | (places >= x.size)]
+    if len(wrong):
+        raise IndexError(f"put: index {wrong[0]} is out of bounds for an array of size {x.size}, shape {x.shape}")
+    if places.size and not x.size:
+        raise IndexError(f"put: cannot replace elements of an empty array, shape {x.shape}")
+    values = _fits("put", x, v)
+    if values.size:
+        _write(x, np.where(places < 0, places + x.size, places), values)
+
+
+def put_along_axis(arr: Any, indices: Any, values: Any, axis: int | None) -> None:
+    """Write values to positions along an axis, in place: the counterpart of `take_along_axis`.
+
+    Raises
+    ------
+    IndexError
+        The indices are not integers, or a position is out of bounds.
+    ValueError
+        The numbers of axes differ.
+    """
+    x = _target("put_along_axis", arr)
+    flat, places, along = _aligned("put_along_axis", x, indices, axis)
+    if axis is None:
+        put(x, places, np.broadcast_to(host(values, "put_along_axis"), places.shape))
+        return
+    where_to: list[Any] = [
+        np.arange(n).reshape([-1 if k == other else 1 for k in range(x.ndim)]) for other, n in enumerate(flat.shape)
+    ]
+    where_to[along] = places
+    x[tuple(where_to)] = values
+
+
+def _mask(name: str, x: Tensor, mask: Any) -> np.ndarray:
+    found = host(mask, name).astype(np.bool_)
+    if found.size != x.size:
+        raise ValueError(f"{name}: mask and data must be the same size, shapes {found.shape} and {x.shape}")
+    return np.flatnonzero(found)
+
+
+def place(arr: Any, mask: Any, vals: Any) -> None:
+    """Write values, one after the other and repeated, to the places of a mask, in place.
+
+    Raises
+    ------
+    ValueError
+        The mask is of another size, or there is no value for a place.
+    """
+    x = _target("place", arr)
+    places, values = _mask("place", x, mask), _fits("place", x, vals)
+    if places.size and not values.size:
+        raise ValueError("place: cannot insert from an empty array")
+    _write(x, places, values)
+
+
+def putmask(a: Any, mask: Any, values: Any) -> None:
+    """Write to the places of a mask, in place, the values at the same positions (repeated to the array's size).
+
+    Raises
+    ------
+    ValueError
+        The mask is of another size.
+    """
+    x = _target("putmask", a)
+    places, flat = _mask("putmask", x, mask), functions.ravel(_fits("putmask", x, values))
+    if places.size and flat.size:
+        _write(x, places, flat[places % flat.size])
+
+
+def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
+    """Copy values into an array, where a condition holds.
+
+    Parameters
+    ----------
+    dst : Tensor or ndarray
+    src : array_like
+        Broadcasts to `dst`.
+    casting : str
+        The rule by which `src` must be castable.
+    where : bool array_like
+
+    Raises
+    ------
+    TypeError
+        The cast is not allowed.
+    ValueError
+        `src` or `where` does not broadcast.
+    """
+    x = _target("copyto", dst)
+    value = operand(src)
+    if isinstance(value, Tensor) and not can_cast(value.dtype, x.dtype, casting):
+        raise TypeError(f"copyto: cannot cast array data from {value.dtype} to {x.dtype} according to rule {casting!r}")
+    weak = not isinstance(value, Tensor) and casting != "unsafe"
+    if weak and promotion.common((x.dtype, type(value))) != x.dtype:
+        raise TypeError(f"copyto: cannot cast a Python {type(value).__name__} to {x.dtype} by the rule {casting!r}")
+    if where is True:
+        x[...] = value
+        return
+    chosen = np.broadcast_to(host(where, "copyto"), x.shape)
+    x[chosen] = functions.broadcast_to(value, x.shape)[chosen] if isinstance(value, Tensor) else value
+
+
+def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
+    """Write values to the main diagonal, in place.
+
+    Parameters
+    ----------
+    a : Tensor or ndarray
+        Of two dimensions at least; all of one extent if more than two.
+    val : array_like
+        Repeated if shorter than the diagonal.
+    wrap : bool
+        Whether the diagonal of a tall matrix begins again below.
+
+    Raises
+    ------
+    ValueError
+        The array has no such diagonal.
+    """
+    x = _target("fill_diagonal", a)
+    if x.ndim < 2:
+        raise ValueError(f"fill_diagonal: array must be at least 2-d, not of shape {x.shape}")
+    end = x.size
+    if x.ndim == 2:
+        step = x.shape[1] + 1
+        end = end if wrap else x.shape[1] * x.shape[1]
+    else:
+        if len(set(x.shape)) > 1:
+            raise ValueError(f"fill_diagonal: all dimensions of input must be of equal length, not {x.shape}")
+        step = 1 + sum(x.shape[0] ** k for k in range(1, x.ndim))
+    _write(x, np.arange(0, min(end, x.size), step), _fits("fill_diagonal", x, val))
+
+
+__all__ = [
+    "argwhere", "choose", "compress", "copyto", "diag_indices", "diag_indices_from", "diagonal", "extract",
+    "fill_diagonal", "flatnonzero", "ix_", "mask_indices", "nonzero", "piecewise", "place", "put", "put_along_axis",
+    "putmask", "select", "take", "take_along_axis", "tril_indices", "tril_indices_from", "triu_indices",
+    "triu_indices_from", "where",
+]  # fmt: skip
