@@ -54,6 +54,7 @@ def compare(
     sharing : bool
         Whether results must share memory with the first array exactly where NumPy's do.
     """
+    arrays = tuple(np.asarray(one) for one in arrays)
     ours = [tn.from_numpy(laid_out_as(one)) for one in arrays]
     want, got = outcome(call, np, *arrays), outcome(call, tnp, *ours)
     if isinstance(want, Exception):

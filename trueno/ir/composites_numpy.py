@@ -1,0 +1,128 @@
+"""Functions of NumPy that are made of rows: differences, integrals, interpolation, sliding products."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trueno import dtypes as dt
+from trueno.ir import build, promotion, views, windows
+from trueno.ir.build import cast, expand, reshape
+from trueno.ir.elementwise import abs, eq, gt, isnan, like, logical_and, lt, mul, ne, remainder, sub, where
+from trueno.ir.node import Node
+from trueno.ir.reductions import sum
+
+
+def _part(x: Node, axis: int, start: int | None, stop: int | None) -> Node:
+    return views.getitem(x, (*(slice(None),) * axis, slice(start, stop)))
+
+
+def _along(x: Node, ndim: int, axis: int) -> Node:
+    """Return a vector as an array that lies along one of several axes; a number as it is."""
+    return reshape(x, shape=tuple(x.size if k == axis else 1 for k in range(ndim))) if x.ndim == 1 else x
+
+
+def diff(x: Node, *, n: int, axis: int) -> Node:
+    """The n-th differences of neighbours; of bools, whether they differ."""
+    for _ in range(n):
+        late, early = _part(x, axis, 1, None), _part(x, axis, None, -1)
+        x = ne(late, early) if x.dtype == dt.bool_ else sub(late, early)
+    return x
+
+
+def gradient(f: Node, dx: Any, *, axis: int, edge_order: int) -> Node:
+    """Second-order differences inside, differences of order 1 or 2 at the edges (Quarteroni et al. 2007).
+
+    `dx` is the distance of neighbours, one number or n - 1 of them.
+    """
+    f = cast(f, dtype=dt.float64) if f.dtype.kind in "iu" else f
+    low, mid, high = _part(f, axis, None, -2), _part(f, axis, 1, -1), _part(f, axis, 2, None)
+    first, last = _part(f, axis, 0, 1), _part(f, axis, -1, None)
+    second, before = _part(f, axis, 1, 2), _part(f, axis, -2, -1)
+    even = not isinstance(dx, Node) or dx.ndim == 0
+    if even:
+        inside = (high - low) / (dx * 2.0)
+        left = right = dx
+    else:
+        one, two = (_along(_part(dx, 0, *cut), f.ndim, axis) for cut in ((None, -1), (1, None)))
+        inside = low * (-two / (one * (one + two))) + mid * ((two - one) / (one * two)) + high * (
+            one / (two * (one + two)))  # fmt: skip
+        left, right = (_along(_part(dx, 0, *cut), f.ndim, axis) for cut in ((0, 1), (-1, None)))
+    if edge_order == 1:
+        ends = (second - first) / left, (last - before) / right
+    else:
+        third, earlier = _part(f, axis, 2, 3), _part(f, axis, -3, -2)
+        if even:
+            ends = (
+                (first * -1.5 + second * 2.0 - third * 0.5) / dx,
+                (earlier * 0.5 - before * 2.0 + last * 1.5) / dx,
+            )
+        else:
+            next_, previous = (_along(_part(dx, 0, *cut), f.ndim, axis) for cut in ((1, 2), (-2, -1)))
+            ends = (
+                first * (-(left * 2.0 + next_) / (left * (left + next_)))
+                + second * ((left + next_) / (left * next_))
+                - third * (left / (next_ * (left + next_))),
+                earlier * (right / (previous * (previous + right)))
+                - before * ((right + previous) / (previous * right))
+                + last * ((right * 2.0 + previous) / (right * (previous + right))),
+            )
+    return views.concatenate(ends[0], inside, ends[1], axis=axis)
+
+
+def trapezoid(y: Node, d: Any, *, axis: int) -> Node:
+    """The sum of the areas of trapezoids of widths `d` (a number, or an array that broadcasts along the axis)."""
+    heights = _part(y, axis, 1, None) + _part(y, axis, None, -1)
+    width = _along(d, y.ndim, axis) if isinstance(d, Node) else d
+    return sum(width * heights / 2.0, axis=axis)
+
+
+def interpolated(x: Node, x0: Node, x1: Node, y0: Node, y1: Node) -> Node:
+    """The line through (x0, y0) and (x1, y1) at x; y0 where it is hit, also when the line is not finite."""
+    slope = (y1 - y0) / (x1 - x0)
+    value = slope * (x - x0) + y0
+    # As NumPy does: where infinities meet, from the other end; and between equal values that value.
+    value = where(isnan(value), slope * (x - x1) + y1, value)
+    value = where(logical_and(isnan(value), eq(y0, y1)), y0, value)
+    return where(eq(x, x0), y0, where(isnan(x), x, value))
+
+
+def correlate(a: Node, v: Node, *, before: int, after: int) -> Node:
+    """The products of a vector with each window of another one, which is padded with zeros."""
+    dtype = promotion.common((a.dtype, v.dtype))
+    padded = views.pad(cast(a, dtype=dtype), ((before, after),))
+    return views.matmul(windows.window(padded, 0, v.size, 1, 1), cast(v, dtype=dtype))
+
+
+def kron(a: Node, b: Node) -> Node:
+    """The products of all elements of one array with all of another, as blocks."""
+    ndim = a.ndim if a.ndim > b.ndim else b.ndim
+    a, b = (reshape(one, shape=(1,) * (ndim - one.ndim) + one.shape) for one in (a, b))
+    outer = reshape(a, shape=[extent for n in a.shape for extent in (n, 1)])
+    inner = reshape(b, shape=[extent for n in b.shape for extent in (1, n)])
+    return reshape(mul(outer, inner), shape=tuple(n * m for n, m in zip(a.shape, b.shape)))
+
+
+def cross(a: Node, b: Node) -> Node:
+    """The cross products of vectors of two or three elements along the last axis; of two and two, a number."""
+    shape = build.broadcast_shape("cross", [a.shape[:-1], b.shape[:-1]])
+    x, y = ([expand(views.getitem(one, (..., k)), shape=shape) for k in range(one.shape[-1])] for one in (a, b))
+    third = sub(mul(x[0], y[1]), mul(x[1], y[0]))
+    if len(x) == len(y) == 2:
+        return third
+    # A vector of two elements has the third element 0.
+    if len(x) == 2:
+        return views.stack(mul(x[1], y[2]), -mul(x[0], y[2]), third, axis=-1)
+    if len(y) == 2:
+        return views.stack(-mul(x[2], y[1]), mul(x[2], y[0]), third, axis=-1)
+    return views.stack(sub(mul(x[1], y[2]), mul(x[2], y[1])), sub(mul(x[2], y[0]), mul(x[0], y[2])), third, axis=-1)
+
+
+def correction(step: Node, half: Any, period: Any, discont: Any, *, halves: bool) -> Node:
+    """What must be added to differences of neighbours so that none exceeds half a period.
+
+    `halves` says whether `half` is exactly half a period: a step of that size keeps its sign.
+    """
+    centred = remainder(step + half, period) - half
+    if halves:
+        centred = where(logical_and(eq(centred, -half), gt(step, 0)), half, centred)
+    return where(lt(abs(step), discont), like(step, 0), centred - step)
