@@ -86,6 +86,9 @@ def _linked() -> tuple[int, int]:
 
     parts = (("kind", "buffer slot"), ("source", _TEXT), *target_key())
     code = load_code(parts)
+    # The native launcher has done this already; where Python launches, nobody has.
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
     machine = llvm.Target.from_default_triple().create_target_machine(opt=0, jit=True)
     if code is None:
         module = llvm.parse_assembly(_TEXT)
