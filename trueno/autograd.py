@@ -114,7 +114,7 @@ class GradNode:
                 continue
             version = one.version
             if version.count != one.count:
-                changed = "{}:{}".format(*version.where) if version.where else "an unknown line"
+                changed = place(*version.where) if version.where else "an unknown line"
                 raise RuntimeError(
                     f"backward of {self.name}: a tensor of shape {one.layout.shape}, dtype {one.layout.dtype}, that "
                     f"was saved at {place(self.code, self.instruction)} (version {one.count}) was changed in place at "

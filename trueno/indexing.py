@@ -24,11 +24,11 @@ from trueno.creation import asarray, from_numpy
 from trueno.functions import ViewOperation, copy, operations, reshape
 from trueno.ir import build, views
 from trueno.ir.node import Node
-from trueno.runtime import launcher
+from trueno.runtime import launcher, memory
 from trueno.runtime.inplace import bump_version, check_leaf, is_tensor, requires_grad
 from trueno.runtime.layout import Layout
-from trueno.runtime.operation import BackwardPlan, Operation, caller
-from trueno.tensor import Tensor, window
+from trueno.runtime.operation import BackwardPlan, Operation, calling
+from trueno.tensor import Tensor, view_of, window
 
 _BASIC = frozenset((int, slice, type(None), type(Ellipsis)))
 _WIDER = {dt.float16: dt.float32, dt.bfloat16: dt.float32}
@@ -101,7 +101,8 @@ def _copied(item: Any) -> np.ndarray:
 
 def _refusal(error: Exception, shape: tuple[int, ...]) -> Exception:
     """Return NumPy's error with the shape that was indexed."""
-    return type(error)(f"{error}; the array has shape {shape}")
+    text = str(error) if isinstance(error, IndexError) else "index is out of bounds for any axis"
+    return IndexError(f"{text}; the array has shape {shape}")
 
 
 def layout_of_view(x: Any, index: Any) -> tuple[tuple[int, ...], tuple[int, ...], int]:
@@ -114,9 +115,18 @@ def layout_of_view(x: Any, index: Any) -> tuple[tuple[int, ...], tuple[int, ...]
 
 
 _view = ViewOperation("getitem", views.getitem, layout_of_view)
-_assign = Operation(
-    "assign", lambda target, value: build.expand(build.as_node(value, target.dtype), shape=target.shape), 2, (0,)
-)
+
+
+def _record_assign(target: Node, value: Any) -> Node:
+    """Record a value in the shape and dtype of what it is assigned to; axes of extent 1 in front fall away."""
+    node = build.as_node(value, target.dtype)
+    extra = max(node.ndim - target.ndim, 0)
+    if extra and math.prod(node.shape[:extra]) == 1:
+        node = build.reshape(node, shape=node.shape[extra:])
+    return build.expand(node, shape=target.shape)
+
+
+_assign = Operation("assign", _record_assign, 2, (0,))
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -145,16 +155,26 @@ def getitem(x: Any, index: Any) -> Any:
     items = normalised(index)
     if not is_basic(items):
         return _read(x, items) if x._layout.device == "cpu" else _read(x.cpu(), items).to(x.device)
-    if not _names_one(items, x.ndim):
-        return _view.call(x, items)
-    return _read(x, items) if x._layout.device == "cpu" else copy(_view.call(x, items))
+    if _names_one(items, x.ndim):
+        return _read(x, items) if x._layout.device == "cpu" else copy(_part(x, index, items))
+    return _part(x, index, items)
+
+
+def _part(x: Tensor, index: Any, items: tuple[Any, ...]) -> Tensor:
+    """Return the view that a basic index makes."""
+    if requires_grad(x) and launcher.grad_enabled():
+        plain = items is index or (len(items) == 1 and items[0] is index)
+        return _view.call(x, index if plain else items)
+    result = view_of(x, *layout_of_view(x, items))
+    memory.learn_view(result._layout, x._layout)
+    return result
 
 
 def _read(x: Tensor, items: tuple[Any, ...]) -> Tensor:
     """Return a copy of selected elements of a tensor on the CPU."""
     try:
-        found = x._view_array()[items]
-    except IndexError as error:
+        found = memory.host(x)[items]
+    except (IndexError, OverflowError) as error:
         raise _refusal(error, x.shape) from None
     layout = x._layout
     return _linear("getitem", x, from_numpy(np.asarray(found)), items, lambda g, kept: _add_up(g, kept, layout))
@@ -163,7 +183,7 @@ def _read(x: Tensor, items: tuple[Any, ...]) -> Tensor:
 def _add_up(g: Tensor, items: tuple[Any, ...], layout: Layout) -> Tensor:
     """Return zeros of a layout's shape and dtype with `g` added where it was read from: the transpose of reading."""
     total = np.zeros(layout.shape, _WIDER.get(layout.dtype, layout.dtype))
-    array = g._view_array()
+    array = memory.host(g)
     if _may_repeat(items):
         np.add.at(total, items, array.astype(total.dtype, copy=False))
     else:
@@ -227,9 +247,14 @@ def setitem(x: Tensor, index: Any, value: Any) -> None:
         check_leaf(x, "setitem")
     _write(x, items, value.detach() if isinstance(value, Tensor) else value)
     if hasattr(x, "_version"):
-        bump_version(x, caller())
+        _changed(x)
     if recorded:
         _record_write(x, items, value)
+
+
+def _changed(x: Tensor) -> None:
+    """Note that a tensor with a version counter was written to by the nearest line outside Trueno."""
+    bump_version(x, calling())
 
 
 def _source(x: Tensor, value: Any) -> Any:
@@ -247,17 +272,19 @@ def _source(x: Tensor, value: Any) -> Any:
 def _write(x: Tensor, items: tuple[Any, ...], value: Any) -> None:
     if is_basic(items):
         target = window(x, *layout_of_view(x, items))
-        if is_tensor(value) and value.ndim > target.ndim:
-            extra = value.ndim - target.ndim
-            value = reshape(value, value.shape[extra:]) if math.prod(value.shape[:extra]) == 1 else value
-        _assign.call(target, value)
+        if not target.shape and x._layout.device == "cpu" and not is_tensor(value):
+            with np.errstate(over="ignore", invalid="ignore"):
+                memory.host(target)[...] = float(value) if dt.is_floating(x.dtype) else value
+        else:
+            _assign.call(target, value)
+        memory.learn_view(target._layout, x._layout)
     elif x._layout.device != "cpu":
         changed = x.detach().cpu()
         _write(changed, items, value.cpu() if is_tensor(value) else value)
         _assign.call(x._alias(), changed.to(x.device))
     else:
         try:
-            x._view_array()[items] = value._view_array() if is_tensor(value) else value
+            memory.host(x)[items] = memory.host(value) if is_tensor(value) else value
         except IndexError as error:
             raise _refusal(error, x.shape) from None
 
@@ -302,5 +329,9 @@ def _summed(part: Tensor, shape: tuple[int, ...]) -> Tensor:
         part = operations["sum"].call(part, axis=axes, keepdims=True)
     return reshape(part, shape)
 
+
+# What stands behind x[index]: native code where it can be, else the functions above.
+get_item = launcher.getter(_view.call, getitem)
+set_item = launcher.setter(_assign.call, setitem, _changed)
 
 __all__ = ["getitem", "setitem"]

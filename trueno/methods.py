@@ -116,7 +116,7 @@ def _install_views() -> None:
             T=property(functions.permute),
             mT=property(lambda self: functions.swapaxes(self, -1, -2)),
         )
-    _put(Tensor, __getitem__=indexing.getitem, __setitem__=indexing.setitem, contiguous=functions.contiguous)
+    _put(Tensor, __getitem__=indexing.get_item, __setitem__=indexing.set_item, contiguous=functions.contiguous)
     for owner in (Tensor, Node):
         _put(owner, where=where, clip=functions.clip, clamp=functions.clip)
     _put(Tensor, clip_=clip_, clamp_=clip_)

@@ -13,7 +13,7 @@ import trueno as tn
 from trueno.runtime import launcher
 
 HERE = Path(__file__).parent
-CORE = ("test_autograd.py", "test_autograd_results.py", "test_kernel.py", "test_memory.py")
+CORE = ("test_autograd.py", "test_autograd_results.py", "test_indexing.py", "test_kernel.py", "test_memory.py")
 
 
 def test_the_native_launcher_is_the_one_tested_here() -> None:

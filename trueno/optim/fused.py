@@ -8,7 +8,7 @@ from typing import Any
 
 import trueno as tn
 from trueno.runtime.inplace import bump_version
-from trueno.runtime.operation import caller
+from trueno.runtime.operation import calling
 
 #: Operands of one launch: within what the launcher finds without Python. Larger kernels would take long to compile,
 #: too, while another launch of the same kernel, whose code does not depend on sizes, costs microseconds.
@@ -69,7 +69,7 @@ def _launch(
     operands = [one._alias() for row in rows for one in row]
     step = _kernel(rule, len(scalars), len(rows[0]), targets, len(rows), flags)
     step(*map(float, scalars), *operands)
-    where = caller()
+    where = calling()
     for row in rows:
         for target in row[:targets]:
             bump_version(target, where)

@@ -10,6 +10,8 @@ from trueno import dtypes as dt
 from trueno.runtime import launcher, memory
 
 if TYPE_CHECKING:
+    from types import CodeType
+
     from trueno.runtime.operation import BackwardPlan
     from trueno.tensor import Tensor
 
@@ -25,13 +27,13 @@ def requires_grad(value: Any) -> bool:
 
 
 class Version:
-    """Counts the changes of one memory; views of it share the counter."""
+    """Counts the changes of one memory; views of it share the counter. `where`: code and instruction of the last."""
 
     __slots__ = ("count", "where")
 
     def __init__(self) -> None:
         self.count = 0
-        self.where: tuple[str, int] | None = None
+        self.where: tuple[CodeType, int] | None = None
 
 
 def version_of(tensor: Tensor) -> Version:
@@ -43,7 +45,7 @@ def version_of(tensor: Tensor) -> Version:
         return version
 
 
-def bump_version(tensor: Tensor, where: tuple[str, int]) -> None:
+def bump_version(tensor: Tensor, where: tuple[CodeType, int]) -> None:
     """Note that the tensor's memory has changed."""
     version = getattr(tensor, "_version", None)
     if version is not None:

@@ -38,6 +38,10 @@ learn = _bridge.learn
 """``learn(array, layout)``: let `adopt`, and calls with arrays among their operands, know the layout of such arrays."""
 
 
+learn_view = _bridge.learn_view
+"""``learn_view(layout, source)``: let indexing know the layout of views of tensors on the CPU with another layout."""
+
+
 def statistics() -> dict[str, int]:
     """Return the state of the pool.
 

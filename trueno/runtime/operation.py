@@ -57,6 +57,14 @@ def caller() -> tuple[str, int]:
     return frame.f_code.co_filename, frame.f_lineno
 
 
+def calling() -> tuple[CodeType, int]:
+    """Return code and instruction of the nearest Python frame outside Trueno: `caller` at a third of its price."""
+    frame = sys._getframe(1)
+    while frame.f_code.co_filename.startswith(PACKAGE) and frame.f_back is not None:
+        frame = frame.f_back
+    return frame.f_code, frame.f_lasti
+
+
 def place(code: CodeType, instruction: int) -> str:
     """Return a call site as ``file:line``."""
     lines = (line for start, end, line in code.co_lines() if start <= instruction < end)
@@ -308,7 +316,7 @@ class Operation:
         changed = [operands[alias] for alias in self.inplace]
         if not changed:
             return self._launch(bound, operands)
-        where = caller()
+        where = calling()
         plain = [one._alias() if is_tensor(one) else one for one in operands]
         for k, one in enumerate(plain):
             if is_tensor(one) and k not in self.inplace and any(partly_overlaps(one, t) for t in changed):

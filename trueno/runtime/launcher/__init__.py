@@ -36,6 +36,7 @@ __all__ = [
     "clear",
     "create",
     "function",
+    "getter",
     "grad_enabled",
     "install",
     "invoke",
@@ -47,6 +48,7 @@ __all__ = [
     "prepare",
     "save_code",
     "set_grad_enabled",
+    "setter",
     "statistics",
     "status",
 ]
@@ -198,6 +200,35 @@ def method(function: Any, reflected: bool = False, miss: Callable[..., Any] | No
         Another slow path; it is given the operands after the swap.
     """
     return function if miss is None and not reflected else _launcher.variant(function, miss, reflected)
+
+
+def getter(view: Any, miss: Callable[..., Any]) -> Any:
+    """Return a ``__getitem__``: what integers, slices, Ellipsis and None select, without an entry for each.
+
+    Parameters
+    ----------
+    view : callable
+        Made by `function`, of a tensor and an index; its entries serve tensors that take part in autograd.
+    miss : callable
+        ``miss(tensor, index)``: the slow path, for all other indices and for layouts that memory.learn_view was not
+        told of.
+    """
+    return _launcher.getter(view, miss)
+
+
+def setter(assign: Any, miss: Callable[..., Any], changed: Callable[[Any], None]) -> Any:
+    """Return a ``__setitem__``, the counterpart of `getter`; there is one in a launcher.
+
+    Parameters
+    ----------
+    assign : callable
+        Made by `function`: ``assign(target, value)`` writes a value that broadcasts.
+    miss : callable
+        ``miss(tensor, index, value)``: the slow path.
+    changed : callable
+        ``changed(tensor)`` is told of a tensor with a version counter that has been written to, and returns None.
+    """
+    return _launcher.setter(assign, miss, changed)
 
 
 def is_function(value: Any) -> bool:

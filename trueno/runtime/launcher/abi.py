@@ -54,6 +54,13 @@ MAX_DIMENSIONS: Final = 60
 
 MAX_SCALAR_TYPES: Final = 32
 
+# How native code writes a Python number into an array: the field `code` of a DESCRIPTION; 0 where it does not.
+STORED_FLOAT32: Final = 1
+STORED_FLOAT64: Final = 2
+STORED_BOOL: Final = 3
+STORED_SIGNED: Final = 4
+STORED_UNSIGNED: Final = 5
+
 
 def _offsets(*fields: str | tuple[str, int]) -> dict[str, int]:
     """Offsets in bytes of consecutive fields, each a name or a name and its number of words; "size" is the total."""
@@ -76,6 +83,7 @@ STATE: Final = _offsets(
     "array_type", "new_array", "set_base",  # numpy.ndarray, and functions of NumPy's C API
     "describe", "description", "bytes_items",  # Python function, offset of the Layout's slot, offset of bytes' items
     "arrays",  # address of a FUNCTION whose table has the layouts of arrays
+    "ellipsis", "assign", "changed",  # functions that write into a tensor, and that note that it was written to
     "scalar_count", ("scalars", 2 * MAX_SCALAR_TYPES),  # a NumPy scalar type and the layout of its values, each
     "limit", "active", "cached", "peak", "allocations", "reuses",
     ("free", CLASSES),  # heads of the lists of free blocks; a free block's first word is the next one

@@ -10,15 +10,27 @@ import numpy as np
 from numpy._core import _multiarray_umath  # type: ignore[attr-defined]
 
 from trueno import dtypes as dt
-from trueno.runtime.launcher.abi import DESCRIPTION, FLAG_ALIGNED, FLAG_WRITEABLE, MAX_DIMENSIONS, WORD
+from trueno.runtime.launcher.abi import (
+    DESCRIPTION,
+    FLAG_ALIGNED,
+    FLAG_WRITEABLE,
+    MAX_DIMENSIONS,
+    STORED_BOOL,
+    STORED_FLOAT32,
+    STORED_FLOAT64,
+    STORED_SIGNED,
+    STORED_UNSIGNED,
+    WORD,
+)
 from trueno.runtime.layout import Layout, layout_of
 
 _NEW_FROM_DESCRIPTOR, _SET_BASE = 94, 282  # places in the table of NumPy's C API, part of its ABI
 
 #: How the elements of a dtype are written from Python numbers; 0: not by native code.
-CODES = {dtype: {"f": dtype.itemsize // 4, "b": 3, "i": 4, "u": 5}[dt.kind_class(dtype)] for dtype in dt.ALL} | {
-    dtype: 0 for dtype in dt.HALF
-}
+_CODES = {
+    dtype: {"b": STORED_BOOL, "i": STORED_SIGNED, "u": STORED_UNSIGNED, "f": 0}[dt.kind_class(dtype)]
+    for dtype in dt.ALL
+} | {dt.float32: STORED_FLOAT32, dt.float64: STORED_FLOAT64}
 
 
 def functions() -> tuple[int, int]:
@@ -51,7 +63,7 @@ def describe(layout: Layout) -> bytes:
         "kind": len(layout.shape) | _flags(layout) << 32,
         "element": id(layout_of(layout.dtype, ())),
         "itemsize": itemsize,
-        "code": CODES.get(layout.dtype, 0),
+        "code": _CODES.get(layout.dtype, 0),
     }
     head = [words[name] for name in DESCRIPTION if name != "size"]
     strides = [stride * itemsize for stride in layout.strides]
@@ -71,11 +83,11 @@ def key_of_array(array: np.ndarray) -> tuple[int, ...] | None:
     return id(array.dtype), array.ndim | flags << 32, *array.shape, *array.strides
 
 
-def key_of_layout(layout: Layout) -> tuple[int, ...]:
-    """Return the key of an array with this layout and the layout's own dtype object."""
+def key_of_view(layout: Layout, source: Layout) -> tuple[int, ...]:
+    """Return the key of a view's layout, with the dtype object of the layout that it is a view of."""
     itemsize = layout.dtype.itemsize
     kind = len(layout.shape) | _flags(layout) << 32
-    return id(layout.dtype), kind, *layout.shape, *[stride * itemsize for stride in layout.strides]
+    return id(source.dtype), kind, *layout.shape, *[stride * itemsize for stride in layout.strides]
 
 
 def array_on(layout: Layout, address: int, owner: Any) -> np.ndarray:

@@ -23,6 +23,7 @@ def emit(module: Module) -> None:
     _refused_in_place(module)
     _fill_scalar(module)
     _new_tensor(module)
+    _view_on(module)
     _run_view(module)
     _launch(module)
     _pack(module)
@@ -172,7 +173,7 @@ def _new_tensor(module: Module) -> None:
 
 
 def _run_view(module: Module) -> None:
-    """``run_view(record, args)``: a Tensor on the memory of another; it shares the version counter, made if need be."""
+    """``run_view(record, args)``: the view that a record stands for."""
     f = module.function("run_view", "record", "args", cold=True)
     record, args = f.parameters
     source = f.element(args, f.load(f.load(record, RECORD["operands"]), OPERAND["position"]))
@@ -180,7 +181,15 @@ def _run_view(module: Module) -> None:
     with f.when(f.compare("eq", storage, 0)):
         f.ret(REFUSED)
     layout = f.load(f.load(record, RECORD["outputs"]), OUTPUT["layout"])
-    tensor = f.call("new_tensor", f.call("new_view", storage, f.load(record, RECORD["meta"])), layout)
+    f.ret(f.call("view_on", source, storage, f.load(record, RECORD["meta"]), layout))
+    f.end()
+
+
+def _view_on(module: Module) -> None:
+    """``view_on(source, storage, offset, layout)``: a Tensor on another's memory and with its version counter."""
+    f = module.function("view_on", "source", "storage", "offset", "layout")
+    source, storage, offset, layout = f.parameters
+    tensor = f.call("new_tensor", f.call("new_view", storage, offset), layout)
     with f.when(f.compare("ne", tensor, 0)):
         with f.when(f.compare("eq", f.load(source, f.state(STATE["version"])), 0)):
             made = f.call("PyObject_CallNoArgs", f.state(STATE["version_type"]))

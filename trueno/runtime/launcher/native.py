@@ -19,7 +19,7 @@ import numpy as np
 from trueno.runtime import threads
 from trueno.runtime.entry import Entry
 from trueno.runtime.launcher import arrays, function_type, link
-from trueno.runtime.launcher.abi import MAX_SCALAR_TYPES, MAX_SUBCLASSES, STATE, WORD
+from trueno.runtime.launcher.abi import MAX_DIMENSIONS, MAX_SCALAR_TYPES, MAX_SUBCLASSES, STATE, WORD
 from trueno.runtime.launcher.native_table import ArrayRecord, Record, Shared
 from trueno.runtime.launcher.records import MAX_ENTRIES, LaunchRefused, View, fork_safe_lock, may_be_key
 from trueno.runtime.layout import Layout
@@ -126,7 +126,7 @@ class NativeLauncher:
             *(("array_type", id(np.ndarray)), ("new_array", new_array), ("set_base", set_base)),
             *(("describe", id(arrays.describe)), ("description", slot_offset(Layout, "description"))),
             *(("bytes_items", bytes.__basicsize__ - 1), ("arrays", ctypes.addressof(self._arrays.words))),
-            ("scalar_count", len(self._scalars)),
+            *(("scalar_count", len(self._scalars)), ("ellipsis", id(Ellipsis))),
         ):
             self._set(name, value)
         table = (ctypes.c_int64 * (2 * MAX_SCALAR_TYPES)).from_address(self._state + STATE["scalars"])
@@ -140,7 +140,14 @@ class NativeLauncher:
         key = arrays.key_of_array(array)
         if key is None:
             return
-        record = ArrayRecord(struct.pack(f"={len(key)}q", *key), layout, self._hash_words, array.dtype)
+        self._learn(key, layout, array.dtype)
+
+    def learn_view(self, layout: Layout, source: Layout) -> None:
+        if layout.device == "cpu" and len(layout.shape) <= MAX_DIMENSIONS:
+            self._learn(arrays.key_of_view(layout, source), layout, source)
+
+    def _learn(self, key: tuple[int, ...], layout: Layout, keep: Any) -> None:
+        record = ArrayRecord(struct.pack(f"={len(key)}q", *key), layout, self._hash_words, keep)
         with self._lock:
             if len(self._arrays.records) >= MAX_ENTRIES:
                 self._arrays.clear()
@@ -185,6 +192,21 @@ class NativeLauncher:
             function.__doc__,
             function.__module__,
         )
+
+    def getter(self, view: Any, miss: Callable[..., Any]) -> Any:
+        return self._indexing("call_getitem", self._type.owner(view), miss)
+
+    def setter(self, assign: Any, miss: Callable[..., Any], changed: Callable[[Any], None]) -> Any:
+        shared = Shared("setitem", 3)
+        self._functions.add(shared)
+        self._assign, self._changed = assign, changed
+        self._set("assign", id(assign))
+        self._set("changed", id(changed))
+        return self._indexing("call_setitem", shared, miss)
+
+    def _indexing(self, vectorcall: str, shared: Shared, miss: Callable[..., Any]) -> Any:
+        target = ctypes.addressof(shared.words)
+        return self._type.make(vectorcall, target, miss, shared, miss.__name__, miss.__doc__, miss.__module__)
 
     def owns(self, function: Any) -> bool:
         return self._type.holds(function) and isinstance(self._type.owner(function), Shared)

@@ -154,6 +154,19 @@ class PythonLauncher:
                 self._layouts.clear()
             self._layouts[key] = layout, array.dtype
 
+    def learn_view(self, layout: Layout, source: Layout) -> None:
+        """Do nothing: the slow path of indexing is the only one here."""
+
+    def getter(self, view: PythonFunction, miss: Callable[..., Any]) -> PythonFunction:
+        return self._named(PythonFunction(self, view._shared, miss), miss.__name__, miss.__doc__, miss.__module__)
+
+    def setter(
+        self, assign: PythonFunction, miss: Callable[..., Any], changed: Callable[[Any], None]
+    ) -> PythonFunction:
+        shared = _Shared("setitem", 3)
+        self._functions.add(shared)
+        return self._named(PythonFunction(self, shared, miss), miss.__name__, miss.__doc__, miss.__module__)
+
     def adopted(self, args: tuple[Any, ...], operands: int) -> tuple[Any, ...] | None:
         """Return the arguments with tensors in place of arrays and NumPy's scalars; None where there are none."""
         given = list(args)

@@ -105,6 +105,38 @@ def _check_arrays(launcher: NativeLauncher, x: Any) -> str | None:
     return None
 
 
+def _check_indexing(launcher: NativeLauncher, x: Any) -> str | None:
+    layout = x._layout
+    rest = layout_of(layout.dtype, (_WORDS - 1,))
+    assigned: list[Any] = []
+    changed: list[Any] = []
+    get = launcher.getter(launcher.function("part", 1, _miss, None, __name__), _miss)
+    assign = launcher.function("assign", 2, lambda *given: assigned.append(given), None, __name__)
+    put = launcher.setter(assign, _miss, changed.append)
+    if not (_raises(get, x, slice(1, None)) and _raises(get, x, _WORDS) and _raises(get, x, 1.0)):
+        return "an index that is not known, or wrong, is taken"
+    launcher.learn_view(rest, layout)
+    before = [sys.getrefcount(obj) for obj in (layout, rest, x, x._storage)]
+    for _ in range(_ROUNDS):
+        if launcher.host(get(x, -1)) != 4 or launcher.host(get(x, slice(1, None))).tolist() != [2, 3, 4]:
+            return "an index selects other elements"
+        put(x, 1, 2)
+        put(x, slice(1, None), 7)
+    if _values(launcher, x) != [1, 2, 3, 4] or assigned[0][0]._layout is not rest or assigned[0][1] != 7:
+        return "an assignment goes elsewhere"
+    if not (_raises(put, x, 1, 2.5) and _raises(put, x, 1, 1 << 70) and _raises(put, x, _WORDS, 1)):
+        return "an assignment that does not fit is made"
+    if changed.count(x) != len(changed) or len(changed) != 2 * _ROUNDS:
+        return "a change is not told of"
+    del x._version  # of the view that was made above
+    assigned.clear()
+    changed.clear()
+    after = [sys.getrefcount(obj) for obj in (layout, rest, x, x._storage)]
+    if any(abs(a - b) > 1 for a, b in zip(after, before)):
+        return f"references are lost or kept by indexing: {before} became {after}"
+    return None
+
+
 def _check(launcher: NativeLauncher, add: Any, entry: Entry, x: Any) -> str | None:
     layout = entry.outputs[0]
     statics = {"axis": (0, 1.5, slice(None, 2)), "keepdims": True}
@@ -149,7 +181,7 @@ def _check(launcher: NativeLauncher, add: Any, entry: Entry, x: Any) -> str | No
     after = [sys.getrefcount(obj) for obj in counted]
     if any(abs(a - b) > 1 for a, b in zip(after, before)):
         return f"references are lost or kept: {before} became {after}"
-    failure = _check_arrays(launcher, x)
+    failure = _check_arrays(launcher, x) or _check_indexing(launcher, x)
     if failure is not None:
         return failure
     if launcher.pool.view(x._storage, 8) is None or launcher.pool.pointer(launcher.pool.wrap(4096, x)) != 4096:
