@@ -47,15 +47,17 @@ def normalised(index: Any) -> tuple[Any, ...]:
 
 
 def _item(item: Any) -> Any:
+    if type(item) is np.ndarray:
+        return item
+    if isinstance(item, Tensor):
+        # Also without axes: NumPy reads a copy by a 0-d array, where an integer makes a view.
+        return item._view_array()
     if isinstance(item, slice):
         return slice(_bound(item.start), _bound(item.stop), _bound(item.step))
     if isinstance(item, (bool, np.bool_)) or item is None or item is Ellipsis:
         return item
     if isinstance(item, (int, np.integer)):
         return int(item)
-    if isinstance(item, Tensor):
-        # Also without axes: NumPy reads a copy by a 0-d array, where an integer makes a view.
-        return item.detach().cpu()._view_array()
     if hasattr(item, "__index__") and not isinstance(item, (np.ndarray, Node)):
         return operator.index(item)
     return item
@@ -176,8 +178,11 @@ def _read(x: Tensor, items: tuple[Any, ...]) -> Tensor:
         found = memory.host(x)[items]
     except (IndexError, OverflowError) as error:
         raise _refusal(error, x.shape) from None
-    layout = x._layout
-    return _linear("getitem", x, from_numpy(np.asarray(found)), items, lambda g, kept: _add_up(g, kept, layout))
+    result = from_numpy(np.asarray(found))
+    if hasattr(x, "_autograd"):
+        layout = x._layout
+        _record_linear("getitem", x, result, items, lambda g, kept: _add_up(g, kept, layout))
+    return result
 
 
 def _add_up(g: Tensor, items: tuple[Any, ...], layout: Layout) -> Tensor:
@@ -188,7 +193,9 @@ def _add_up(g: Tensor, items: tuple[Any, ...], layout: Layout) -> Tensor:
         np.add.at(total, items, array.astype(total.dtype, copy=False))
     else:
         total[items] = array
-    return _linear("add_up", g, from_numpy(total.astype(layout.dtype, copy=False)), items, _read)
+    result = from_numpy(total.astype(layout.dtype, copy=False))
+    _record_linear("add_up", g, result, items, _read)
+    return result
 
 
 def _may_repeat(items: tuple[Any, ...]) -> bool:
@@ -203,15 +210,14 @@ class _Backward:
         self.call = call
 
 
-def _linear(
+def _record_linear(
     name: str, x: Tensor, result: Tensor, items: tuple[Any, ...], transpose: Callable[[Tensor, tuple[Any, ...]], Tensor]
-) -> Tensor:
-    """Put a linear operation on the tape, where it is recorded, and return its result."""
+) -> None:
+    """Put a linear operation on the tape, where its operand takes part in autograd."""
     if requires_grad(x) and launcher.grad_enabled():
         kept = _kept(items)
         backward: Any = _Backward(lambda g: transpose(g, kept))
         record_node(BackwardPlan(backward, [("grad", 0)], [0], name), [x], [x._autograd], [result])
-    return result
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------

@@ -101,7 +101,8 @@ def resolve_index(shape: tuple[int, ...], index: Any) -> tuple[list[tuple[int, i
             start, stop, step = item.indices(shape[axis])
             axes.append(axis)
             size = len(range(start, stop, step))
-            bounds.append((start if size else 0, step, size))
+            # A single element has no next one: its step says nothing, and may exceed any stride.
+            bounds.append((start if size else 0, step if size > 1 else 1, size))
         elif isinstance(item, (numbers.Integral, np.integer)) and not isinstance(item, (bool, np.bool_)):
             position = int(item)
             if not -shape[axis] <= position < shape[axis]:

@@ -62,7 +62,7 @@ def _resolve_item(module: Module) -> None:
     length = f.call("PySlice_AdjustIndices", extent, start, stop, f.load(step))
     f.store(f.select(f.compare("eq", length, 0), 0, f.mul(f.load(start), stride)), out)
     f.store(length, out, WORD)
-    f.store(f.mul(f.load(step), stride), out, 2 * WORD)
+    f.store(f.select(f.compare("sgt", length, 1), f.mul(f.load(step), stride), stride), out, 2 * WORD)
     f.ret(_PART)
     f.end()
 
