@@ -16,6 +16,7 @@ import trueno
 from trueno import functions, methods
 from trueno.functions import ALIASES, operations
 from trueno.ir.op import Op
+from trueno.runtime import launcher
 from trueno.runtime.operation import Operation
 from trueno.tensor import Tensor
 
@@ -81,6 +82,9 @@ def _methods() -> Iterator[str]:
     of = {id(operation.call): operation for operation in operations.values()}
     for name, value in vars(Tensor).items():
         operation = of.get(id(value))
+        if launcher.is_function(value) and value.__module__ in _MAKERS:
+            # Native code in front of a function, which has the signature.
+            value = getattr(sys.modules[value.__module__], value.__name__)  # noqa: PLW2901
         if operation is not None:
             yield f"def {name}({_signature(operation, method=True)}) -> Tensor: ..."
         elif inspect.isfunction(value) and value.__module__ in _MAKERS:
