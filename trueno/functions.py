@@ -12,7 +12,7 @@ import numpy as np
 
 from trueno import dtypes as dt
 from trueno.creation import asarray
-from trueno.ir import build, composites, pairs, promotion, views, windows
+from trueno.ir import build, composites, pairs, promotion, ufuncs, views, windows
 from trueno.ir.build import normalise_axes
 from trueno.ir.node import Node
 from trueno.ir.op import registry, rows
@@ -34,6 +34,7 @@ ALIASES = {
     "gather": ("take_along_axis",), "floor_divide": (), "remainder": ("mod",), "max": ("amax",), "min": ("amin",),
     "conj": ("conjugate",), "concatenate": ("cat", "concat"),
     "left_shift": ("bitwise_left_shift",), "right_shift": ("bitwise_right_shift",),
+    "deg2rad": ("radians",), "rad2deg": ("degrees",),
 }  # fmt: skip
 
 operations: dict[str, Operation] = {}
@@ -97,7 +98,7 @@ _module = sys.modules[__name__]
 for _row in rows("elementwise", "reduction", "scan", "contraction", "gather", "scatter"):
     if _row.public:
         _define(_row.name, _row, 1 if _row.name == "cast" else builtins.max(_row.arity, 1), _row.doc)
-for _function in composites.COMPOSITES:
+for _function in (*composites.COMPOSITES, *ufuncs.COMPOSITES):
     _define(_function.__name__, _function, _count_operands(_function), _function.__doc__)
 
 _concatenate = Operation("concatenate", views.concatenate)

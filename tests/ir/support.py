@@ -32,7 +32,7 @@ _STATIC: dict[str, dict[str, Any]] = {
 
 def dtype_of(op: Op) -> np.dtype:
     """Return a dtype that the row takes."""
-    if op.kind != "elementwise" or op.result is None or op.name in ("where", "cast", "bitcast"):
+    if op.kind not in ("elementwise", "reduction") or op.result is None or op.name in ("where", "cast", "bitcast"):
         return dt.float32
     for dtype in (dt.float32, dt.int32):
         try:

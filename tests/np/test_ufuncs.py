@@ -37,7 +37,7 @@ def operands(like: numpy.ufunc, dtype: numpy.dtype, shape: tuple[int, ...] = (3,
 
 def lacking(like: numpy.ufunc, dtype: numpy.dtype) -> bool:
     """Whether the row does not take a dtype that NumPy takes: neighbours of half numbers."""
-    return like is numpy.nextafter and dtype.itemsize == 1
+    return like in (numpy.nextafter, numpy.spacing) and dtype.itemsize == 1
 
 
 def accepted(like: numpy.ufunc) -> Iterator[tuple[numpy.dtype, list[numpy.ndarray], Any]]:
@@ -116,7 +116,8 @@ def test_where(like: numpy.ufunc) -> None:
 def test_dtype(like: numpy.ufunc) -> None:
     ours = getattr(np, like.__name__)
     for dtype in (dt.float32, dt.float64, dt.int64, dt.bool_):
-        for source in (dt.float64, dt.int32):
+        # NumPy finds no loop for ldexp of integers in another dtype than float64.
+        for source in (dt.float64,) if like is numpy.ldexp else (dt.float64, dt.int32):
             given = operands(like, source)
             want, error = outcome(lambda given=given, dtype=dtype: like(*given, dtype=dtype))
             call = lambda given=given, dtype=dtype: ours(*as_tensors(given), dtype=dtype)  # noqa: E731

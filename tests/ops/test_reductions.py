@@ -23,6 +23,8 @@ from trueno.ir.op import Op, rows
 #: NumPy's name for what it calls otherwise.
 ELSEWHERE = {
     "norm": lambda x, axis=None, keepdims=False: np.linalg.vector_norm(x, axis=axis, keepdims=keepdims),
+    "cummax": lambda x, axis=None: np.maximum.accumulate(x.ravel() if axis is None else x, axis=axis or 0),
+    "cummin": lambda x, axis=None: np.minimum.accumulate(x.ravel() if axis is None else x, axis=axis or 0),
     "logsumexp": lambda x, axis=None, keepdims=False: np.logaddexp.reduce(
         x.astype(np.float64), axis=tuple(range(x.ndim)) if axis is None else axis, keepdims=keepdims
     ),

@@ -87,6 +87,22 @@ done:
   ret {T} %result
 }}"""
 
+#: Euclid's algorithm on numbers without a sign.
+_COMMON_DIVISOR = """define internal {T} {name}({T} %a, {T} %b) #0 {{
+entry:
+  br label %test
+test:
+  %x = phi {T} [ %a, %entry ], [ %y, %step ]
+  %y = phi {T} [ %b, %entry ], [ %rest, %step ]
+  %more = icmp ne {T} %y, 0
+  br i1 %more, label %step, label %done
+step:
+  %rest = urem {T} %x, %y
+  br label %test
+done:
+  ret {T} %x
+}}"""
+
 
 class ValuePrinter:
     """Prints the arithmetic of a function: values are names of LLVM's registers, or literals.
@@ -164,7 +180,7 @@ class ValuePrinter:
         if form.startswith("@"):
             flags = "nsz " if either_zero and dt.is_floating(dtype) else ""
             return self.intrinsic(form[1:], dtype, operands, ", i1 false" if form == "@abs" else "", flags)
-        if form.startswith("libm ") or form == "int_pow":
+        if form.startswith("libm ") or form in ("int_pow", "int_gcd"):
             return self._one_by_one(form, dtype, operands)
         match form:
             case "select":
@@ -194,6 +210,9 @@ class ValuePrinter:
             name = f"@int_pow.{'s' if signed else 'u'}.{one}"
             first, compare = ("slt", "sgt") if signed else ("ult", "ugt")
             self.module.helpers[name] = _INTEGER_POWER.format(name=name, T=one, compare=compare, first=first)
+        elif form == "int_gcd":
+            name = f"@int_gcd.{one}"
+            self.module.helpers[name] = _COMMON_DIVISOR.format(name=name, T=one)
         else:
             name = f"@{form[5:]}{_C_LIBRARY_NAMES[one]}"
             self.module.declare(f"{one} {name}({', '.join([one] * len(operands))}) #1")

@@ -40,12 +40,22 @@ _INTEGER_POWER = """{T} int_pow_{T}({T} base, {T} exponent) {{
     }}
     return ({T})result;
 }}"""
+_COMMON_DIVISOR = """{T} int_gcd_{T}({T} a, {T} b) {{
+    {U} x = ({U})a, y = ({U})b;
+    while (y) {{
+        const {U} rest = x % y;
+        x = y;
+        y = rest;
+    }}
+    return ({T})x;
+}}"""
 for _dtype in (d for d in dt.ALL if dt.kind_class(d) in "iu"):
     HELPERS[f"int_pow_{_REGISTER[_dtype]}"] = _INTEGER_POWER.format(
         T=_REGISTER[_dtype],
         U=UNSIGNED[_dtype.itemsize],
         start="exponent < 0 ? 0 : 1" if dt.kind_class(_dtype) == "i" else "1",
     )
+    HELPERS[f"int_gcd_{_REGISTER[_dtype]}"] = _COMMON_DIVISOR.format(T=_REGISTER[_dtype], U=UNSIGNED[_dtype.itemsize])
 
 
 def register_type(dtype: np.dtype) -> str:

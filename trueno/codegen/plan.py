@@ -380,6 +380,10 @@ class Planner:
     def _scatter(self, node: Node, target: Buffer) -> None:
         source, index = node.src
         axis = node.arg
+        for part in node.src:
+            # A scan's values exist while its own loop runs; the loop of a scatter is another.
+            while (scan := self._first_reduction(part, ("scan",))) is not None:
+                self.materialise(scan)
         while True:
             domain = Domain(source.shape, (axis,))
             identity: list[Coordinate] = [(k, 1, 0) for k in range(source.ndim)]
@@ -397,7 +401,7 @@ class Planner:
 
     # --- expressions --------------------------------------------------------------------------------------------------
 
-    def _first_reduction(self, root: Node) -> Node | None:
+    def _first_reduction(self, root: Node, kinds: tuple[str, ...] = ("reduction", "scan")) -> Node | None:
         """Return a reduction or scan that is reached from the root through rows that can be fused, else None."""
         stack, seen = [root], set()
         while stack:
@@ -405,7 +409,7 @@ class Planner:
             if id(node) in seen or self.view(node) is not None:
                 continue
             seen.add(id(node))
-            if node.op.kind in ("reduction", "scan"):
+            if node.op.kind in kinds:
                 return node
             if node.op.kind in ("elementwise", "view"):
                 stack.extend(node.src)

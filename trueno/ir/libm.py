@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from trueno.ir import expand, promotion
-from trueno.ir.elementwise import elementwise, quiet
+from trueno.ir.elementwise import elementwise, neg, quiet, trunc
 from trueno.ir.op import Op
 
 _NUMPY = {
@@ -29,6 +29,7 @@ for _name, _function in _NUMPY.items():
     )  # fmt: skip
 
 fmod: Op = elementwise(
-    "fmod", 2, result=promotion.widened, ref=quiet(np.fmod), domain=((-20, 20), (1, 5)), public=False,
-    llvm=expand.fmod, opencl="fmod({0}, {1})",
+    "fmod", 2, result=promotion.widened, ref=quiet(np.fmod), domain=((-20, 20), (1, 5)),
+    llvm=expand.fmod, opencl=expand.fmod_opencl, grad=lambda g, y, a, b: [g, neg(g * trunc(a / b))],
+    doc="Remainder with the sign of the first, as C's fmod.",
 )  # fmt: skip

@@ -10,7 +10,20 @@ import numpy as np
 from trueno import dtypes as dt
 from trueno.ir import build, pairs, promotion
 from trueno.ir.build import cast, expand, normalise_axes, reshape
-from trueno.ir.elementwise import add, eq, like, logical_and, logical_or, maximum, minimum, mul, where
+from trueno.ir.elementwise import (
+    add,
+    bitwise_and,
+    bitwise_or,
+    bitwise_xor,
+    eq,
+    like,
+    logical_and,
+    logical_or,
+    maximum,
+    minimum,
+    mul,
+    where,
+)
 from trueno.ir.elementwise import where as select
 from trueno.ir.node import Node, make
 from trueno.ir.op import Op
@@ -156,6 +169,20 @@ all: Op = reduction(
     pair=pairs.truth("all"), doc="Whether all elements are true, over axes.",
 )  # fmt: skip
 
+_BITS: dict[str, Any] = {"result": promotion.integral, "domain": ((-9, 9),), "public": False}
+common_bits: Op = reduction(
+    "common_bits", start="ones", combine=bitwise_and, ref=_axes_ref(np.bitwise_and.reduce),
+    doc="Bits set in all elements, over axes.", **_BITS,
+)  # fmt: skip
+united_bits: Op = reduction(
+    "united_bits", start=0, combine=bitwise_or, ref=_axes_ref(np.bitwise_or.reduce),
+    doc="Bits set in any element, over axes.", **_BITS,
+)  # fmt: skip
+parity_bits: Op = reduction(
+    "parity_bits", start=0, combine=bitwise_xor, ref=_axes_ref(np.bitwise_xor.reduce),
+    doc="Bits set in an odd number of elements, over axes.", **_BITS,
+)  # fmt: skip
+
 
 def _record_scan(op: Op, x: Any, axis: int | None = None, *, dtype: Any = None) -> Node:
     x = x if isinstance(x, Node) else build.as_node(x, promotion.common((build.given_type(x),)))
@@ -171,7 +198,9 @@ def _record_scan(op: Op, x: Any, axis: int | None = None, *, dtype: Any = None) 
 
 def scan(name: str, **obligations: Any) -> Op:
     """Make one scan row; it takes ``axis`` (None: over the flattened array) and ``dtype``."""
-    return Op(name, "scan", 1, record=_record_scan, domain=((0.5, 1.5),), result=promotion.accumulate, **obligations)
+    obligations.setdefault("result", promotion.accumulate)
+    obligations.setdefault("domain", ((0.5, 1.5),))
+    return Op(name, "scan", 1, record=_record_scan, **obligations)
 
 
 def _flip(x: Node, axis: int) -> Node:
@@ -219,4 +248,22 @@ cumprod: Op = scan(
     grad=_cumprod_gradient, pair=pairs.doubling, doc="Running product along an axis.",
 )  # fmt: skip
 
-from trueno.ir.views import concatenate, getitem, permute  # noqa: E402 - gradient rules above need the views
+
+def _to_last_extreme(g: Node, y: Node, x: Node) -> list[Node]:
+    """Return the gradient of a running extreme: each goes to the last element that reaches it, as in PyTorch."""
+    place = where(eq(x, y), build.iota(x.shape, y.arg), const_int(build.iota(x.shape, y.arg), 0))
+    return [scatter_add(g, cummax(place, axis=y.arg), extent=x.shape[y.arg], axis=y.arg)]
+
+
+cummax: Op = scan(
+    "cummax", start="lowest", combine=maximum, result=promotion.promote, domain=((-4, 4),),
+    ref=lambda x, *, axis: np.maximum.accumulate(x, axis=axis), grad=_to_last_extreme,
+    doc="Running maximum along an axis; NaN from the first NaN on.",
+)  # fmt: skip
+cummin: Op = scan(
+    "cummin", start="highest", combine=minimum, result=promotion.promote, domain=((-4, 4),),
+    ref=lambda x, *, axis: np.minimum.accumulate(x, axis=axis), grad=_to_last_extreme,
+    doc="Running minimum along an axis; NaN from the first NaN on.",
+)  # fmt: skip
+
+from trueno.ir.views import concatenate, getitem, permute, scatter_add  # noqa: E402 - gradient rules above need the views

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trueno.ir import composites
+from trueno.ir import composites, ufuncs
 from trueno.ir.op import rows
 
 _KINDS = {
@@ -26,7 +26,7 @@ def markdown() -> str:
             lines.append("")
     lines += ["## Composites", "", "One kernel each, and one for the gradient.", ""]
     lines += ["| function | meaning |", "|---|---|"]
-    for function in composites.COMPOSITES:
+    for function in (*composites.COMPOSITES, *ufuncs.COMPOSITES):
         lines.append(f"| `{function.__name__}` | {(function.__doc__ or '').splitlines()[0]} |")
     return "\n".join([*lines, ""])
 

@@ -35,7 +35,8 @@ class Reduction:
 
     def __init__(self, row: Op) -> None:
         self.row = row
-        self._plain = functions.operations[row.name].call
+        found = functions.operations.get(row.name)
+        self._plain = (Operation(row.name, row, 1) if found is None else found).call
         self._full = Operation(row.name, partial(reductions.reduced, row), 3).call
 
     def __call__(
@@ -120,4 +121,4 @@ def _mask(name: str, x: Tensor, where: Any) -> Tensor:
     return mask
 
 
-REDUCTIONS: dict[str, Reduction] = {row.name: Reduction(row) for row in rows("reduction") if row.public}
+REDUCTIONS: dict[str, Reduction] = {row.name: Reduction(row) for row in rows("reduction")}

@@ -10,7 +10,7 @@ import numpy as np
 
 from trueno import creation, functions
 from trueno.functions import operations
-from trueno.ir import build, promotion
+from trueno.ir import build
 from trueno.ir.node import Node, recording
 from trueno.ir.op import Op, rows
 from trueno.np import arguments
@@ -20,8 +20,6 @@ from trueno.runtime.inplace import bump_version, check_leaf
 from trueno.runtime.operation import Operation, caller
 from trueno.tensor import Tensor
 
-#: Result rules under which the result is bool whatever the operands are: ``dtype=`` says nothing of those then.
-_ANSWERS = (promotion.comparison, promotion.truth, promotion.predicate)
 _KEYWORDS = ("out", "where", "casting", "order", "dtype", "subok", "signature", "sig")
 _PYTHON = {bool: np.dtype(bool), int: np.dtype("i8"), float: np.dtype("f8")}
 
@@ -167,15 +165,14 @@ class ufunc:
 
     def _record_typed(self, *operands: Any, dtype: Any = None, casting: str = "same_kind") -> Any:
         """Record the function in a dtype of the result; `casting` is the rule for operands."""
-        result_rule = getattr(self._record, "result", None)
-        if dtype is None or result_rule in _ANSWERS:
-            result = self._record(*operands)
-            if casting in ("no", "equiv") and isinstance(self._record, Op):
-                assert result_rule is not None
-                self._check_casts(operands, result_rule(self.__name__, _types(operands))[0], casting)
-        else:
+        if dtype is not None:
             self._check_casts(operands, dtype, casting)
-            result = self._record(*(_cast(one, dtype) for one in operands))
+            operands = tuple(
+                _cast(one, dtype) if same else one for one, same in zip(operands, self._in_results_dtype, strict=True)
+            )
+        elif casting in ("no", "equiv") and isinstance(self._record, Op) and self._record.result is not None:
+            self._check_casts(operands, self._record.result(self.__name__, _types(operands))[0], casting)
+        result = self._record(*operands)
         if dtype is not None and any(one.dtype != dtype for one in _results(result)):
             raise TypeError(
                 f"No loop matching the specified signature and casting was found for ufunc {self.__name__} and "
@@ -186,7 +183,7 @@ class ufunc:
     def _check_casts(self, operands: Sequence[Any], dtype: np.dtype, casting: str) -> None:
         for k, kind in enumerate(_types(operands)):
             given = _PYTHON[kind] if isinstance(kind, type) else kind
-            if isinstance(kind, type) and casting != "same_kind":
+            if not self._in_results_dtype[k] or (isinstance(kind, type) and casting != "same_kind"):
                 continue
             if not arguments.can_cast(given, dtype, casting):
                 raise TypeError(
@@ -224,6 +221,14 @@ class ufunc:
     def _guarded(self, skipped: int) -> Any:
         guard = self.operation.guard
         return None if guard is None else lambda *args, **static: guard(*args[skipped:])
+
+    @cached_property
+    def _in_results_dtype(self) -> list[bool]:
+        """Which operands have the dtype of the result; those of comparisons do not, nor does an exponent of 2."""
+        if self.signature is not None:
+            return [True] * self.nin
+        forms = [one.split("->") for one in self.types]
+        return [2 * sum(given[k] == made[0] for given, made in forms) > len(forms) for k in range(self.nin)]
 
     @cached_property
     def _typed(self) -> Operation:
@@ -367,8 +372,9 @@ def _host_index(indices: Any) -> Any:
 
 
 def _joined_by(kind: str) -> dict[str, str]:
-    """Return for each function that joins two partial results the public row of a kind that it makes."""
-    return {row.combine.name: row.name for row in rows(kind) if row.public and row.combine is not None}
+    """Return for each function that joins two partial results the row of a kind that it makes, a public one first."""
+    found = sorted(rows(kind), key=lambda row: row.public)
+    return {row.combine.name: row.name for row in found if row.combine is not None}
 
 
 _REDUCTION_OF, _SCAN_OF = _joined_by("reduction"), _joined_by("scan")

@@ -17,6 +17,7 @@ from trueno.ir.expand.exponential import cosh, exp, exp2, expm1, sinh, tanh
 from trueno.ir.expand.integer import (
     floor_divide,
     fmod,
+    fmod_opencl,
     integer_power,
     left_shift,
     nextafter,
@@ -76,6 +77,7 @@ __all__ = [
     "float_to_half",
     "floor_divide",
     "fmod",
+    "fmod_opencl",
     "half_to_float",
     "hypot",
     "integer_power",

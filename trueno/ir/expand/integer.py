@@ -75,6 +75,21 @@ def remainder(a: Node, b: Node) -> Node:
 
 
 def fmod(a: Node, b: Node) -> Node:
+    """The remainder that has the sign of the first; x % 0 is 0 for integers, NaN for floats."""
+    return _float_fmod(a, b) if a.dtype.kind == "f" else _integer_fmod(a, b)
+
+
+def fmod_opencl(a: Node, b: Node) -> Node:
+    """As `fmod`, with OpenCL's own for floats."""
+    return rows.libm_fmod(a, b) if a.dtype.kind == "f" else _integer_fmod(a, b)
+
+
+def _integer_fmod(a: Node, b: Node) -> Node:
+    divisor, bad = _safe_divisor(a, b)
+    return rows.where(bad, number(a, 0), rows.sub(a, rows.int_div(a, divisor) * divisor))
+
+
+def _float_fmod(a: Node, b: Node) -> Node:
     """The remainder of floats that has the sign of the first, exact.
 
     The quotient, rounded and cut off, is the right integer or the next one. Either multiple of b differs from a by no
