@@ -1,7 +1,8 @@
-"""NumPy's universal functions that are made of rows: one kernel each, and one for the gradient."""
+"""NumPy's elementwise functions that are made of rows: one kernel each, and one for the gradient."""
 
 from __future__ import annotations
 
+import builtins
 import math
 from typing import Any
 
@@ -22,14 +23,18 @@ from trueno.ir.elementwise import (
     ge,
     gt,
     int_div,
+    isfinite,
     isinf,
     isnan,
+    le,
     like,
+    logical_and,
     logical_or,
     lt,
     maximum,
     minimum,
     mul,
+    neg,
     nextafter,
     remainder,
     round,
@@ -42,7 +47,9 @@ from trueno.ir.elementwise import (
 from trueno.ir.expand.notation import FORMATS
 from trueno.ir.node import Node
 from trueno.ir.op import Op
-from trueno.ir.transcendental import exp2, log1p, pow
+from trueno.ir.reductions import sum
+from trueno.ir.transcendental import exp2, log1p, pow, sin
+from trueno.ir.views import matmul
 
 int_gcd: Op = elementwise(
     "int_gcd", 2, result=promotion.integral, ref=np.gcd, domain=((1, 60), (1, 60)), llvm={"iu": "int_gcd"},
@@ -239,7 +246,85 @@ def frexp(x: Any) -> tuple[Node, Node]:
     )
 
 
+# --- products of vectors and matrices ---------------------------------------------------------------------------------
+
+
+def vecdot(a: Any, b: Any) -> Node:
+    """Sum over the last axis of the products of two arrays of vectors."""
+    a, b = _node(a), _node(b)
+    if not a.ndim or not b.ndim or a.shape[-1] != b.shape[-1]:
+        raise ValueError(f"vecdot: the last axes of shapes {a.shape} and {b.shape} must be equal")
+    a, b = _together("vecdot", a, b)
+    return sum(mul(a, b), axis=-1, dtype=a.dtype)
+
+
+def matvec(a: Any, b: Any) -> Node:
+    """Products of matrices (the last two axes of a) and vectors (the last axis of b)."""
+    if a.ndim < 2 or not b.ndim:
+        raise ValueError(f"matvec: operands of shapes {a.shape} and {b.shape}; it takes matrices and vectors")
+    made = matmul(a, build.reshape(b, shape=(*b.shape, 1)))
+    return build.reshape(made, shape=made.shape[:-1])
+
+
+def vecmat(a: Any, b: Any) -> Node:
+    """Products of vectors (the last axis of a) and matrices (the last two axes of b)."""
+    if not a.ndim or b.ndim < 2:
+        raise ValueError(f"vecmat: operands of shapes {a.shape} and {b.shape}; it takes vectors and matrices")
+    made = matmul(build.reshape(a, shape=(*a.shape[:-1], 1, a.shape[-1])), b)
+    return build.reshape(made, shape=(*made.shape[:-2], made.shape[-1]))
+
+
+# --- elementwise functions that are no ufuncs -------------------------------------------------------------------------
+
+
+def around(x: Any, *, decimals: int = 0) -> Node:
+    """The values rounded to a number of decimals, halves to even; a negative number rounds to tens, hundreds, ..."""
+    x = _node(x)
+    if x.dtype == dt.bool_ or not decimals or (not dt.is_floating(x.dtype) and decimals > 0):
+        return round(x)
+    wide = cast(x, dtype=dt.accumulator(x.dtype) if dt.is_floating(x.dtype) else dt.float64)
+    scale = build.const(10.0 ** builtins.abs(decimals), wide.dtype)
+    scaled = round(wide * scale) / scale if decimals > 0 else round(wide / scale) * scale
+    return cast(scaled, dtype=x.dtype)
+
+
+def isclose(a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, *, equal_nan: bool = False) -> Node:
+    """Whether |a - b| <= atol + rtol * |b|; equal infinities are close, NaNs if asked for."""
+    given = promotion.common((given_type(b), float))
+    b = cast(build.as_node(b, given), dtype=dt.accumulator(given))
+    a = _node(a) if not isinstance(a, Node) else a
+    near = le(abs(a - b), atol + rtol * abs(b))
+    found = logical_or(logical_and(near, isfinite(b)), eq(a, b))
+    return logical_or(found, logical_and(isnan(a), isnan(b))) if equal_nan else found
+
+
+def sinc(x: Any) -> Node:
+    """sin(pi x) / (pi x), 1 at 0."""
+    (x,), result = _float("sinc", x)
+    zero = eq(x, like(x, 0))
+    angle = where(zero, like(x, 1), x) * math.pi
+    return cast(where(zero, like(x, 1), sin(angle) / angle), dtype=result)
+
+
+def nan_to_num(x: Any, nan: Any = 0.0, posinf: Any = math.inf, neginf: Any = -math.inf) -> Node:
+    """The values with NaN and infinities replaced; infinite replacements stand for the dtype's largest numbers."""
+    x = _node(x)
+    if not dt.is_floating(x.dtype):
+        return x
+    high = build.const(_LARGEST[x.dtype], x.dtype)
+    top = where(isinf(posinf), high, posinf) if isinstance(posinf, Node) else high
+    low = where(isinf(neginf), neg(high), neginf) if isinstance(neginf, Node) else neg(high)
+    infinite = where(gt(x, like(x, 0)), cast(top, dtype=x.dtype), cast(low, dtype=x.dtype))
+    plain = where(isinf(x), infinite, x)
+    return where(isnan(x), build.as_node(nan, x.dtype), plain)
+
+
+_LARGEST = {
+    dt.float16: 65504.0, dt.bfloat16: 3.3895313892515355e38, dt.float32: 3.4028234663852886e38,
+    dt.float64: 1.7976931348623157e308,
+}  # fmt: skip
+
 COMPOSITES = (
     fmax, fmin, heaviside, fabs, rint, deg2rad, rad2deg, float_power, logaddexp2, spacing, ldexp, gcd, lcm,
-    bitwise_count, divmod, modf, frexp,
+    bitwise_count, divmod, modf, frexp, vecdot, matvec, vecmat, around, isclose, sinc, nan_to_num,
 )  # fmt: skip

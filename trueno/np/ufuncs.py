@@ -72,6 +72,9 @@ class ufunc:
 
     def _with_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a call that says where the result goes, in which dtype, or for which elements."""
+        if self.signature is not None and "axis" in kwargs:
+            kwargs = dict(kwargs)
+            args = self._moved(args, kwargs.pop("axis"))
         operands, targets = self._split(args, kwargs)
         dtype, casting, where = self._dtype(kwargs), kwargs.get("casting", "same_kind"), kwargs.get("where", True)
         arguments.can_cast(np.dtype("f8"), np.dtype("f8"), casting)  # refuses a rule that does not exist
@@ -92,6 +95,13 @@ class ufunc:
         else:
             self._masked.call(*into, where, *operands, **named)
         return targets[0] if self.nout == 1 else tuple(targets)
+
+    def _moved(self, args: tuple[Any, ...], axis: Any) -> tuple[Any, ...]:
+        """Return the arguments with the operands' axis in the last place, for functions of vectors to numbers."""
+        if self.signature != "(n),(n)->()":
+            raise TypeError(f"{self.__name__}: axis can only be used with a single shared core dimension")
+        moved = (functions.moveaxis(arguments.array(one), arguments.index("axis", axis), -1) for one in args[:2])
+        return (*moved, *args[2:])
 
     def _split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], list[Any] | None]:
         """Return the operands and the targets of a call, or None where none is given."""
