@@ -67,11 +67,17 @@ def _signature(operation: Operation, method: bool) -> str:
     return ", ".join([*fixed, "/", *operands[len(fixed) :], *static])
 
 
+def _returns(operation: Operation) -> str:
+    """Return the type of an operation's result: a tuple where it records several."""
+    recorded = str(getattr(operation.record, "__annotations__", {}).get("return", ""))
+    return recorded.replace("Node", "Tensor") if recorded.startswith("tuple") else "Tensor"
+
+
 def _functions() -> Iterator[str]:
     for name, operation in operations.items():
         if inspect.isfunction(getattr(functions, name)):
             continue  # type checkers read it there
-        yield f"def {name}({_signature(operation, method=False)}) -> Tensor: ..."
+        yield f"def {name}({_signature(operation, method=False)}) -> {_returns(operation)}: ..."
         for alias in ALIASES.get(name, ()):
             if not inspect.isfunction(getattr(functions, alias)):
                 yield f"{alias} = {name}"
@@ -86,20 +92,22 @@ def _methods() -> Iterator[str]:
             # Native code in front of a function, which has the signature.
             value = getattr(sys.modules[value.__module__], value.__name__)  # noqa: PLW2901
         if operation is not None:
-            yield f"def {name}({_signature(operation, method=True)}) -> Tensor: ..."
+            yield f"def {name}({_signature(operation, method=True)}) -> {_returns(operation)}: ..."
         elif inspect.isfunction(value) and value.__module__ in _MAKERS:
             yield _function_method(name, value)
         elif isinstance(value, property) and value.fget is not None and value.fget.__module__ in _MAKERS:
             yield f"@property\ndef {name}(self) -> Tensor: ..."
         elif _is_in_place(name):
             yield f"def {name}(self, *operands: Any, **static: Any) -> Tensor: ..."
+        elif name in ("__divmod__", "__rdivmod__"):
+            yield f"def {name}(self, other: Any, /) -> tuple[Tensor, Tensor]: ..."
         elif name.strip("_") in _UNARY:
             yield f"def {name}(self) -> Tensor: ..."
         elif name.strip("_") in _BINARY and name.startswith("__"):
             yield f"def {name}(self, other: Any, /) -> Tensor: ..."
 
 
-_MAKERS = ("trueno.functions", "trueno.indexing", "trueno.methods")
+_MAKERS = ("trueno.attributes", "trueno.functions", "trueno.indexing", "trueno.methods")
 _UNARY = tuple(methods.UNARY)
 _BINARY = (*methods.OPERATORS, *(f"r{one}" for one in methods.OPERATORS), *methods.COMPARISONS)
 

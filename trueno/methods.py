@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from trueno import functions, indexing
+from trueno import attributes, functions, indexing
 from trueno.functions import ALIASES, operations
 from trueno.ir import promotion, views
 from trueno.ir.node import Node
@@ -82,8 +82,7 @@ def _install() -> None:
         call = operations[name].as_operator().call
         setattr(Tensor, f"__{special}__", call)
         setattr(Tensor, f"__r{special}__", launcher.method(call, reflected=True))
-        if name != "matmul":
-            setattr(Tensor, f"__i{special}__", _in_place(operations[name]).as_operator().call)
+        setattr(Tensor, f"__i{special}__", _in_place(operations[name]).as_operator().call)
     for special, name in (COMPARISONS | UNARY).items():
         setattr(Tensor, f"__{special}__", operations[name].as_operator().call)
     for special in ("pow", "matmul", "eq", "ne"):
@@ -91,6 +90,8 @@ def _install() -> None:
         if special in ("pow", "matmul"):
             setattr(Node, f"__{special}__", _recorder(operations[name]))
             setattr(Node, f"__r{special}__", lambda a, b, record=operations[name].record: record(b, a))
+    divmod_ = operations["divmod"].as_operator().call
+    _put(Tensor, __divmod__=divmod_, __rdivmod__=launcher.method(divmod_, reflected=True))
     _install_views()
 
 
@@ -117,6 +118,7 @@ def _install_views() -> None:
             mT=property(lambda self: functions.swapaxes(self, -1, -2)),
         )
     _put(Tensor, __getitem__=indexing.get_item, __setitem__=indexing.set_item, contiguous=functions.contiguous)
+    _put(Tensor, view=attributes.view, round=attributes.rounded)
     for owner in (Tensor, Node):
         _put(owner, where=where, clip=functions.clip, clamp=functions.clip)
     _put(Tensor, clip_=clip_, clamp_=clip_)

@@ -26,11 +26,11 @@ def _edges(value: Tensor, keep: int) -> Tensor:
     return value
 
 
-def text(value: Tensor) -> str:
-    """Return a tensor as text, e.g. ``tensor([1., 2.], dtype=float64, requires_grad=True)``."""
-    options = np.get_printoptions()
+def _small(value: Tensor) -> np.ndarray:
+    """Return what has to be formatted of a tensor, as an array that NumPy formats."""
     from trueno.autograd import no_grad
 
+    options = np.get_printoptions()
     with no_grad():
         plain = value.detach()
         large = plain.size > options["threshold"]
@@ -38,14 +38,27 @@ def text(value: Tensor) -> str:
         moved = plain._layout.device != "cpu" or plain.dtype == dt.bfloat16
         small = _edges(plain, options["edgeitems"]) if large and moved else plain
         array = small.cpu()._view_array()
-        if array.dtype == dt.bfloat16:
-            array = array.astype(np.float32)  # NumPy formats it as an integer
-    body = np.array2string(
-        array,
-        separator=", ",
-        prefix="tensor(",
-        threshold=min(options["threshold"], max(array.size - 1, 0)) if large else options["threshold"],
-    )
+        # NumPy formats bfloat16 as an integer.
+        return array.astype(np.float32) if array.dtype == dt.bfloat16 else array
+
+
+def _threshold(value: Tensor, array: np.ndarray) -> int:
+    """Return above how many elements NumPy is to leave some out, where `array` holds a part of the tensor only."""
+    limit = np.get_printoptions()["threshold"]
+    return min(limit, max(array.size - 1, 0)) if value.size > limit else limit
+
+
+def plain(value: Tensor) -> str:
+    """Return the elements as NumPy's ``str`` shows them: ``[1. 2.]``, a 0-d tensor as its number."""
+    array = _small(value)
+    with np.printoptions(threshold=_threshold(value, array)):
+        return str(array)
+
+
+def text(value: Tensor) -> str:
+    """Return a tensor as text, e.g. ``tensor([1., 2.], dtype=float64, requires_grad=True)``."""
+    array = _small(value)
+    body = np.array2string(array, separator=", ", prefix="tensor(", threshold=_threshold(value, array))
     notes = []
     if str(value.dtype) not in ("float32", "int64", "bool"):
         notes.append(f"dtype={value.dtype}")

@@ -9,6 +9,7 @@ import numpy as np
 
 from trueno import dtypes as dt
 from trueno import interop
+from trueno.attributes import Attributes
 from trueno.autograd import Autograd, Handle, backward, no_grad
 from trueno.interop import Interchange
 from trueno.runtime import device as devices
@@ -22,7 +23,7 @@ else:
     Methods = object
 
 
-class Tensor(Interchange, Methods):
+class Tensor(Interchange, Attributes, Methods):
     """An array of one dtype on one device; NumPy's semantics, PyTorch's autograd.
 
     Make one with `tensor`, `from_numpy`, `zeros` and the like.
@@ -130,8 +131,10 @@ class Tensor(Interchange, Methods):
         self._need_cpu("numpy")
         return self._view_array()
 
-    def item(self) -> Any:
-        """Return the value of a tensor of one element as a Python number."""
+    def item(self, *args: Any) -> Any:
+        """Return the value of a tensor of one element, or of the element at an index, as a Python number."""
+        if args:
+            return self.detach().cpu()._view_array().item(*args)
         if self.size != 1:
             raise ValueError(f"item: can only convert a tensor of one element, not of shape {self.shape}")
         return self._view_array().item()
@@ -183,7 +186,9 @@ class Tensor(Interchange, Methods):
         return text(self)
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if self.ndim == 0 and spec else repr(self)
+        if self.ndim and spec:
+            raise TypeError(f"format {spec!r} is for one number, not for a tensor of shape {self.shape}")
+        return str(self) if self.ndim else format(self.item(), spec)
 
     def __deepcopy__(self, memo: dict) -> Tensor:
         copied = self.detach().clone()
