@@ -1,0 +1,128 @@
+"""Random elementwise functions, broadcasting, promotion and reductions: all as in NumPy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import given, note
+from hypothesis import strategies as st
+
+import trueno as tn
+import trueno.np as tnp
+from tests.np import strategies
+from tests.np.comparing import check_equal, laid_out_as, outcome
+from tests.np.test_conformance_indexing import agree
+from trueno.np.ufuncs import UFUNCS
+
+#: Units in the last place that results may differ by; sums are compared on the scale of what is added.
+_ULP = {"float16": 2.0, "float32": 8.0, "float64": 16.0}
+_ELEMENTWISE = sorted((one for one in UFUNCS if one.signature is None), key=lambda one: one.__name__)
+_UNARY = [one for one in _ELEMENTWISE if one.nin == 1]
+_BINARY = [one for one in _ELEMENTWISE if one.nin == 2]
+_SHIFTS = (np.left_shift, np.right_shift)
+
+
+def tolerance(dtype: np.dtype) -> float:
+    """Return the relative error that is allowed for a dtype."""
+    return _ULP[str(dtype)] * float(np.finfo(dtype).eps) if dtype.kind == "f" else 0.0
+
+
+def check_close(got: Any, want: Any, scale: float = 0.0) -> None:
+    """Check shape, dtype and, within a few units in the last place, values."""
+    dtype = np.asarray(want).dtype
+    if dtype.kind != "f":
+        check_equal(got, want)
+        return
+    result = np.asarray(got)
+    assert isinstance(got, tn.Tensor)
+    assert (result.shape, result.dtype) == (np.shape(want), dtype), f"{result.shape} {result.dtype}, NumPy: {want!r}"
+    allowed = tolerance(dtype)
+    np.testing.assert_allclose(result, want, rtol=allowed, atol=allowed * scale + float(np.finfo(dtype).tiny))
+
+
+def _operand(data: st.DataObject, shape: tuple[int, ...], small: bool) -> Any:
+    """Draw an array, or now and then a number; `small` are what shifts and powers can take."""
+    if data.draw(st.integers(0, 5)) == 0:
+        made = data.draw(strategies.numbers())
+        return abs(int(made)) % 8 if small else made
+    made = data.draw(strategies.arrays(shape=shape, special=not small, repeated=True))
+    return np.abs(made) % np.asarray(4, made.dtype) if small and made.dtype != np.bool_ else made
+
+
+def _tensor(operand: Any) -> Any:
+    return tn.from_numpy(laid_out_as(operand)) if isinstance(operand, np.ndarray) else operand
+
+
+@strategies.cases(0.1)
+@given(st.data())
+def test_binary_functions(data: st.DataObject) -> None:
+    like = data.draw(st.sampled_from(_BINARY))
+    small = like in _SHIFTS or like is np.power
+    first, second = data.draw(strategies.broadcastable())
+    a, b = _operand(data, first, small), _operand(data, second, small)
+    note(f"{like.__name__}({a!r}, {b!r})")
+    want, got = outcome(like, a, b), outcome(UFUNCS[like], _tensor(a), _tensor(b))
+    if not agree(want, got):
+        check_close(got, want)
+
+
+@strategies.cases(0.04)
+@given(st.data())
+def test_unary_functions(data: st.DataObject) -> None:
+    like = data.draw(st.sampled_from(_UNARY))
+    x = data.draw(strategies.arrays(special=True, repeated=True))
+    note(f"{like.__name__}({x!r})")
+    want, got = outcome(like, x), outcome(UFUNCS[like], _tensor(x))
+    if not agree(want, got):
+        check_close(got, want)
+
+
+@strategies.cases(0.06)
+@given(st.data())
+def test_out_where_and_dtype(data: st.DataObject) -> None:
+    like = data.draw(st.sampled_from([np.add, np.multiply, np.maximum, np.less, np.divide, np.subtract, np.hypot]))
+    first, second, third = data.draw(strategies.broadcastable(3))
+    a, b = (data.draw(strategies.arrays(shape=shape)) for shape in (first, second))
+    shape = outcome(np.broadcast_shapes, first, second)
+    out = laid_out_as(data.draw(strategies.arrays(shape=third if isinstance(shape, Exception) else shape)))
+    mask = data.draw(strategies.arrays(dtypes=("bool",), shape=third)) if data.draw(st.booleans()) else True
+    options: dict[str, Any] = {"casting": data.draw(st.sampled_from(["same_kind", "unsafe", "safe"]))}
+    if data.draw(st.integers(0, 3)) == 0:
+        options["dtype"] = data.draw(st.sampled_from(strategies.DTYPES))
+    note(f"{like.__name__}({a!r}, {b!r}, out={out!r}, where={mask!r}, {options})")
+    ours = _tensor(out)
+    want = outcome(lambda: like(a, b, out=out, where=mask, **options))
+    got = outcome(lambda: UFUNCS[like](_tensor(a), _tensor(b), out=ours, where=_tensor(mask), **options))
+    if not agree(want, got):
+        assert got is ours
+        if like is not np.divide or out.dtype.kind == "f":
+            check_close(ours, out)
+
+
+_REDUCTIONS = (
+    "sum", "prod", "max", "min", "any", "all", "mean", "std", "var", "argmax", "argmin", "count_nonzero", "cumsum",
+    "cumprod", "ptp", "nansum", "nanmax", "nanmin", "nanmean", "nanstd", "nanprod",
+)  # fmt: skip
+_OURS = {one: getattr(tnp, one, getattr(tn, one, None)) for one in _REDUCTIONS if hasattr(tnp, one) or hasattr(tn, one)}
+_ONE_AXIS = ("argmax", "argmin", "cumsum", "cumprod")
+
+
+@strategies.cases(0.1)
+@given(st.data())
+def test_reductions(data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(sorted(_OURS)))
+    x = data.draw(strategies.arrays(special=name.startswith(("nan", "max", "min", "arg")), repeated=True))
+    options: dict[str, Any] = {"axis": data.draw(strategies.axes(x.ndim, many=name not in _ONE_AXIS))}
+    if not name.startswith("cum") and data.draw(st.booleans()):
+        options["keepdims"] = True
+    if hasattr(tnp, "sum") and name in ("sum", "prod", "max", "min") and data.draw(st.integers(0, 3)) == 0:
+        options["initial"] = data.draw(st.sampled_from([0, 1, 3]))
+    note(f"{name}({x!r}, {options})")
+    want = outcome(lambda: getattr(np, name)(x, **options))
+    got = outcome(lambda: _OURS[name](_tensor(x), **options))
+    if agree(want, got):
+        return
+    finite = np.abs(np.asarray(x, np.float64))
+    scale = float(np.sum(finite[np.isfinite(finite)]))
+    check_close(got, want, scale * (scale if name in ("var", "nanstd") else 1.0))
