@@ -86,7 +86,7 @@ def reshape(a: Any, shape: Any, order: str = "C", *, copy: bool | None = None) -
 
 
 def ravel(a: Any, order: str = "C") -> Tensor:
-    """Return the elements as one axis, a view where the strides allow it.
+    """Return the elements as one axis: a view where they follow each other in memory, else a copy.
 
     Parameters
     ----------
@@ -104,8 +104,9 @@ def ravel(a: Any, order: str = "C") -> Tensor:
         steps = x._layout.strides
         # Longest steps first; equal steps keep their order, as in NumPy.
         x = functions.permute(x, sorted(range(x.ndim), key=lambda axis: -abs(steps[axis])))
-        return functions.ravel(x)
-    return functions.ravel(x if _memory_order(x, order, "CFA") == "C" else functions.permute(x))
+    elif _memory_order(x, order, "CFA") == "F":
+        x = functions.permute(x)
+    return functions.contiguous(functions.ravel(x))
 
 
 def transpose(a: Any, axes: Any = None) -> Tensor:
