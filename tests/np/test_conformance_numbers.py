@@ -96,7 +96,10 @@ def test_out_where_and_dtype(data: st.DataObject) -> None:
     ours = _tensor(out)
     want = outcome(lambda: like(a, b, out=out, where=mask, **options))
     got = outcome(lambda: UFUNCS[like](_tensor(a), _tensor(b), out=ours, where=_tensor(mask), **options))
-    if not agree(want, got):
+    if isinstance(shape, Exception) and isinstance(want, Exception):
+        # Which of several errors is found first is nobody's promise.
+        assert isinstance(got, Exception)
+    elif not agree(want, got):
         assert got is ours
         if like is not np.divide or out.dtype.kind == "f":
             check_close(ours, out)
