@@ -29,7 +29,12 @@ def tolerance(dtype: np.dtype) -> float:
 
 
 def check_close(got: Any, want: Any, scale: float = 0.0) -> None:
-    """Check shape, dtype and, within a few units in the last place, values."""
+    """Check shape, dtype and, within a few units in the last place, values; of several results each."""
+    if isinstance(want, tuple):
+        assert isinstance(got, tuple) and len(got) == len(want)
+        for ours, theirs in zip(got, want, strict=True):
+            check_close(ours, theirs, scale)
+        return
     dtype = np.asarray(want).dtype
     if dtype.kind != "f":
         check_equal(got, want)
