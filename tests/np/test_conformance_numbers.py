@@ -106,7 +106,9 @@ def test_out_where_and_dtype(data: st.DataObject) -> None:
         assert isinstance(got, Exception)
     elif not agree(want, got):
         assert got is ours
-        if like is not np.divide or out.dtype.kind == "f":
+        computed = options.get("dtype", like(a, b).dtype)
+        # Floats out of an integer's range saturate here; C, and so NumPy, leaves them open.
+        if np.dtype(computed).kind != "f" or out.dtype.kind == "f":
             check_close(ours, out)
 
 
