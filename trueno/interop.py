@@ -74,7 +74,7 @@ class Interchange:
             raise AttributeError("__array_interface__: it has no letter for bfloat16")
         return {
             "version": 3, "shape": layout.shape, "typestr": layout.dtype.str, "strides": self.strides,
-            "data": (self.data_ptr(), getattr(layout, "readonly", False)),
+            "data": (self.data_ptr(), layout.readonly),
         }  # fmt: skip
 
     def __dlpack_device__(self: Any) -> tuple[int, int]:
@@ -157,7 +157,7 @@ class Interchange:
         return importlib.import_module("trueno.np")
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        """Compute a ufunc of NumPy's: by the function of the same name; any other by NumPy itself, on the memory.
+        """Compute a ufunc of NumPy's: by trueno.np's of the same name; any other by NumPy itself, on the memory.
 
         Results are Tensors, except for what the caller gave as ``out``.
         """
@@ -165,11 +165,22 @@ class Interchange:
         if not all(isinstance(one, (Interchange, np.ndarray, np.generic, int, float, complex, list, tuple, type(None)))
                    for one in known):  # fmt: skip
             return NotImplemented
-        if method == "__call__" and not kwargs:
-            operation = _ufuncs().get(ufunc)
-            if operation is not None:
-                return operation.call(*inputs)
-        return _ufunc_on_host(ufunc, method, inputs, kwargs)
+        ours = _ufuncs().get(ufunc)
+        if ours is None:
+            return _ufunc_on_host(ufunc, method, inputs, kwargs)
+        if not kwargs:
+            return getattr(ours, method)(*inputs)
+        given = kwargs.pop("out", None)
+        if given is not None:
+            # Tensors on the memory of arrays; reductions take one array, not a tuple.
+            targets = tuple(_adopted(one) if isinstance(one, np.ndarray) else one for one in given)
+            kwargs["out"] = targets if method == "__call__" else targets[0]
+        made = getattr(ours, method)(*inputs, **kwargs)
+        if given is None:
+            return made
+        many = made if isinstance(made, tuple) else (made,)
+        kept = tuple(one if target is None else target for one, target in zip(many, given, strict=True))
+        return kept if isinstance(made, tuple) else kept[0]
 
     def __array_function__(self, func: Callable, types: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
         """Call the function of `trueno.np` that has the name of one of NumPy's.
@@ -203,16 +214,8 @@ def exported(tensor: Any) -> np.ndarray:
 
 @functools.cache
 def _ufuncs() -> dict[np.ufunc, Any]:
-    """Return the operation for each ufunc: the one that has its name, or has it as an alias."""
-    from trueno.functions import ALIASES, operations
-
-    table: dict[np.ufunc, Any] = {}
-    for name, operation in operations.items():
-        for alias in (name, *ALIASES.get(name, ())):
-            found = getattr(np, alias, None)
-            if isinstance(found, np.ufunc):
-                table.setdefault(found, operation)
-    return table
+    """Return trueno.np's ufuncs by NumPy's."""
+    return importlib.import_module("trueno.np.ufuncs").UFUNCS
 
 
 def _ufunc_on_host(ufunc: np.ufunc, method: str, inputs: Sequence[Any], kwargs: dict[str, Any]) -> Any:
