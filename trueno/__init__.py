@@ -88,7 +88,7 @@ def cache_statistics() -> dict[str, Any]:
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("nn", "optim", "data", "linalg", "interop"):
+    if name in ("nn", "optim", "data", "linalg", "io", "np"):
         import importlib
 
         return importlib.import_module(f"trueno.{name}")
