@@ -303,13 +303,16 @@ class _ElementType(ctypes.Structure):
     _fields_ = [("code", ctypes.c_uint8), ("bits", ctypes.c_uint8), ("lanes", ctypes.c_uint16)]
 
 
+_capsule_name = ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.py_object)(("PyCapsule_GetName", ctypes.pythonapi))
+_capsule_pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
+    ("PyCapsule_GetPointer", ctypes.pythonapi)
+)
+
+
 def _element_type(capsule: Any) -> _ElementType:
     """Return the DLDataType in a capsule's DLTensor, which versioned ones have other fields before."""
-    get_name, get_pointer = ctypes.pythonapi.PyCapsule_GetName, ctypes.pythonapi.PyCapsule_GetPointer
-    get_name.restype, get_name.argtypes = ctypes.c_char_p, [ctypes.py_object]
-    get_pointer.restype, get_pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    name = get_name(capsule)
-    tensor = get_pointer(capsule, name) + (32 if name == b"dltensor_versioned" else 0)
+    name = _capsule_name(capsule)
+    tensor = _capsule_pointer(capsule, name) + (32 if name == b"dltensor_versioned" else 0)
     return _ElementType.from_address(tensor + 20)
 
 
