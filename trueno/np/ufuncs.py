@@ -17,7 +17,7 @@ from trueno.np import arguments
 from trueno.np.arguments import NOT_GIVEN
 from trueno.np.reducing import REDUCTIONS
 from trueno.runtime.inplace import bump_version, check_leaf
-from trueno.runtime.operation import Operation, caller
+from trueno.runtime.operation import Operation, calling
 from trueno.tensor import Tensor
 
 _KEYWORDS = ("out", "where", "casting", "order", "dtype", "subok", "signature", "sig")
@@ -356,7 +356,7 @@ class ufunc:
         check_leaf(target, self.__name__)
         rest = () if b is NOT_GIVEN else (arguments.host(b, self.__name__),)
         self._like.at(arguments.host(target, self.__name__), _host_index(indices), *rest)
-        bump_version(target, caller())
+        bump_version(target, calling())
 
 
 def _named(name: str) -> ufunc:
