@@ -23,7 +23,7 @@ else:
     Methods = object
 
 
-class Tensor(Interchange, Attributes, Methods):
+class Tensor(Attributes, Interchange, Methods):
     """An array of one dtype on one device; NumPy's semantics, PyTorch's autograd.
 
     Make one with `tensor`, `from_numpy`, `zeros` and the like.
