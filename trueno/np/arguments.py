@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -153,7 +154,13 @@ def dtype(value: Any, default: np.dtype | None = None) -> np.dtype | None:
     """Return a ``dtype`` argument as a dtype; `default` for None."""
     if value is None:
         return default
+    if isinstance(value, (type, np.dtype)):
+        return _dtype_of(value)
     return value.dtype if isinstance(value, Tensor) else dt.as_dtype(value)
+
+
+#: Types and dtypes are asked for at each call, and making a dtype of a type takes longer than a small kernel.
+_dtype_of = functools.lru_cache(256)(dt.as_dtype)
 
 
 # --- out --------------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from trueno.runtime.operation import Operation
 from trueno.tensor import Tensor
 
 _ORDERS = ("C", "F", "A", "K", None)
+#: Bytes up to which NumPy fills an array before a kernel has been launched.
+_SMALL = 1 << 14
 
 
 def _is_reversed(x: Tensor) -> bool:
@@ -189,12 +192,22 @@ def empty(shape: Any, dtype: Any = float, order: Any = "C", *, device: Any = Non
 
 def zeros(shape: Any, dtype: Any = float, order: Any = "C", *, device: Any = None) -> Tensor:
     """Return an array of zeros; float64 by default."""
-    return empty(shape, dtype, order, device=device).zero_()
+    return _filled("zeros", shape, dtype, order, device, 0)
 
 
 def ones(shape: Any, dtype: Any = None, order: Any = "C", *, device: Any = None) -> Tensor:
     """Return an array of ones; float64 by default."""
-    return empty(shape, dtype, order, device=device).fill_(1)
+    return _filled("ones", shape, dtype, order, device, 1)
+
+
+def _filled(name: str, shape: Any, dtype: Any, order: Any, device: Any, value: int) -> Tensor:
+    """Return an array of one number; a small one on the CPU is NumPy's, which takes less than a launch."""
+    wanted, fortran = arguments.dtype(dtype) or dt.float64, _fortran(name, order)
+    extents = arguments.shape(name, shape)
+    place = devices.current_device() if device is None else str(device)
+    if place == "cpu" and math.prod(extents) * wanted.itemsize <= _SMALL:
+        return creation.from_numpy(np.full(extents, value, wanted, order="F" if fortran else "C"))
+    return _made(name, extents, wanted, fortran, device).fill_(value)
 
 
 def full(shape: Any, fill_value: Any, dtype: Any = None, order: Any = "C", *, device: Any = None) -> Tensor:
