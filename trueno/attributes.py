@@ -196,10 +196,13 @@ class Attributes:
         """Put the elements in place so that the k-th is where a sorted axis has it, smaller ones before it."""
         self[...] = _by_numpy("partition")(self, kth, axis, kind, order)
 
+    def compress(self: Any, condition: Any, axis: Any = None, out: Any = None) -> Any:
+        """Return the elements along an axis where a condition holds: ``trueno.np.compress``."""
+        return _by_numpy("compress")(condition, self, axis, out)
+
     argpartition = _by_numpy("argpartition")
     argsort = _by_numpy("argsort")
     choose = _by_numpy("choose")
-    compress = _by_numpy("compress")
     diagonal = _by_numpy("diagonal")
     dot = _by_numpy("dot")
     nonzero = _by_numpy("nonzero")
