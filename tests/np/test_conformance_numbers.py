@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import assume, given, note
 from hypothesis import strategies as st
 
@@ -117,10 +118,11 @@ _REDUCTIONS = (
     "sum", "prod", "max", "min", "any", "all", "mean", "std", "var", "argmax", "argmin", "count_nonzero", "cumsum",
     "cumprod", "ptp", "nansum", "nanmax", "nanmin", "nanmean", "nanstd", "nanprod",
 )  # fmt: skip
-_OURS = {one: getattr(tnp, one, getattr(tn, one, None)) for one in _REDUCTIONS if hasattr(tnp, one) or hasattr(tn, one)}
+_OURS = {one: getattr(tnp, one) for one in _REDUCTIONS if hasattr(tnp, one)}
 _ONE_AXIS = ("argmax", "argmin", "cumsum", "cumprod")
 
 
+@pytest.mark.skipif(not _OURS, reason="trueno.np has no reductions")
 @strategies.cases(0.1)
 @given(st.data())
 def test_reductions(data: st.DataObject) -> None:
@@ -129,7 +131,7 @@ def test_reductions(data: st.DataObject) -> None:
     options: dict[str, Any] = {"axis": data.draw(strategies.axes(x.ndim, many=name not in _ONE_AXIS))}
     if not name.startswith("cum") and data.draw(st.booleans()):
         options["keepdims"] = True
-    if hasattr(tnp, "sum") and name in ("sum", "prod", "max", "min") and data.draw(st.integers(0, 3)) == 0:
+    if name in ("sum", "prod", "max", "min") and data.draw(st.integers(0, 3)) == 0:
         options["initial"] = data.draw(st.sampled_from([0, 1, 3]))
     note(f"{name}({x!r}, {options})")
     want = outcome(lambda: getattr(np, name)(x, **options))
