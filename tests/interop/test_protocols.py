@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import special
 
 import trueno as tn
 from trueno import interop
@@ -28,10 +29,13 @@ def agrees(got: Any, want: Any) -> None:
 @pytest.mark.parametrize("ufunc", sorted(interop._ufuncs(), key=lambda one: one.__name__), ids=lambda one: one.__name__)
 def test_ufuncs_are_computed_by_the_operation_of_their_name(ufunc: np.ufunc) -> None:
     floats, integers = np.array([[0.25, 0.5, 0.75]] * 3), np.array([[1, 2, 3]] * 3)
-    x = floats if any("d" in one.split("->")[0] for one in ufunc.types) else integers
+    letters = next((one for one in ufunc.types if one.startswith("d")), ufunc.types[-1]).split("->")[0]
+    operands = [integers if one in "il" or not letters.startswith("d") else floats for one in letters]
     with np.errstate(all="ignore"):
-        want = ufunc(*[x] * ufunc.nin)
-    agrees(ufunc(*[tn.from_numpy(x)] * ufunc.nin), want)
+        want = ufunc(*operands)
+    got = ufunc(*map(tn.from_numpy, operands))
+    for one, other in zip(got, want, strict=True) if ufunc.nout > 1 else [(got, want)]:
+        agrees(one, other)
 
 
 def test_the_table_covers_most_of_numpys_ufuncs() -> None:
@@ -96,14 +100,14 @@ def test_methods_and_arguments_of_ufuncs() -> None:
 
 
 def test_ufuncs_that_only_numpy_has() -> None:
-    agrees(np.ldexp(tn.tensor([1.0, 2.0], dtype=tn.float64), 2), [4.0, 8.0])
+    agrees(special.gamma(tn.tensor([3.0, 4.0], dtype=tn.float64)), [2.0, 6.0])
     double = np.frompyfunc(lambda x: 2 * x, 1, 1)
     assert double(tn.tensor([1.0, 2.0])).tolist() == [2.0, 4.0]
     x = tn.ones(2).requires_grad_()
-    with pytest.raises(RuntimeError, match=r"ldexp: .* use .detach\(\)"):
-        np.ldexp(x, 2)
+    with pytest.raises(RuntimeError, match=r"gamma: .* use .detach\(\)"):
+        special.gamma(x)
     with tn.no_grad():
-        assert np.ldexp(x, 2).tolist() == [4, 4]
+        assert special.gamma(x).tolist() == [1, 1]
 
 
 def test_other_classes_have_their_say() -> None:
