@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from trueno import attributes, functions, indexing
+from trueno import dtypes as dt
 from trueno.functions import ALIASES, operations
 from trueno.ir import promotion, views
 from trueno.ir.node import Node
@@ -90,9 +91,26 @@ def _install() -> None:
         if special in ("pow", "matmul"):
             setattr(Node, f"__{special}__", _recorder(operations[name]))
             setattr(Node, f"__r{special}__", lambda a, b, record=operations[name].record: record(b, a))
+    Tensor.__pow__ = _power(Tensor.__pow__)
     divmod_ = operations["divmod"].as_operator().call
     _put(Tensor, __divmod__=divmod_, __rdivmod__=launcher.method(divmod_, reflected=True))
     _install_views()
+
+
+def _power(general: Callable[..., Any]) -> Callable[..., Any]:
+    """Return ``**`` that squares, takes roots and inverts for the exponents for which NumPy does, faster and exactly."""
+    square = operations["square"].call
+    of_floats = {2.0: square, 0.5: operations["sqrt"].call, -1.0: operations["reciprocal"].call}
+
+    def power(self: Any, exponent: Any) -> Any:
+        kind = type(exponent)
+        if kind is int and exponent == 2 and self._layout.dtype != dt.bool_:
+            return square(self)
+        if kind is float and exponent in of_floats and dt.is_floating(self._layout.dtype):
+            return of_floats[exponent](self)
+        return general(self, exponent)
+
+    return power
 
 
 def _recorder(operation: Operation) -> Callable[..., Any]:

@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from trueno import dtypes as dt
 from trueno.ir import build, promotion, views, windows
 from trueno.ir.build import cast, expand, reshape
-from trueno.ir.elementwise import abs, eq, gt, isnan, like, logical_and, lt, mul, ne, remainder, sub, where
+from trueno.ir.elementwise import (
+    abs,
+    add,
+    eq,
+    ge,
+    gt,
+    isnan,
+    le,
+    like,
+    logical_and,
+    lt,
+    maximum,
+    minimum,
+    mul,
+    ne,
+    remainder,
+    sub,
+    where,
+)
 from trueno.ir.node import Node
 from trueno.ir.reductions import sum
 
@@ -91,6 +110,64 @@ def correlate(a: Node, v: Node, *, before: int, after: int) -> Node:
     dtype = promotion.common((a.dtype, v.dtype))
     padded = views.pad(cast(a, dtype=dtype), ((before, after),))
     return views.matmul(windows.window(padded, 0, v.size, 1, 1), cast(v, dtype=dtype))
+
+
+def correlate_in_blocks(a: Node, v: Node, *, before: int, after: int, block: int) -> Node:
+    """`correlate` as a product of matrices: `block` neighbouring results are a row.
+
+    The second matrix holds the vector once in each column, one place further down each time, and zeros. So what is
+    infinite or NaN in `a` spreads to its neighbours: elements have to be finite.
+    """
+    dtype = promotion.common((a.dtype, v.dtype))
+    count = a.size + before + after - v.size + 1
+    blocks = -(-count // block)
+    padded = views.pad(cast(a, dtype=dtype), ((before, after + blocks * block - count),))
+    banded = windows.window(views.pad(cast(v, dtype=dtype), ((block - 1, block - 1),)), 0, block, 1, 1)
+    rows = windows.window(padded, 0, block + v.size - 1, block, 1)
+    product = views.matmul(rows, views.getitem(banded, (slice(None), slice(None, None, -1))))
+    return views.getitem(reshape(product, shape=(blocks * block,)), (slice(0, count),))
+
+
+def _comparators(n: int) -> Iterator[tuple[int, int]]:
+    """Yield the comparisons that sort n numbers: Batcher's merge exchange (Knuth, volume 3, algorithm 5.2.2M)."""
+    p = 1
+    while p < n:
+        k = p
+        while k >= 1:
+            for j in range(k % p, n - k, 2 * k):
+                for i in range(j, min(j + k, n - k)):
+                    if i // (2 * p) == (i + k) // (2 * p):
+                        yield i, i + k
+            k //= 2
+        p *= 2
+
+
+def median_of_few(x: Node, *, axis: int) -> Node:
+    """The middle element, or the mean of two, of a few floats along an axis: a sorting network, for all lines at once.
+
+    NaN spreads to both results of a comparison, and the place in the middle depends on all elements: it is NaN then.
+    """
+    count = x.shape[axis]
+    wires = [views.getitem(x, (*(slice(None),) * axis, k)) for k in range(count)]
+    for low, high in _comparators(count):
+        wires[low], wires[high] = minimum(wires[low], wires[high]), maximum(wires[low], wires[high])
+    middle = wires[count // 2]
+    return middle if count % 2 else mul(add(wires[count // 2 - 1], middle), like(middle, 0.5))
+
+
+def equal_bins(x: Node, first: Any, last: Any, width: Any, scale: Any, count: Any) -> Node:
+    """The numbers of the bins of equal width that floats lie in; `count` for those outside and for NaN.
+
+    The estimate ``(x - first) * scale`` may be one off; the edges ``first + k * width``, of which the last is `last`,
+    decide.
+    """
+    top = build.cast(like(x, 0) + count, dtype=dt.int64) - 1
+    place = maximum(minimum(build.cast((x - first) * scale, dtype=dt.int64), top), like(top, 0))
+    place = place - build.cast(lt(x, build.cast(place, dtype=x.dtype) * width + first), dtype=dt.int64)
+    above = place + 1
+    beyond = logical_and(ne(place, top), ge(x, build.cast(above, dtype=x.dtype) * width + first))
+    inside = logical_and(ge(x, first), le(x, last))
+    return where(inside, where(beyond, above, place), top + 1)
 
 
 def kron(a: Node, b: Node) -> Node:

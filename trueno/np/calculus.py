@@ -22,6 +22,7 @@ _gradient = Operation("gradient", composites_numpy.gradient, 2)
 _trapezoid = Operation("trapezoid", composites_numpy.trapezoid, 2)
 _interpolated = Operation("interp", composites_numpy.interpolated, 5)
 _correlate = Operation("correlate", composites_numpy.correlate, 2)
+_correlate_in_blocks = Operation("correlate_in_blocks", composites_numpy.correlate_in_blocks, 2)
 _correction = Operation("unwrap", composites_numpy.correction, 4)
 
 # --- differences ------------------------------------------------------------------------------------------------------
@@ -287,6 +288,10 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
 
 _MODES = ("valid", "same", "full")
 
+#: Elements of the shorter vector from which sliding products are computed as a product of matrices, and how many
+#: results are a row of it: twice the arithmetic, ten times as fast.
+_MANY, _BLOCK = 16, 256
+
 
 def _mode(mode: Any) -> str:
     """Return the mode's name; NumPy takes its number, too."""
@@ -314,7 +319,14 @@ def _vectors(name: str, a: Any, v: Any) -> tuple[Tensor, Tensor]:
 def _slid(a: Tensor, v: Tensor, mode: str) -> Tensor:
     """Return the products of the shorter vector `v` with windows of `a`."""
     before, after = {"valid": (0, 0), "same": (v.size // 2, v.size - v.size // 2 - 1), "full": (v.size - 1,) * 2}[mode]
+    if v.size >= _MANY and a.size >= _MANY * _BLOCK and _finite_floats(a) and _finite_floats(v):
+        return _correlate_in_blocks.call(a, v, before=before, after=after, block=_BLOCK)
     return _correlate.call(a, v, before=before, after=after)
+
+
+def _finite_floats(x: Tensor) -> bool:
+    """Whether all elements are finite numbers of float32 or float64; whoever asks has to be worth a pass over them."""
+    return x.dtype in (dt.float32, dt.float64) and bool(functions.all(functions.isfinite(x)))
 
 
 def convolve(a: Any, v: Any, mode: str = "full") -> Tensor:

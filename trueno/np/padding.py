@@ -185,7 +185,23 @@ def _summarised(x: Tensor, widths: list[tuple[int, int]], mode: str, lengths: li
 
 def _indexed(x: Tensor, pair: tuple[int, int], mode: Any, axis: int) -> Tensor:
     """Return an array padded with elements of its own: NumPy pads the positions, the elements are taken."""
-    return taken(x, np.pad(np.arange(x.shape[axis]), pair, mode), axis)
+    places = np.pad(np.arange(x.shape[axis]), pair, mode)
+    ends = (places[: pair[0]], places[len(places) - pair[1] :])
+    slices = [_as_slice(one) for one in ends]
+    if None in slices:
+        return taken(x, places, axis)
+    before, after = (x[(*(slice(None),) * axis, one)] if len(end) else None for one, end in zip(slices, ends))
+    return _extended(x, axis, before, after)
+
+
+def _as_slice(places: np.ndarray) -> slice | None:
+    """Return positions as a slice, if they go up or down by ones."""
+    steps = np.diff(places)
+    if not len(places) or (len(steps) and (steps[0] not in (-1, 1) or (steps != steps[0]).any())):
+        return None if len(places) else slice(0, 0)
+    step = int(steps[0]) if len(steps) else 1
+    stop = int(places[-1]) + step
+    return slice(int(places[0]), stop if stop >= 0 else None, step)
 
 
 def _mirrored_oddly(x: Tensor, pair: tuple[int, int], mode: str, axis: int) -> Tensor:

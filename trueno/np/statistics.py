@@ -9,15 +9,23 @@ import numpy as np
 from trueno import dtypes as dt
 from trueno import functions
 from trueno.creation import from_numpy
+from trueno.ir import composites_numpy
 from trueno.np.arguments import adopt, array, finish, host
 from trueno.np.joining import concatenate
-from trueno.np.manipulation import axes_of
+from trueno.np.manipulation import axes_of, axis_of
 from trueno.np.selection import diagonal
 from trueno.runtime import launcher
 from trueno.runtime.inplace import requires_grad
+from trueno.runtime.operation import Operation
 from trueno.tensor import Tensor
 
 # --- order statistics -------------------------------------------------------------------------------------------------
+
+_median_of_few = Operation("median_of_few", composites_numpy.median_of_few, 1)
+_equal_bins = Operation("equal_bins", composites_numpy.equal_bins, 6)
+
+#: Up to so many elements a line's median is found by a sorting network, if there are as many lines as that.
+_FEW, _LINES = 16, 256
 
 
 def _recorded(x: Tensor) -> bool:
@@ -30,6 +38,26 @@ def _lined_up(name: str, x: Tensor, axis: Any) -> tuple[Tensor, tuple[int, ...]]
     rest = [k for k in range(x.ndim) if k not in over]
     turned = functions.permute(x, [*rest, *over]) if x.ndim else x
     return functions.reshape(turned, (*(x.shape[k] for k in rest), -1)), over
+
+
+def _of_lines(name: str, x: Tensor, axis: Any, keepdims: bool, compute: Any, *levels: Any, **options: Any) -> Tensor:
+    """Return a statistic that NumPy computes, over lines that it may reorder.
+
+    They are laid side by side in memory that has been used before: NumPy would reorder a copy in fresh memory, which
+    takes longer than the statistic.
+    """
+    if not x.size:
+        found = compute(host(x, name), *levels, axis=axis, keepdims=keepdims, **options)
+        return adopt(found)
+    lined, over = _lined_up(name, x, axis)
+    values = host(lined, name)
+    if np.may_share_memory(values, host(x, name)):
+        values = host(functions.copy(lined), name)
+    found = adopt(compute(values, *levels, axis=-1, overwrite_input=True, **options))
+    if not keepdims:
+        return found
+    shape = tuple(1 if k in over else n for k, n in enumerate(x.shape))
+    return functions.reshape(found, (*found.shape[: found.ndim - lined.ndim + 1], *shape))
 
 
 def _quantile(
@@ -46,10 +74,13 @@ def _quantile(
 ) -> Any:
     """Return quantiles as NumPy's function computes them; for autograd, as weighted means of two elements."""
     x = array(a)
-    options: dict[str, Any] = {} if weights is None else {"weights": host(weights, name)}
     # A Python number is weak: the result keeps the dtype of the array.
     levels: Any = q if isinstance(q, (int, float)) else host(q, name)
-    result = adopt(compute(host(x, name), levels, axis=axis, method=method, keepdims=keepdims, **options))
+    if weights is None:
+        result = _of_lines(name, x, axis, keepdims, compute, levels, method=method)
+    else:
+        given = {"axis": axis, "method": method, "keepdims": keepdims, "weights": host(weights, name)}
+        result = adopt(compute(host(x, name), levels, **given))
     if not _recorded(x):
         return finish(result, out, name=name)
     if method != "linear" or weights is not None or name.startswith("nan"):
@@ -150,8 +181,8 @@ def median(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = Fa
         Floats keep their dtype, others give float64; NaN where an element is NaN.
     """
     x = array(a)
-    if not _recorded(x):
-        return finish(adopt(np.median(host(x, "median"), axis=axis, keepdims=keepdims)), out, name="median")
+    if not _recorded(x) or not x.size:
+        return finish(_median(x, axis, keepdims), out, name="median")
     lined, over = _lined_up("median", x, axis)
     count = lined.shape[-1]
     order = np.argsort(host(lined, "median"), axis=-1)[..., (count - 1) // 2 : count // 2 + 1]
@@ -160,6 +191,17 @@ def median(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = Fa
     if keepdims:
         found = functions.reshape(found, tuple(1 if k in over else n for k, n in enumerate(x.shape)))
     return finish(found, out, name="median")
+
+
+def _median(x: Tensor, axis: Any, keepdims: bool) -> Tensor:
+    """Return medians without a gradient."""
+    if isinstance(axis, (int, np.integer)) and x.dtype in (dt.float32, dt.float64):
+        along = axis_of("median", axis, x.ndim, x.shape)
+        count = x.shape[along]
+        if 1 < count <= _FEW and x.size >= _LINES * count:
+            found = _median_of_few.call(x, axis=along)
+            return functions.unsqueeze(found, along) if keepdims else found
+    return _of_lines("median", x, axis, keepdims, np.median)
 
 
 def nanmedian(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: Any = False) -> Any:
@@ -234,8 +276,33 @@ def histogram(
     ValueError
         Edges that do not increase, or a range that is not finite.
     """
-    found = np.histogram(host(a, "histogram"), _plain(bins, "bins"), range, density, _plain(weights, "weights"))
-    return adopt(found[0]), adopt(found[1])
+    x = array(a)
+    fast = _equal_bins_of(x, bins, range) if weights is None and x.dtype == dt.float64 and x.size else None
+    if fast is None:
+        found = np.histogram(host(x, "histogram"), _plain(bins, "bins"), range, density, _plain(weights, "weights"))
+        return adopt(found[0]), adopt(found[1])
+    counts, edges = fast
+    return adopt(counts / np.diff(edges) / counts.sum() if density else counts), adopt(edges)
+
+
+def _equal_bins_of(x: Tensor, bins: Any, range: Any) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return a histogram over bins of equal width and their edges; None where they are not or cannot be."""
+    if not isinstance(bins, (int, np.integer)) or isinstance(bins, bool):
+        return None
+    if range is None:
+        low, high = float(functions.min(x)), float(functions.max(x))
+        if not (np.isfinite(low) and np.isfinite(high)):
+            return None
+        range = (low, high)
+    edges = np.histogram_bin_edges(np.empty(0), bins, range)
+    first, last, width = float(edges[0]), float(edges[-1]), (edges[-1] - edges[0]) / bins
+    with np.errstate(all="ignore"):
+        scale = bins / (edges[-1] - edges[0])
+    # What the kernel takes for the edges has to be what they are.
+    if not np.isfinite(scale) or not np.array_equal(edges[:-1], np.arange(bins) * width + first):
+        return None
+    places = _equal_bins.call(x, first, last, float(width), float(scale), int(bins))
+    return np.bincount(host(functions.ravel(places), "histogram"), minlength=bins + 1)[:-1], edges
 
 
 def histogram2d(

@@ -1,0 +1,82 @@
+"""Functions that go another way when there are many elements: the same values as NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import trueno.np as tnp
+from tests.np.comparing import compare
+
+GENERATOR = np.random.default_rng(7)
+
+
+@pytest.mark.parametrize("count", range(2, 18))
+def test_medians_of_few_elements_each(count):
+    x = GENERATOR.normal(size=(count, 600))
+    x[0, 3] = x[-1, 9] = x[count // 2, 20] = np.nan
+    x[0, 30:33] = np.inf, -np.inf, 0.0
+    compare(lambda xp, x: xp.median(x, axis=0), x)
+    compare(lambda xp, x: xp.median(x.T, axis=-1, keepdims=True), x.astype(np.float32))
+
+
+@pytest.mark.parametrize("axis", [None, 0, 2, (0, 1), (2, 0)])
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_order_statistics_leave_their_argument_alone(axis, keepdims):
+    x = GENERATOR.normal(size=(5, 6, 40))
+    ours = tnp.asarray(x.copy())
+    for name, levels in (
+        ("median", ()),
+        ("quantile", (0.3,)),
+        ("percentile", ([10, 50, 90],)),
+        ("nanquantile", (0.5,)),
+    ):
+        want = getattr(np, name)(x, *levels, axis=axis, keepdims=keepdims)
+        got = getattr(tnp, name)(ours, *levels, axis=axis, keepdims=keepdims)
+        np.testing.assert_array_equal(np.asarray(got), want)
+        np.testing.assert_array_equal(np.asarray(ours), x)
+
+
+@pytest.mark.parametrize("mode", ["full", "same", "valid"])
+@pytest.mark.parametrize("taps", [15, 16, 17, 255, 600])
+@pytest.mark.parametrize("name", ["convolve", "correlate"])
+def test_sliding_products(mode, taps, name):
+    a, v = GENERATOR.normal(size=5000), GENERATOR.normal(size=taps)
+    compare(lambda xp, a, v: getattr(xp, name)(a, v, mode), a, v, rtol=1e-13)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_sliding_products_spread_what_is_not_finite_as_numpy_does(value):
+    a, v = GENERATOR.normal(size=5000), GENERATOR.normal(size=20)
+    a[1234] = value
+    compare(lambda xp, a, v: xp.convolve(a, v), a, v, rtol=1e-13)
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"bins": 64, "range": (0.0, 1.0)}, {"bins": 7, "range": (-1, 3)}, {"bins": 5, "density": True}, {"bins": 1},
+    {"bins": 256, "range": (-np.pi, np.pi)}, {"bins": 3, "range": (0.5, 0.5)},
+])  # fmt: skip
+def test_histograms_of_equal_bins(options):
+    x = GENERATOR.normal(size=3000)
+    compare(lambda xp, x: xp.histogram(x, **options), x)
+    compare(lambda xp, x: xp.histogram(x.reshape(3, -1)[:, ::2], **options), x)
+
+
+def test_elements_at_the_edges_of_bins():
+    edges = np.linspace(0, 1, 65)
+    x = np.concatenate([edges, np.nextafter(edges, 0), np.nextafter(edges, 1), [np.nan, np.inf, -np.inf]])
+    compare(lambda xp, x: xp.histogram(x, 64, (0, 1)), x)
+    compare(lambda xp, x: xp.histogram(x, 64), x)
+
+
+@pytest.mark.parametrize("exponent", [2, 2.0, 0.5, -1.0, 3, -1, 0])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int8, np.uint16, np.bool_, np.complex128])
+def test_powers(exponent, dtype):
+    x = np.array([-3.5, -1, 0, 1, 2, 11]).astype(dtype) if dtype != np.uint16 else np.array([0, 1, 200, 300], dtype)
+    compare(lambda xp, x: x**exponent, x, rtol=1e-6 if np.dtype(dtype).kind in "fc" else 0)
+
+
+@pytest.mark.parametrize("mode", ["reflect", "symmetric", "edge", "wrap"])
+@pytest.mark.parametrize("widths", [(0, 3), (2, 0), (1, 1), (2, 5), (9, 14)])
+def test_padding_with_an_arrays_own_elements(mode, widths):
+    compare(lambda xp, x: xp.pad(x, [widths, (0, 1)], mode), np.arange(20.0).reshape(4, 5))
