@@ -168,11 +168,20 @@ def _to_real(name: str, a: Any, s: Any, axes: Any, norm: str | None) -> Tensor:
 # --- the transforms ---------------------------------------------------------------------------------------------------
 
 
+def _stored(name: str, found: Tensor, out: Any) -> Any:
+    """Return a result, written into `out` where that is given."""
+    if out is None:
+        return found
+    from trueno.np.arguments import finish
+
+    return finish(found, out, name=name)
+
+
 def _points(n: int | None) -> tuple[int, ...] | None:
     return None if n is None else (n,)
 
 
-def fft(a: Any, n: int | None = None, axis: int = -1, norm: str | None = None) -> Tensor:
+def fft(a: Any, n: int | None = None, axis: int = -1, norm: str | None = None, out: Any = None) -> Tensor:
     """Return the discrete Fourier transform along an axis.
 
     Parameters
@@ -184,6 +193,8 @@ def fft(a: Any, n: int | None = None, axis: int = -1, norm: str | None = None) -
     axis : int
     norm : {"backward", "ortho", "forward"}, optional
         Where the scale 1/n belongs: to the inverse transform (the default), half to each, or to this one.
+    out : Tensor or ndarray, optional
+        For the result, of its shape; it is what is returned.
 
     Returns
     -------
@@ -195,25 +206,25 @@ def fft(a: Any, n: int | None = None, axis: int = -1, norm: str | None = None) -
     numpy.exceptions.AxisError, ValueError
         For an axis out of range, and for n < 1.
     """
-    return _transform("fft", a, _points(n), (axis,), norm, False)
+    return _stored("fft", _transform("fft", a, _points(n), (axis,), norm, False), out)
 
 
-def ifft(a: Any, n: int | None = None, axis: int = -1, norm: str | None = None) -> Tensor:
+def ifft(a: Any, n: int | None = None, axis: int = -1, norm: str | None = None, out: Any = None) -> Tensor:
     """Return the inverse discrete Fourier transform along an axis; see `fft`."""
-    return _transform("ifft", a, _points(n), (axis,), norm, True)
+    return _stored("ifft", _transform("ifft", a, _points(n), (axis,), norm, True), out)
 
 
-def fft2(a: Any, s: Any = None, axes: Any = (-2, -1), norm: str | None = None) -> Tensor:
+def fft2(a: Any, s: Any = None, axes: Any = (-2, -1), norm: str | None = None, out: Any = None) -> Tensor:
     """Return the discrete Fourier transform over two axes; see `fftn`."""
-    return _transform("fft2", a, s, axes, norm, False)
+    return _stored("fft2", _transform("fft2", a, s, axes, norm, False), out)
 
 
-def ifft2(a: Any, s: Any = None, axes: Any = (-2, -1), norm: str | None = None) -> Tensor:
+def ifft2(a: Any, s: Any = None, axes: Any = (-2, -1), norm: str | None = None, out: Any = None) -> Tensor:
     """Return the inverse discrete Fourier transform over two axes; see `fftn`."""
-    return _transform("ifft2", a, s, axes, norm, True)
+    return _stored("ifft2", _transform("ifft2", a, s, axes, norm, True), out)
 
 
-def fftn(a: Any, s: Any = None, axes: Any = None, norm: str | None = None) -> Tensor:
+def fftn(a: Any, s: Any = None, axes: Any = None, norm: str | None = None, out: Any = None) -> Tensor:
     """Return the discrete Fourier transform over axes.
 
     Parameters
@@ -226,15 +237,15 @@ def fftn(a: Any, s: Any = None, axes: Any = None, norm: str | None = None) -> Te
     norm : {"backward", "ortho", "forward"}, optional
         See `fft`.
     """
-    return _transform("fftn", a, s, axes, norm, False)
+    return _stored("fftn", _transform("fftn", a, s, axes, norm, False), out)
 
 
-def ifftn(a: Any, s: Any = None, axes: Any = None, norm: str | None = None) -> Tensor:
+def ifftn(a: Any, s: Any = None, axes: Any = None, norm: str | None = None, out: Any = None) -> Tensor:
     """Return the inverse discrete Fourier transform over axes; see `fftn`."""
-    return _transform("ifftn", a, s, axes, norm, True)
+    return _stored("ifftn", _transform("ifftn", a, s, axes, norm, True), out)
 
 
-def rfft(a: Any, n: int | None = None, axis: int = -1, norm: str | None = None) -> Tensor:
+def rfft(a: Any, n: int | None = None, axis: int = -1, norm: str | None = None, out: Any = None) -> Tensor:
     """Return the first n // 2 + 1 numbers of the transform of real numbers; see `fft`.
 
     Raises
@@ -242,42 +253,44 @@ def rfft(a: Any, n: int | None = None, axis: int = -1, norm: str | None = None) 
     TypeError
         For complex numbers.
     """
-    return _from_real("rfft", a, _points(n), (axis,), norm)
+    return _stored("rfft", _from_real("rfft", a, _points(n), (axis,), norm), out)
 
 
-def irfft(a: Any, n: int | None = None, axis: int = -1, norm: str | None = None) -> Tensor:
+def irfft(a: Any, n: int | None = None, axis: int = -1, norm: str | None = None, out: Any = None) -> Tensor:
     """Return the real numbers whose `rfft` is given; n is 2 (m - 1) for m numbers unless it is said."""
-    return _to_real("irfft", a, _points(n), (axis,), norm)
+    return _stored("irfft", _to_real("irfft", a, _points(n), (axis,), norm), out)
 
 
-def rfft2(a: Any, s: Any = None, axes: Any = (-2, -1), norm: str | None = None) -> Tensor:
+def rfft2(a: Any, s: Any = None, axes: Any = (-2, -1), norm: str | None = None, out: Any = None) -> Tensor:
     """Return half of the transform of real numbers over two axes; see `rfftn`."""
-    return _from_real("rfft2", a, s, axes, norm)
+    return _stored("rfft2", _from_real("rfft2", a, s, axes, norm), out)
 
 
-def irfft2(a: Any, s: Any = None, axes: Any = (-2, -1), norm: str | None = None) -> Tensor:
+def irfft2(a: Any, s: Any = None, axes: Any = (-2, -1), norm: str | None = None, out: Any = None) -> Tensor:
     """Return the real numbers whose `rfft2` is given."""
-    return _to_real("irfft2", a, s, axes, norm)
+    return _stored("irfft2", _to_real("irfft2", a, s, axes, norm), out)
 
 
-def rfftn(a: Any, s: Any = None, axes: Any = None, norm: str | None = None) -> Tensor:
+def rfftn(a: Any, s: Any = None, axes: Any = None, norm: str | None = None, out: Any = None) -> Tensor:
     """Return the transform of real numbers over axes, of which the last keeps n // 2 + 1 numbers; see `fftn`."""
-    return _from_real("rfftn", a, s, axes, norm)
+    return _stored("rfftn", _from_real("rfftn", a, s, axes, norm), out)
 
 
-def irfftn(a: Any, s: Any = None, axes: Any = None, norm: str | None = None) -> Tensor:
+def irfftn(a: Any, s: Any = None, axes: Any = None, norm: str | None = None, out: Any = None) -> Tensor:
     """Return the real numbers whose `rfftn` is given."""
-    return _to_real("irfftn", a, s, axes, norm)
+    return _stored("irfftn", _to_real("irfftn", a, s, axes, norm), out)
 
 
-def hfft(a: Any, n: int | None = None, axis: int = -1, norm: str | None = None) -> Tensor:
+def hfft(a: Any, n: int | None = None, axis: int = -1, norm: str | None = None, out: Any = None) -> Tensor:
     """Return the real transform of numbers of which half is given, the other half being their conjugates."""
-    return _to_real("hfft", functions.conj(_operand("hfft", a)), _points(n), (axis,), _OTHER[_norm("hfft", norm)])
+    found = _to_real("hfft", functions.conj(_operand("hfft", a)), _points(n), (axis,), _OTHER[_norm("hfft", norm)])
+    return _stored("hfft", found, out)
 
 
-def ihfft(a: Any, n: int | None = None, axis: int = -1, norm: str | None = None) -> Tensor:
+def ihfft(a: Any, n: int | None = None, axis: int = -1, norm: str | None = None, out: Any = None) -> Tensor:
     """Return the inverse of `hfft`."""
-    return functions.conj(_from_real("ihfft", a, _points(n), (axis,), _OTHER[_norm("ihfft", norm)]))
+    found = functions.conj(_from_real("ihfft", a, _points(n), (axis,), _OTHER[_norm("ihfft", norm)]))
+    return _stored("ihfft", found, out)
 
 
 # --- frequencies ------------------------------------------------------------------------------------------------------

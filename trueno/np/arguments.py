@@ -122,7 +122,7 @@ def axes(name: str, axis: Any) -> int | tuple[int, ...] | None:
     """
     if axis is None:
         return None
-    if isinstance(axis, (tuple, list)):
+    if isinstance(axis, (tuple, list, range)):
         return tuple(index(name, one) for one in axis)
     return index(name, axis)
 

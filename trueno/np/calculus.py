@@ -351,7 +351,7 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Tensor:
 
 
 def correlate(a: Any, v: Any, mode: str = "valid") -> Tensor:
-    """Return the cross-correlation of two vectors: ``sum over n of a[n + k] * v[n]``.
+    """Return the cross-correlation of two vectors: ``sum over n of a[n + k] * conj(v[n])``.
 
     Parameters
     ----------
@@ -368,6 +368,8 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Tensor:
     if not np.ndim(a) or not np.ndim(v):
         raise ValueError("correlate: object of too small depth for desired array: a and v must be 1-D")
     first, second = _vectors("correlate", a, v)
+    if dt.is_complex(second.dtype):
+        second = functions.conj(second)
     if second.size > first.size:
         return _slid(second, first, _mode(mode))[::-1]
     return _slid(first, second, _mode(mode))

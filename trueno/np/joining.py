@@ -231,11 +231,10 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Tensor:
         new = functions.moveaxis(new, 0, axis)
     count = new.shape[axis] if places.size == 1 else places.size
     where = int(places.reshape(-1)[0]) if places.size == 1 else places
-    # NumPy works out the order; positions of new elements hold -1.
-    marks = np.insert(np.arange(extent), where, np.full(count, -1))
+    # NumPy works out the order: new elements are numbered behind those that there are.
+    marks = np.insert(np.arange(extent), where, extent + np.arange(count))
     shape = tuple(count if k == axis else n for k, n in enumerate(x.shape))
     new = functions.broadcast_to(new, shape)
-    marks[marks < 0] = extent + np.arange(count)
     return taken(functions.concatenate([x, new], axis=axis), marks, axis)
 
 
@@ -250,6 +249,8 @@ def _positions(obj: Any, extent: int) -> np.ndarray:
         return np.flatnonzero(places)
     if places.ndim > 1:
         raise ValueError(f"insert: index array argument must be one-dimensional or scalar, not {places.shape}")
+    if places.dtype.kind not in "iu" and (places.size or not isinstance(obj, (list, tuple))):
+        raise IndexError(f"insert: arrays used as indices must be of integer or boolean type, not {places.dtype}")
     return places.astype(np.int64) if not places.size else places
 
 

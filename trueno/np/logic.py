@@ -162,11 +162,22 @@ def clip(
         raise TypeError(f"clip() missing 1 required positional argument: {missing!r}")
     low, high = (b if a is NOT_GIVEN else a for a, b in ((a_min, min), (a_max, max)))
     x = arguments.array(a)
-    given = [None if one is None or one is NOT_GIVEN else arguments.operand(one) for one in (low, high)]
+    given = [
+        None if one is None or one is NOT_GIVEN or _beyond(one, x.dtype, sign) else arguments.operand(one)
+        for one, sign in ((low, -1), (high, 1))
+    ]
     result = x.clone() if given == [None, None] else functions.clip(x, *given)
     if dtype is not None:
         result = result.astype(arguments.dtype(dtype), copy=False)
     return finish(result, out, name="clip", casting=casting)
+
+
+def _beyond(bound: Any, dtype: np.dtype, sign: int) -> bool:
+    """Return whether a Python integer is no bound for a dtype's values, being below all of them or above (`sign`)."""
+    if type(bound) is not int or dtype.kind not in "iu":
+        return False
+    limits = np.iinfo(dtype)
+    return bound > limits.max if sign > 0 else bound < limits.min
 
 
 def around(a: Any, decimals: int = 0, out: Any = None) -> Any:

@@ -203,6 +203,9 @@ def _formula(name: str, operands: Sequence[Any]) -> tuple[Any, list[Tensor]]:
     many = list(operands)
     output = (tuple(many.pop()),) if len(many) % 2 else ()
     lists = tuple(tuple(one) for one in many[1::2])
+    wrong = [one for each in (*lists, *output) for one in each if one is not Ellipsis and not 0 <= one < 52]
+    if wrong:
+        raise ValueError(f"{name}: subscript {wrong[0]} is not within the valid range [0, 52)")
     return (lists, output), [array(one) for one in many[::2]]
 
 
@@ -222,6 +225,9 @@ def _steps(form: Any, shapes: tuple[tuple[int, ...], ...], optimize: Any) -> tup
     chosen = list(optimize) if isinstance(optimize, tuple) and isinstance(optimize[0], str) else optimize
     contractions = _path(form, shapes, chosen, True)[1]
     return tuple((tuple(places), subscripts) for places, subscripts, *_ in contractions)
+
+
+_CASTING = ("no", "equiv", "safe", "same_kind", "unsafe")
 
 
 def einsum(
@@ -251,13 +257,20 @@ def einsum(
     Raises
     ------
     ValueError
-        The subscripts do not fit the arrays.
+        The subscripts do not fit the arrays, or for an unknown order or rule of casting.
+    TypeError
+        For arrays that the rule does not allow to be cast, and for an `out` that is no array.
 
     Notes
     -----
     Differs from NumPy: without `optimize`, three and more arrays are multiplied in pairs, too, in the order that is
     found for "greedy"; all of it is one kernel.
     """
+    arguments.target("einsum", out)
+    if order not in ("C", "F", "A", "K"):
+        raise ValueError(f"einsum: order must be one of 'C', 'F', 'A', or 'K', not {order!r}")
+    if casting not in _CASTING:
+        raise ValueError(f"einsum: casting must be one of {', '.join(map(repr, _CASTING))}, not {casting!r}")
     form, many = _formula("einsum", operands)
     if not many:
         raise ValueError("einsum: must provide at least an operand and a subscripts list to sum over")

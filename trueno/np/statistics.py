@@ -383,7 +383,7 @@ def cov(
         mean = functions.mean(table, axis=1, keepdims=True)
         count: float = table.shape[1] - less
         centred = functions.sub(table, mean)
-        product = functions.matmul(centred, centred.mT)
+        product = functions.matmul(centred, _conjugate(centred).mT)
     else:
         total = weights.sum()
         scaled = adopt(weights.astype(wanted))
@@ -391,9 +391,13 @@ def cov(
         pull = 0.0 if aweights is None or less == 0 else float((weights * host(aweights, "cov")).sum())
         count = total - less if aweights is None or less == 0 else total - less * pull / total
         centred = functions.sub(table, mean)
-        product = functions.matmul(centred, functions.mul(centred, scaled).mT)
+        product = functions.matmul(centred, _conjugate(functions.mul(centred, scaled)).mT)
     found = functions.div(product, float(max(count, 0)))
     return functions.squeeze(found)
+
+
+def _conjugate(x: Tensor) -> Tensor:
+    return functions.conj(x) if dt.is_complex(x.dtype) else x
 
 
 def _covariance_dtype(x: Tensor, other: Tensor | None) -> np.dtype:
@@ -434,7 +438,9 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -
         return functions.div(found, found)
     spread = functions.sqrt(diagonal(found))
     scaled = functions.div(functions.div(found, functions.reshape(spread, (-1, 1))), spread)
-    return functions.clip(scaled, -1, 1)
+    if not dt.is_complex(scaled.dtype):
+        return functions.clip(scaled, -1, 1)
+    return functions.add(functions.clip(scaled.real, -1, 1), functions.mul(functions.clip(scaled.imag, -1, 1), 1j))
 
 
 __all__ = [
