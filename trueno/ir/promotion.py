@@ -134,7 +134,7 @@ def comparison(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:
 
 def comparable(value: Any, other: Given) -> Any:
     """Return a Python integer that an integer dtype does not hold as an infinity: it compares alike."""
-    if type(value) is not int or isinstance(other, type) or dt.is_floating(other) or other == dt.bool_:
+    if type(value) is not int or isinstance(other, type) or dt.is_inexact(other) or other == dt.bool_:
         return value
     info = np.iinfo(other)
     return value if info.min <= value <= info.max else math.copysign(math.inf, value)

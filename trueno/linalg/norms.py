@@ -25,13 +25,18 @@ _rank = library(
 
 def _floating(value: Any) -> Tensor:
     x = as_tensor(value)
-    return x if dt.is_floating(x.dtype) else x.astype(dt.float64)
+    return x if dt.is_floating(x.dtype) or dt.is_complex(x.dtype) else x.astype(dt.float64)
+
+
+def _sizes(x: Tensor) -> Tensor:
+    """Return absolute values of complex numbers; rules of real ones take their signs away themselves."""
+    return operations["abs"].call(x) if dt.is_complex(x.dtype) else x
 
 
 def _vector(x: Tensor, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Tensor:
     if isinstance(ord, str) or not isinstance(ord, (int, float, np.number, type(None))):
         raise ValueError(f"norm: invalid norm order {ord!r} for vectors")
-    return operations["norm"].call(x, ord=2 if ord is None else float(ord), axis=axes, keepdims=keepdims)
+    return operations["norm"].call(_sizes(x), ord=2 if ord is None else float(ord), axis=axes, keepdims=keepdims)
 
 
 def _matrix(x: Tensor, ord: Any, axes: tuple[int, int], keepdims: bool) -> Tensor:
@@ -39,7 +44,7 @@ def _matrix(x: Tensor, ord: Any, axes: tuple[int, int], keepdims: bool) -> Tenso
     rows, columns = axes
     call = {name: operations[name].call for name in ("abs", "sum", "max", "min")}
     if ord in (None, "fro", "f"):
-        return operations["norm"].call(x, axis=axes, keepdims=keepdims)
+        return operations["norm"].call(_sizes(x), axis=axes, keepdims=keepdims)
     if ord in (1, -1, math.inf, -math.inf):
         along, other = (rows, columns) if abs(ord) == 1 else (columns, rows)
         sums = call["sum"](call["abs"](x), axis=along, keepdims=True)
@@ -76,7 +81,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> T
     Returns
     -------
     Tensor
-        Of the dtype of `x`, float64 for integers.
+        Of the dtype of `x`, of its parts where it is complex, float64 for integers.
 
     Raises
     ------
@@ -86,7 +91,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> T
     x = _floating(x)
     if axis is None:
         if ord is None:
-            return operations["norm"].call(x, keepdims=keepdims)
+            return operations["norm"].call(_sizes(x), keepdims=keepdims)
         axes: tuple[int, ...] = tuple(range(x.ndim))
     else:
         axes = in_order("norm", axis, x)

@@ -97,7 +97,7 @@ def outer(x1: Any, x2: Any, /) -> Tensor:
     """
     left, right = as_tensor(x1), as_tensor(x2)
     if left.ndim != 1 or right.ndim != 1:
-        raise ValueError(f"outer: input arrays must be one-dimensional, but they are x1.ndim={left.ndim} and "
+        raise ValueError(f"outer: Input arrays must be one-dimensional, but they are x1.ndim={left.ndim} and "
                          f"x2.ndim={right.ndim}")  # fmt: skip
     return operations["mul"].call(left.unsqueeze(-1), right)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from trueno import creation, functions
 from trueno import dtypes as dt
+from trueno.interop import from_dlpack
 from trueno.ir import matrices
 from trueno.np import arguments
 from trueno.np.arguments import adopt, index
@@ -556,7 +557,7 @@ mgrid, ogrid = _Grid(False), _Grid(True)
 
 __all__ = [
     "arange", "array", "asanyarray", "asarray", "asarray_chkfinite", "ascontiguousarray", "asfortranarray", "copy",
-    "diag", "diagflat", "empty", "empty_like", "eye", "frombuffer", "fromfunction", "fromiter", "full", "full_like",
-    "geomspace", "identity", "indices", "linspace", "logspace", "meshgrid", "mgrid", "ogrid", "ones", "ones_like",
-    "tri", "tril", "triu", "vander", "zeros", "zeros_like",
+    "diag", "diagflat", "empty", "empty_like", "eye", "from_dlpack", "frombuffer", "fromfunction", "fromiter", "full",
+    "full_like", "geomspace", "identity", "indices", "linspace", "logspace", "meshgrid", "mgrid", "ogrid", "ones",
+    "ones_like", "tri", "tril", "triu", "vander", "zeros", "zeros_like",
 ]  # fmt: skip

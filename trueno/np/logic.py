@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from trueno.ir import build
 from trueno.np import arguments
 from trueno.np.arguments import NOT_GIVEN, finish
 from trueno.np.ufuncs import UFUNCS
+from trueno.runtime.operation import Operation
 from trueno.tensor import Tensor
 
 # --- equality ---------------------------------------------------------------------------------------------------------
@@ -180,6 +182,33 @@ def _beyond(bound: Any, dtype: np.dtype, sign: int) -> bool:
     return bound > limits.max if sign > 0 else bound < limits.min
 
 
+#: A complex array of its real and imaginary parts.
+_joined = Operation("complex", build.pair, 2)
+
+
+def _by_parts(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Return a function of both parts of complex numbers."""
+    return _joined.call(function(x.real), function(x.imag))
+
+
+def real(val: Any) -> Tensor:
+    """Return the real parts: a view for complex arrays, the array itself for real ones."""
+    x = arguments.array(val)
+    return x.real if dt.is_complex(x.dtype) else x
+
+
+def imag(val: Any) -> Tensor:
+    """Return the imaginary parts: a view for complex arrays, zeros for real ones."""
+    return arguments.array(val).imag
+
+
+def angle(z: Any, deg: bool = False) -> Tensor:
+    """Return the angles of complex numbers with the positive real axis, in radians or degrees."""
+    x = arguments.array(z)
+    found = functions.atan2(x.imag, x.real)
+    return functions.mul(found, 180 / np.pi) if deg else found
+
+
 def around(a: Any, decimals: int = 0, out: Any = None) -> Any:
     """Return the values rounded to a number of decimals, halves to even.
 
@@ -190,7 +219,12 @@ def around(a: Any, decimals: int = 0, out: Any = None) -> Any:
         A negative number rounds to tens, hundreds, ...
     out : array, optional
     """
-    result = operations["around"].call(arguments.array(a), decimals=arguments.index("round", decimals))
+    x, decimals = arguments.array(a), arguments.index("round", decimals)
+
+    def rounded(part: Tensor) -> Tensor:
+        return operations["around"].call(part, decimals=decimals)
+
+    result = _by_parts(rounded, x) if dt.is_complex(x.dtype) else rounded(x)
     return finish(result, out, name="round")
 
 
@@ -220,11 +254,15 @@ def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, ne
         The largest and lowest numbers of the dtype by default.
     """
     given = arguments.array(x)
-    if not dt.is_floating(given.dtype):
+    if not dt.is_floating(given.dtype) and not dt.is_complex(given.dtype):
         return given.clone() if copy else given
     ends = (np.inf if posinf is None else posinf, -np.inf if neginf is None else neginf)
     replaced = [float(one) if isinstance(one, (int, float)) else arguments.array(one) for one in (nan, *ends)]
-    result = operations["nan_to_num"].call(given, *replaced)
+
+    def cleaned(part: Tensor) -> Tensor:
+        return operations["nan_to_num"].call(part, *replaced)
+
+    result = _by_parts(cleaned, given) if dt.is_complex(given.dtype) else cleaned(given)
     return result if copy else finish(result, given, name="nan_to_num")
 
 
@@ -236,7 +274,7 @@ def real_if_close(a: Any, tol: float = 100) -> Tensor:
 
 
 __all__ = [
-    "allclose", "around", "array_equal", "array_equiv", "clip", "fix", "isclose", "iscomplex", "iscomplexobj",
-    "isfortran", "isneginf", "isposinf", "isreal", "isrealobj", "isscalar", "nan_to_num", "real_if_close", "round",
-    "sinc",
+    "allclose", "angle", "around", "array_equal", "array_equiv", "clip", "fix", "imag", "isclose", "iscomplex",
+    "iscomplexobj", "isfortran", "isneginf", "isposinf", "isreal", "isrealobj", "isscalar", "nan_to_num", "real",
+    "real_if_close", "round", "sinc",
 ]  # fmt: skip

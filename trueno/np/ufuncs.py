@@ -16,12 +16,19 @@ from trueno.ir.op import Op, rows
 from trueno.np import arguments
 from trueno.np.arguments import NOT_GIVEN
 from trueno.np.reducing import REDUCTIONS
+from trueno.runtime import launcher
 from trueno.runtime.inplace import bump_version, check_leaf
 from trueno.runtime.operation import Operation, calling
 from trueno.tensor import Tensor
 
 _KEYWORDS = ("out", "where", "casting", "order", "dtype", "subok", "signature", "sig")
 _PYTHON = {bool: np.dtype(bool), int: np.dtype("i8"), float: np.dtype("f8")}
+
+
+def _meets(one: Tensor, targets: Sequence[Tensor | None]) -> bool:
+    """Return whether an operand on the CPU shares memory with a target."""
+    on_host = one._layout.device == "cpu"
+    return on_host and any(t is not None and t._layout.device == "cpu" and launcher.overlaps(one, t) for t in targets)
 
 
 class _Elementwise(Operation):
@@ -88,6 +95,9 @@ class ufunc:
             targets = self._unset(operands, where, dtype, casting)
         into = [arguments.shared(one, self.__name__) if isinstance(one, np.ndarray) else one for one in targets]
         named = {"dtype": dtype, "casting": casting}
+        if self.signature is not None:
+            # A sum reads operands after its first results are written, where these are the operands' own memory.
+            operands = [one.clone() if isinstance(one, Tensor) and _meets(one, into) else one for one in operands]
         if any(one is None for one in into):
             return self._partly(operands, targets, into, named)
         if where is True:
