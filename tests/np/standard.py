@@ -270,6 +270,7 @@ greater_equal: nan nan -> False, -0. 0. -> True
 COMPLEX_SPECIAL = """
 exp: 0+0j -> 1+0j, complex(-inf, 0) -> 0, complex(inf, 0) -> complex(inf, 0), complex(nan, 0) -> complex(nan, 0)
 exp: complex(1, inf) -> complex(nan, nan), complex(1, nan) -> complex(nan, nan), complex(nan, 1) -> complex(nan, nan)
+expm1: complex(-inf, nan) -> complex(-1, 0), complex(inf, inf) -> complex(inf, nan)
 expm1: 0j -> 0j, complex(inf, 0) -> complex(inf, 0), complex(-inf, 0) -> -1+0j, complex(nan, 0) -> complex(nan, 0)
 log: complex(-0., 0) -> complex(-inf, pi), 0j -> complex(-inf, 0), complex(1, inf) -> complex(inf, pi/2)
 log: complex(-inf, 1) -> complex(inf, pi), complex(inf, 1) -> complex(inf, 0), complex(inf, nan) -> complex(inf, nan)
@@ -280,6 +281,7 @@ sqrt: complex(inf, 1) -> complex(inf, 0), complex(nan, 1) -> complex(nan, nan), 
 sinh: 0j -> 0j, complex(inf, 0) -> complex(inf, 0), complex(1, inf) -> complex(nan, nan)
 sinh: complex(nan, 0) -> complex(nan, 0)
 cosh: 0j -> 1+0j, complex(inf, 0) -> complex(inf, 0), complex(1, inf) -> complex(nan, nan)
+tanh: complex(0, inf) -> complex(0, nan), complex(0, nan) -> complex(0, nan), complex(nan, 0) -> complex(nan, 0)
 tanh: 0j -> 0j, complex(inf, 1) -> 1+0j, complex(inf, inf) -> 1+0j, complex(inf, nan) -> 1+0j
 tanh: complex(1, nan) -> complex(nan, nan)
 asinh: 0j -> 0j, complex(1, inf) -> complex(inf, pi/2), complex(inf, 1) -> complex(inf, 0)

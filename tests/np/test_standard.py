@@ -233,13 +233,19 @@ def test_special_values_of_complex_numbers(dtype: str) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("name", [name for name, (dtypes, _) in standard.UNARY.items() if "complex64" in dtypes])
+#: Functions of complex numbers in which NumPy differs from the standard's special values (expm1), or that the standard
+#: leaves open for numbers that are not finite.
+OPEN = {"expm1", "reciprocal", "sign"}
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, (dtypes, _) in standard.UNARY.items() if "complex64" in dtypes and name not in OPEN]
+)
 def test_special_complex_numbers_are_numpys(name: str) -> None:
     parts = [0.0, -0.0, 1.0, -1.0, numpy.inf, -numpy.inf, numpy.nan]
     operand = numpy.asarray([complex(re, im) for re in parts for im in parts])
-    aliases = {"round": "round", "abs": "abs"}
     with numpy.errstate(all="ignore"):
-        want = getattr(numpy, aliases.get(name, name))(operand)
+        want = getattr(numpy, name)(operand)
     got = numpy.asarray(getattr(tnp, name)(tnp.asarray(operand)))
     assert got.dtype == want.dtype
     for part in ("real", "imag") if want.dtype.kind == "c" else ("real",):

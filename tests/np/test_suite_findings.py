@@ -19,6 +19,8 @@ Z = _REAL[0] + 1j * _REAL[1]
     ("correlate", (Z[0], Z[1, :3]), {"mode": "full"}), ("correlate", (Z[0, :2], Z[1]), {"mode": "same"}),
     ("cov", (Z,), {}), ("cov", (Z,), {"aweights": numpy.arange(1.0, 6)}), ("corrcoef", (Z,), {}),
     ("round", (Z,), {"decimals": 1}), ("nan_to_num", (Z * numpy.asarray([1, numpy.nan, numpy.inf, 1, 1]),), {}),
+    ("vdot", (Z, Z[::-1]), {}), ("vecdot", (Z, Z[::-1]), {}), ("vecmat", (Z[0, :3], Z), {}),
+    ("vdot", (_REAL, _REAL), {}),
     ("real", (Z,), {}), ("imag", (Z,), {}), ("imag", (_REAL,), {}), ("angle", (Z,), {"deg": True}),
 ])  # fmt: skip
 def test_complex_numbers(name: str, args: tuple, keywords: dict[str, Any]) -> None:
@@ -104,3 +106,8 @@ def test_the_runner_counts_what_it_calls() -> None:
     out = numpy.zeros(2)
     assert proxy.exp(numpy.zeros(2), out=out) is out and out.tolist() == [1, 1]
     assert isinstance(proxy.sum(numpy.ones(3)), numpy.float64) and proxy.zeros(()).shape == ()
+
+
+@pytest.mark.parametrize("other", [numpy.nan + 1j, complex(1, numpy.nan), 2])
+def test_array_equal_of_complex_numbers(other: complex) -> None:
+    check("array_equal", numpy.asarray([1j, numpy.nan]), numpy.asarray([1j, other]), equal_nan=True)

@@ -68,12 +68,19 @@ def _sqrt(a: Node, b: Node) -> Parts:
     return rows.where(rows.isinf(b), rows.abs(b), re), rows.where(rows.isinf(b), b, im)
 
 
+def _endless(a: Node, b: Node) -> Node:
+    """Whether a is infinite and the angle b is none."""
+    return rows.logical_and(rows.isinf(a), rows.logical_not(rows.isfinite(b)))
+
+
 def _sinh(a: Node, b: Node) -> Parts:
-    return _times(rows.sinh(a), rows.cos(b)), _times(rows.cosh(a), rows.sin(b))
+    re = rows.where(_endless(a, b), a, _times(rows.sinh(a), rows.cos(b)))
+    return re, _times(rows.cosh(a), rows.sin(b))
 
 
 def _cosh(a: Node, b: Node) -> Parts:
-    return _times(rows.cosh(a), rows.cos(b)), _times(rows.sinh(a), rows.sin(b))
+    re = rows.where(_endless(a, b), rows.abs(a), _times(rows.cosh(a), rows.cos(b)))
+    return re, _times(rows.sinh(a), rows.sin(b))
 
 
 def _tanh(a: Node, b: Node) -> Parts:
@@ -85,28 +92,50 @@ def _tanh(a: Node, b: Node) -> Parts:
     sides = rows.copysign(_number(a, 1), a), rows.copysign(_number(a, 0), rows.where(rows.isfinite(b), tangent, b))
     on_axis = rows.eq(b, 0.0)
     re, im = beta * rho * s * scale, rows.where(on_axis, b, tangent * scale)
-    return rows.where(far, sides[0], rows.where(on_axis, rows.tanh(a), re)), rows.where(far, sides[1], im)
+    re = rows.where(on_axis, rows.tanh(a), rows.where(rows.eq(a, 0.0), a, re))
+    return rows.where(far, sides[0], re), rows.where(far, sides[1], im)
+
+
+def _infinite(a: Node, b: Node) -> Node:
+    return rows.logical_or(rows.isinf(a), rows.isinf(b))
+
+
+def _on_axis(a: Node, b: Node) -> Node:
+    """Whether a number is imaginary, but not a number: 0 + NaN i."""
+    return rows.logical_and(rows.eq(a, 0.0), rows.isnan(b))
 
 
 def _asin(a: Node, b: Node) -> Parts:
     (p, q), (r, s) = _sqrt(1.0 - a, -b), _sqrt(a + 1.0, b)
-    return rows.atan2(a, p * r - q * s), rows.asinh(p * s - q * r)
+    endless, size = _infinite(a, b), rows.copysign(_number(a, math.inf), b)
+    re = rows.where(endless, rows.atan2(a, rows.abs(b)), rows.atan2(a, p * r - q * s))
+    return rows.where(_on_axis(a, b), a, re), rows.where(endless, size, rows.asinh(p * s - q * r))
 
 
 def _acos(a: Node, b: Node) -> Parts:
     (p, q), (r, s) = _sqrt(1.0 - a, -b), _sqrt(a + 1.0, b)
-    return rows.atan2(p, r) * 2.0, rows.asinh(r * q - s * p)
+    endless, size = _infinite(a, b), rows.copysign(_number(a, math.inf), -b)
+    re = rows.where(endless, rows.atan2(rows.abs(b), a), rows.atan2(p, r) * 2.0)
+    re = rows.where(_on_axis(a, b), _number(a, math.pi / 2), re)
+    return re, rows.where(endless, size, rows.asinh(r * q - s * p))
 
 
 def _acosh(a: Node, b: Node) -> Parts:
     (p, q), (r, s) = _sqrt(a - 1.0, b), _sqrt(a + 1.0, b)
-    return rows.asinh(p * r + q * s), rows.atan2(q, r) * 2.0
+    endless = _infinite(a, b)
+    im = rows.where(endless, rows.atan2(b, a), rows.atan2(q, r) * 2.0)
+    im = rows.where(_on_axis(a, b), _number(a, math.pi / 2), im)
+    return rows.where(endless, _number(a, math.inf), rows.asinh(p * r + q * s)), im
 
 
 def _atanh(a: Node, b: Node) -> Parts:
     x, y = 1.0 - a, b * b
     re = rows.log1p(a * 4.0 / (x * x + y)) * 0.25
-    return re, rows.atan2(b * 2.0, x * (a + 1.0) - y) * 0.5
+    im = rows.atan2(b * 2.0, x * (a + 1.0) - y) * 0.5
+    endless = _infinite(a, b)
+    right = rows.where(rows.isnan(b), b, rows.copysign(_number(a, math.pi / 2), b))
+    re = rows.where(_on_axis(a, b), a, re)
+    return rows.where(endless, rows.copysign(_number(a, 0), a), re), rows.where(endless, right, im)
 
 
 def _turned(function: Callable[[Node, Node], Parts]) -> Callable[[Node, Node], Parts]:
@@ -137,7 +166,9 @@ asinh, atan = unary(_turned(_asin)), unary(_turned(_atanh))
 def expm1(a: Node, b: Node) -> Parts:
     """exp(z) - 1, accurate near 0."""
     half = rows.sin(b * 0.5)
-    return _times(rows.expm1(a), rows.cos(b)) - 2.0 * half * half, _times(rows.exp(a), rows.sin(b))
+    re = _times(rows.expm1(a), rows.cos(b)) - 2.0 * half * half
+    im = _times(rows.exp(a), rows.sin(b))
+    return rows.where(rows.eq(a, -math.inf), _number(a, -1), rows.where(_endless(a, b), a, re)), im
 
 
 @unary

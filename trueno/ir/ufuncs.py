@@ -16,6 +16,7 @@ from trueno.ir.elementwise import (
     bitcast,
     bitwise_and,
     bitwise_or,
+    conj,
     copysign,
     elementwise,
     eq,
@@ -250,12 +251,16 @@ def frexp(x: Any) -> tuple[Node, Node]:
 
 
 def vecdot(a: Any, b: Any) -> Node:
-    """Sum over the last axis of the products of two arrays of vectors."""
+    """Sum over the last axis of the products of two arrays of vectors; the first is conjugated where it is complex."""
     a, b = _node(a), _node(b)
     if not a.ndim or not b.ndim or a.shape[-1] != b.shape[-1]:
         raise ValueError(f"vecdot: the last axes of shapes {a.shape} and {b.shape} must be equal")
     a, b = _together("vecdot", a, b)
-    return sum(mul(a, b), axis=-1, dtype=a.dtype)
+    return sum(mul(_conjugated(a), b), axis=-1, dtype=a.dtype)
+
+
+def _conjugated(x: Node) -> Node:
+    return conj(x) if dt.is_complex(x.dtype) else x
 
 
 def matvec(a: Any, b: Any) -> Node:
@@ -267,10 +272,10 @@ def matvec(a: Any, b: Any) -> Node:
 
 
 def vecmat(a: Any, b: Any) -> Node:
-    """Products of vectors (the last axis of a) and matrices (the last two axes of b)."""
+    """Products of vectors (the last axis of a, conjugated where complex) and matrices (the last two axes of b)."""
     if not a.ndim or b.ndim < 2:
         raise ValueError(f"vecmat: operands of shapes {a.shape} and {b.shape}; it takes vectors and matrices")
-    made = matmul(build.reshape(a, shape=(*a.shape[:-1], 1, a.shape[-1])), b)
+    made = matmul(build.reshape(_conjugated(a), shape=(*a.shape[:-1], 1, a.shape[-1])), b)
     return build.reshape(made, shape=(*made.shape[:-2], made.shape[-1]))
 
 

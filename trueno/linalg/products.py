@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from trueno import dtypes as dt
 from trueno import functions
 from trueno.creation import from_numpy
 from trueno.functions import ViewOperation, operations
@@ -67,7 +68,7 @@ def matrix_transpose(x: Any, /) -> Tensor:
 
 
 def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Tensor:
-    """Return the sums of products along an axis; the other axes broadcast.
+    """Return the sums of products along an axis, of conj(x1) and x2; the other axes broadcast.
 
     Parameters
     ----------
@@ -83,6 +84,7 @@ def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Tensor:
     left, right = (functions.moveaxis(as_tensor(one), axis, -1) for one in (x1, x2))
     if left.shape[-1] != right.shape[-1]:
         raise ValueError(f"vecdot: extents along axis {axis} differ: {left.shape[-1]} and {right.shape[-1]}")
+    left = functions.conj(left) if dt.is_complex(left.dtype) else left
     product = operations["matmul"].call(left.unsqueeze(-2), right.unsqueeze(-1))
     return product.squeeze((-2, -1))
 

@@ -65,7 +65,7 @@ def array_equiv(a1: Any, a2: Any) -> bool:
 
 def _all_equal(a: Tensor, b: Tensor, equal_nan: bool) -> bool:
     same = operations["eq"].call(a, b)
-    if equal_nan and dt.is_floating(a.dtype) and dt.is_floating(b.dtype):
+    if equal_nan and dt.is_inexact(a.dtype) and dt.is_inexact(b.dtype):
         same = same | (operations["isnan"].call(a) & operations["isnan"].call(b))
     return bool(same.all().item())
 
@@ -254,7 +254,7 @@ def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, ne
         The largest and lowest numbers of the dtype by default.
     """
     given = arguments.array(x)
-    if not dt.is_floating(given.dtype) and not dt.is_complex(given.dtype):
+    if not dt.is_inexact(given.dtype):
         return given.clone() if copy else given
     ends = (np.inf if posinf is None else posinf, -np.inf if neginf is None else neginf)
     replaced = [float(one) if isinstance(one, (int, float)) else arguments.array(one) for one in (nan, *ends)]

@@ -58,7 +58,7 @@ def _summed(name: str, a: Tensor, b: Tensor, axis: int, other: int) -> Tensor:
 
 
 def vdot(a: Any, b: Any, /) -> Tensor:
-    """Return the inner product of two arrays, flattened.
+    """Return the inner product of two arrays, flattened: the sum of conj(a) * b.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def vdot(a: Any, b: Any, /) -> Tensor:
     left, right = functions.ravel(array(a)), functions.ravel(array(b))
     if left.size != right.size:
         raise ValueError(f"vdot: cannot multiply arrays of {left.size} and {right.size} elements")
-    return functions.matmul(left, right)
+    return functions.matmul(functions.conj(left) if dt.is_complex(left.dtype) else left, right)
 
 
 def inner(a: Any, b: Any, /) -> Tensor:

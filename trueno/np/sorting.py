@@ -105,8 +105,11 @@ def argsort(
 
     Notes
     -----
-    Differs from NumPy: `descending` exists; equal elements keep their order then, too, if `stable`.
+    Differs from NumPy: `descending` exists. Equal elements keep their order then unless `stable` is False, as the array
+    API standard has it; in ascending order they do if `stable` is True, as in NumPy.
     """
+    if descending and kind is None and stable is None:
+        stable = True
     # Unlike sort, NumPy's argsort takes a 0-d array as one of a single element.
     x, axis = _arranged("argsort", atleast_1d(a), axis)
     return adopt(_order(host(x, "argsort"), axis, _kind("argsort", kind, order, stable), descending))
