@@ -83,16 +83,18 @@ STATE: Final = _offsets(
     "array_type", "new_array", "set_base",  # numpy.ndarray, and functions of NumPy's C API
     "describe", "description", "bytes_items",  # Python function, offset of the Layout's slot, offset of bytes' items
     "arrays",  # address of a FUNCTION whose table has the layouts of arrays
+    "learn_result", "make_team",  # functions that make the layout of a result, and the team of threads
     "ellipsis", "assign", "changed",  # functions that write into a tensor, and that note that it was written to
     "scalar_count", ("scalars", 2 * MAX_SCALAR_TYPES),  # a NumPy scalar type and the layout of its values, each
     "limit", "active", "cached", "peak", "allocations", "reuses",
     ("free", CLASSES),  # heads of the lists of free blocks; a free block's first word is the next one
 )  # fmt: skip
 
-DESCRIPTION: Final = _offsets("dtype", "kind", "element", "itemsize", "code")
+DESCRIPTION: Final = _offsets("dtype", "kind", "element", "itemsize", "code", "nbytes", "dense")
 """What native code reads of a Layout, in bytes that the Layout keeps; extents and byte strides follow.
 
-kind: number of axes, and flags of arrays above 32 bits; element: the 0-d layout of this dtype.
+kind: number of axes, and flags of arrays above 32 bits; element: the 0-d layout of this dtype; dense: whether the
+elements lie in C order without gaps.
 """
 
 FUNCTION: Final = _offsets("table", "operands", "hits", "misses")
@@ -116,3 +118,19 @@ OPERAND: Final = _offsets("position", "layout", "low", "high", "target")
 OUTPUT: Final = _offsets("layout", "nbytes", "alias")
 
 SCALAR: Final = _offsets("operand", "integer", "low", "high", "bits")
+
+JOB: Final = _offsets(
+    "kernel", "count", "chunk", "parts", "next", "failed",  # rows, rows of a part; next: the part that nobody has begun
+    "extent", "row", "index", "source", "step", "target",  # step: bytes between the rows that are written
+    "places",  # of a mask: where each part begins among what is chosen
+)  # fmt: skip
+"""Rows that are moved by places or a mask (code_select.py)."""
+
+WIDTHS: Final = (0, 1, 2, 4, 8, 16)
+"""Bytes of a row that loops are written for; 0 stands for all others."""
+
+PART_ROWS: Final = 1 << 15
+PART_BYTES: Final = 1 << 19
+"""A part of a job: rows of up to 16 bytes, or bytes."""
+
+MAX_PARTS: Final = 1024

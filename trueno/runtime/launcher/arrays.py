@@ -64,6 +64,8 @@ def describe(layout: Layout) -> bytes:
         "element": id(layout_of(layout.dtype, ())),
         "itemsize": itemsize,
         "code": _CODES.get(layout.dtype, 0),
+        "nbytes": layout.nbytes,
+        "dense": int(layout.contiguous),
     }
     head = [words[name] for name in DESCRIPTION if name != "size"]
     strides = [stride * itemsize for stride in layout.strides]

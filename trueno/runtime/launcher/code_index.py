@@ -170,6 +170,11 @@ def _slow(f: Function, function: str, args: str, nargs: str, kwnames: str) -> No
     f.ret(f.call("miss", function, args, nargs, kwnames))
 
 
+def _count_hit(f: Function, function: str) -> None:
+    target = f.load(function, CALLABLE["target"])
+    f.store(f.add(f.load(target, FUNCTION["hits"]), 1), target, FUNCTION["hits"])
+
+
 def _call_getitem(module: Module) -> None:
     f = module.function("call_getitem", "callable", "args", "nargsf", "kwnames", export=True)
     function, args, nargsf, kwnames = f.parameters
@@ -190,11 +195,15 @@ def _call_getitem(module: Module) -> None:
             with f.when(f.compare("ne", resolved, _NO)):
                 result = _read(f, x, description, out)
                 with f.when(f.compare("ne", result, 0)):
-                    target = f.load(function, CALLABLE["target"])
-                    f.store(f.add(f.load(target, FUNCTION["hits"]), 1), target, FUNCTION["hits"])
+                    _count_hit(f, function)
                     f.ret(result)
-                with f.when(f.compare("ne", f.call("PyErr_Occurred"), 0)):
-                    f.ret(0)
+            with f.when(f.compare("eq", resolved, _NO)):
+                picked = f.call("pick_get", x, description, f.load(args, WORD))
+                with f.when(f.compare("ne", picked, 0)):
+                    _count_hit(f, function)
+                    f.ret(picked)
+            with f.when(f.compare("ne", f.call("PyErr_Occurred"), 0)):
+                f.ret(0)
     _slow(f, function, args, nargs, kwnames)
     f.end()
 
@@ -334,7 +343,13 @@ def _call_setitem(module: Module) -> None:
 def _write(f: Function, function: str, args: str, description: str) -> None:
     """Emit the assignment and a return; what the slow path must see goes on behind it."""
     value, out = f.load(args, 2 * WORD), f.words(_RESOLVED_WORDS)
-    with f.when(f.compare("ne", f.call("resolve", description, f.load(args, WORD), out), _NO)):
+    resolved = f.call("resolve", description, f.load(args, WORD), out)
+    with f.when(f.compare("eq", resolved, _NO)):
+        with f.when(f.compare("ne", f.call("pick_set", f.load(args), description, f.load(args, WORD), value), 0)):
+            _written(f, function, args)
+        with f.when(f.compare("ne", f.call("PyErr_Occurred"), 0)):
+            f.ret(0)
+    with f.when(f.compare("ne", resolved, _NO)):
         offset, storage = f.load(out, _RESOLVED["offset"]), _storage_now(f, f.load(args))
         done = f.variable(0)
         with f.when(f.compare("eq", f.load(out, _RESOLVED["ndim"]), 0)):
@@ -363,9 +378,13 @@ def _write(f: Function, function: str, args: str, description: str) -> None:
                 f.call("Py_DecRef", result)
                 done.set(1)
         with f.when(f.compare("ne", done.get(), 0)):
-            counted = f.load(function, CALLABLE["target"])
-            f.store(f.add(f.load(counted, FUNCTION["hits"]), 1), counted, FUNCTION["hits"])
-            with f.when(f.compare("ne", f.load(f.load(args), f.state(STATE["version"])), 0)):
-                f.ret(f.call("PyObject_CallOneArg", f.state(STATE["changed"]), f.load(args)))
-            f.call("Py_IncRef", f.state(STATE["none"]))
-            f.ret(f.state(STATE["none"]))
+            _written(f, function, args)
+
+
+def _written(f: Function, function: str, args: str) -> None:
+    """Emit the end of an assignment that has been made."""
+    _count_hit(f, function)
+    with f.when(f.compare("ne", f.load(f.load(args), f.state(STATE["version"])), 0)):
+        f.ret(f.call("PyObject_CallOneArg", f.state(STATE["changed"]), f.load(args)))
+    f.call("Py_IncRef", f.state(STATE["none"]))
+    f.ret(f.state(STATE["none"]))

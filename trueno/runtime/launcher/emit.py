@@ -211,6 +211,14 @@ class Function:
         """Write a word to address + offset."""
         self.line(f"store i64 {value}, ptr {self._pointer(address, offset)}")
 
+    def load_bits(self, address: Word, width: int) -> str:
+        """Return the bits of so many bytes, aligned or not: an LLVM integer, not a word."""
+        return self.value(f"load i{8 * width}, ptr {self._pointer(address, 0)}, align 1")
+
+    def store_bits(self, value: str, address: Word, width: int) -> None:
+        """Write bits that `load_bits` has read."""
+        self.line(f"store i{8 * width} {value}, ptr {self._pointer(address, 0)}, align 1")
+
     def element(self, address: Word, index: Word) -> str:
         """Return the word number `index` of an array."""
         return self.load(address, self.shift_left(index, 3))

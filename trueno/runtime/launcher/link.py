@@ -24,7 +24,8 @@ Save = Callable[[Key, bytes, dict[str, Any]], object]
 
 _LEVEL = {"hot": 1, "cold": 0}  # of the code generator; the time it takes grows fourfold from 0 to 1
 _numbers = itertools.count()
-_PARTS = ("abi", "emit", "code_pool", "code_key", "code_run", "code_array", "code_index", "code_function", "link")
+_PARTS = ("abi", "emit", "code_pool", "code_key", "code_run", "code_array", "code_select", "code_pick", "code_index",
+          "code_function", "link")  # fmt: skip
 
 
 class Linked(NamedTuple):
@@ -71,11 +72,12 @@ def exported_names() -> tuple[str, ...]:
 
 def emit() -> dict[str, str]:
     """Return the launcher as LLVM text, one module for each tier."""
-    from trueno.runtime.launcher import code_array, code_function, code_index, code_key, code_pool, code_run
+    from trueno.runtime.launcher import code_array, code_function, code_index, code_key, code_pick, code_pool, code_run
+    from trueno.runtime.launcher import code_select
     from trueno.runtime.launcher.emit import Module
 
     module = Module(STATE["size"] // WORD)
-    for part in (code_pool, code_key, code_run, code_array, code_index, code_function):
+    for part in (code_pool, code_key, code_run, code_array, code_select, code_pick, code_index, code_function):
         part.emit(module)
     assert module.exports == exported_names()
     return {tier: module.text(tier) for tier in Module.TIERS}

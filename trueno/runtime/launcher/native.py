@@ -22,7 +22,7 @@ from trueno.runtime.launcher import arrays, function_type, link
 from trueno.runtime.launcher.abi import MAX_DIMENSIONS, MAX_SCALAR_TYPES, MAX_SUBCLASSES, STATE, WORD
 from trueno.runtime.launcher.native_table import ArrayRecord, Record, Shared
 from trueno.runtime.launcher.records import MAX_ENTRIES, LaunchRefused, View, fork_safe_lock, may_be_key
-from trueno.runtime.layout import Layout
+from trueno.runtime.layout import Layout, layout_of
 
 _SLOTS = ("storage", "layout", "autograd", "version")
 
@@ -122,7 +122,9 @@ class NativeLauncher:
         self._arrays = Shared("arrays", 0)
         new_array, set_base = arrays.functions()
         self._scalars = arrays.scalar_types()[:MAX_SCALAR_TYPES]
+        self._kept = (self._learn_result, threads.team_address)
         for name, value in (
+            *(("learn_result", id(self._kept[0])), ("make_team", id(self._kept[1]))),
             *(("array_type", id(np.ndarray)), ("new_array", new_array), ("set_base", set_base)),
             *(("describe", id(arrays.describe)), ("description", slot_offset(Layout, "description"))),
             *(("bytes_items", bytes.__basicsize__ - 1), ("arrays", ctypes.addressof(self._arrays.words))),
@@ -145,6 +147,12 @@ class NativeLauncher:
     def learn_view(self, layout: Layout, source: Layout) -> None:
         if layout.device == "cpu" and len(layout.shape) <= MAX_DIMENSIONS:
             self._learn(arrays.key_of_view(layout, source), layout, source)
+
+    def _learn_result(self, given: tuple[Layout, bytes]) -> None:
+        """Learn the layout of a dense array in the dtype of another layout, from its key."""
+        source, key = given
+        words = struct.unpack(f"={len(key) // WORD}q", key)
+        self.learn_view(layout_of(source.dtype, words[2 : 2 + (len(words) - 2) // 2]), source)
 
     def _learn(self, key: tuple[int, ...], layout: Layout, keep: Any) -> None:
         record = ArrayRecord(struct.pack(f"={len(key)}q", *key), layout, self._hash_words, keep)

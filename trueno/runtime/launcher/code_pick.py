@@ -1,0 +1,349 @@
+"""Native code of indexing by one array of places or one mask, read and written, as text.
+
+It serves dense tensors on the CPU that nothing is recorded for: places are int64 and select along the first axis, a
+mask covers the leading axes. All else, and every error, is left to the slow path.
+"""
+
+from __future__ import annotations
+
+from trueno.runtime.launcher.abi import (
+    CAPSULE_POINTER,
+    DESCRIPTION,
+    FLAG_ALIGNED,
+    FLAG_WRITEABLE,
+    JOB,
+    MAX_DIMENSIONS,
+    MAX_PARTS,
+    OB_TYPE,
+    STATE,
+    STORED_BOOL,
+    STORED_SIGNED,
+    WORD,
+)
+from trueno.runtime.launcher.code_array import is_tensor
+from trueno.runtime.launcher.code_select import kernel_of, new_job
+from trueno.runtime.launcher.emit import Function, Module
+
+_INT = 0xFFFFFFFF
+_PICKED = {"masked": 0, "count": WORD, "row": 2 * WORD, "extent": 3 * WORD, "key": 4 * WORD}
+_PICKED_WORDS = 6 + 2 * MAX_DIMENSIONS
+
+
+def emit(module: Module) -> None:
+    """Add ``pick_get`` and ``pick_set``."""
+    _as_tensor(module)
+    _apart(module)
+    _resolve(module)
+    _dense_strides(module)
+    _result_layout(module)
+    _gathered(module)
+    _compressed(module)
+    _pick_get(module)
+    _source(module)
+    _scattered(module)
+    _pick_set(module)
+
+
+def _as_tensor(module: Module) -> None:
+    """``as_tensor(object, description_at)``: a new reference to a dense tensor on the CPU, its description noted; or 0."""
+    f = module.function("as_tensor", "object", "description_at")
+    obj, description_at = f.parameters
+    tensor = f.variable(0)
+    with f.when(f.compare("eq", f.load(obj, OB_TYPE), f.state(STATE["array_type"]))):
+        tensor.set(f.call("adopt_array", obj))
+        with f.when(f.compare("eq", tensor.get(), 0)):
+            f.ret(0)
+    with f.when(f.compare("eq", tensor.get(), 0)):
+        with f.when(is_tensor(f, obj)), f.when(f.compare("ne", f.call("storage_of", obj), 0)):
+            f.call("Py_IncRef", obj)
+            tensor.set(obj)
+        with f.when(f.compare("eq", tensor.get(), 0)):
+            tensor.set(f.call("adopt_scalar", obj))
+    with f.when(f.compare("eq", tensor.get(), 0)):
+        f.ret(0)
+    description = f.call("description", tensor.get())
+    f.store(description, description_at)
+    with f.when(f.compare("ne", description, 0)), f.when(f.compare("ne", f.load(description, DESCRIPTION["dense"]), 0)):
+        f.ret(tensor.get())
+    f.call("Py_DecRef", tensor.get())
+    f.ret(0)
+    f.end()
+
+
+def _apart(module: Module) -> None:
+    """``apart(a, description_a, b, description_b)``: whether two dense tensors have no memory in common."""
+    f = module.function("apart", "a", "description_a", "b", "description_b")
+    a, description_a, b, description_b = f.parameters
+    low_a, low_b = _address(f, a), _address(f, b)
+    before = f.compare("ule", f.add(low_a, f.load(description_a, DESCRIPTION["nbytes"])), low_b)
+    behind = f.compare("ule", f.add(low_b, f.load(description_b, DESCRIPTION["nbytes"])), low_a)
+    f.ret(f.select(f.any(before, behind), 1, 0))
+    f.end()
+
+
+def _address(f: Function, tensor: str) -> str:
+    return f.load(f.load(tensor, f.state(STATE["storage"])), CAPSULE_POINTER)
+
+
+def _ndim(f: Function, description: str) -> str:
+    return f.both(f.load(description, DESCRIPTION["kind"]), _INT)
+
+
+def _extents(f: Function, description: str) -> str:
+    return f.add(description, DESCRIPTION["size"])
+
+
+def _resolve(module: Module) -> None:
+    """``resolve_pick(description, index, out)``: work out what an index array selects; 0 where that is not served.
+
+    The words at `out`: whether it is a mask; its number of elements; bytes of a row; extent of the first axis; and the
+    key of the result's layout without strides. The first extent of what a mask selects is not known yet.
+    """
+    f = module.function("resolve_pick", "description", "index", "out")
+    description, index, out = f.parameters
+    code, size = f.load(index, DESCRIPTION["code"]), f.load(index, DESCRIPTION["itemsize"])
+    masked = f.compare("eq", code, STORED_BOOL)
+    places = f.all(f.compare("eq", code, STORED_SIGNED), f.compare("eq", size, WORD))
+    ndim, index_ndim, nbytes = _ndim(f, description), _ndim(f, index), f.load(description, DESCRIPTION["nbytes"])
+    few = f.compare("sle", f.add(ndim, index_ndim), MAX_DIMENSIONS // 2)
+    dense = f.compare("ne", f.load(description, DESCRIPTION["dense"]), 0)
+    some = f.all(f.compare("ne", ndim, 0), f.compare("ne", index_ndim, 0), f.compare("ne", nbytes, 0))
+    reach = f.any(places, f.compare("sle", index_ndim, ndim))
+    with f.when(f.value(f"xor i1 {f.all(f.any(masked, places), few, dense, some, reach)}, true")):
+        f.ret(0)
+    extents, index_extents, index_nbytes = (
+        _extents(f, description), _extents(f, index), f.load(index, DESCRIPTION["nbytes"]),
+    )  # fmt: skip
+    with f.when(masked), f.loop(index_ndim) as axis:
+        with f.when(f.compare("ne", f.element(extents, axis), f.element(index_extents, axis))):
+            f.ret(0)
+    extent = f.load(extents)
+    f.store(f.select(masked, 1, 0), out, _PICKED["masked"])
+    f.store(f.select(masked, index_nbytes, f.shift_right(index_nbytes, 3)), out, _PICKED["count"])
+    f.store(f.value(f"udiv i64 {nbytes}, {f.select(masked, index_nbytes, extent)}"), out, _PICKED["row"])
+    f.store(extent, out, _PICKED["extent"])
+    used, new = f.select(masked, index_ndim, 1), f.select(masked, 1, index_ndim)
+    key = f.add(out, _PICKED["key"])
+    f.store(f.load(description, DESCRIPTION["dtype"]), key)
+    made = f.add(new, f.sub(ndim, used))
+    f.store(f.either(made, (FLAG_ALIGNED | FLAG_WRITEABLE) << 32), key, WORD)
+    with f.loop(new) as axis:
+        f.set_element(f.element(index_extents, axis), key, f.add(axis, 2))
+    with f.loop(f.sub(ndim, used)) as axis:
+        f.set_element(f.element(extents, f.add(axis, used)), key, f.add(f.add(axis, new), 2))
+    f.ret(1)
+    f.end()
+
+
+def _dense_strides(module: Module) -> None:
+    """``dense_strides(key, itemsize)``: complete a key by the strides of a dense array; its number of elements."""
+    f = module.function("dense_strides", "key", "itemsize")
+    key, itemsize = f.parameters
+    ndim = f.both(f.load(key, WORD), _INT)
+    stride, total = f.variable(itemsize), f.variable(1)
+    with f.loop(ndim) as number:
+        axis = f.sub(f.sub(ndim, number), 1)
+        extent = f.element(key, f.add(axis, 2))
+        f.set_element(stride.get(), key, f.add(f.add(axis, 2), ndim))
+        stride.set(f.mul(stride.get(), f.select(f.compare("eq", extent, 0), 1, extent)))
+        total.set(f.mul(total.get(), extent))
+    f.ret(total.get())
+    f.end()
+
+
+def _result_layout(module: Module) -> None:
+    """``result_layout(source, key)``: the layout of a dense result, which Python makes if need be; 0 with an exception."""
+    f = module.function("result_layout", "source", "key")
+    source, key = f.parameters
+    words = f.add(f.shift_left(f.both(f.load(key, WORD), _INT), 1), 2)
+    found = f.call("find_layout", key, words)
+    with f.when(f.compare("ne", found, 0)):
+        f.ret(found)
+    given = f.call("PyTuple_New", 2)
+    with f.when(f.compare("eq", given, 0)):
+        f.ret(0)
+    layout = f.load(source, f.state(STATE["layout"]))
+    f.call("Py_IncRef", layout)
+    f.call_int("PyTuple_SetItem", given, 0, layout)
+    text = f.call("PyBytes_FromStringAndSize", key, f.shift_left(words, 3))
+    with f.when(f.compare("ne", text, 0)):
+        f.call_int("PyTuple_SetItem", given, 1, text)
+        told = f.call("PyObject_CallOneArg", f.state(STATE["learn_result"]), given)
+        with f.when(f.compare("ne", told, 0)):
+            f.call("Py_DecRef", told)
+            found_now = f.call("find_layout", key, words)
+            f.call("Py_DecRef", given)
+            f.ret(found_now)
+    f.call("Py_DecRef", given)
+    f.ret(0)
+    f.end()
+
+
+def _job(f: Function, out: str, index: str, **fields: str) -> str:
+    count, row, extent = (f.load(out, _PICKED[name]) for name in ("count", "row", "extent"))
+    return new_job(f, count=count, row=row, extent=extent, index=_address(f, index), **fields)
+
+
+def _gathered(module: Module) -> None:
+    """``gathered(x, description, index, out)``: a tensor of the rows at the places; 0 where one does not exist."""
+    f = module.function("gathered", "x", "description", "index", "out")
+    x, description, index, out = f.parameters
+    key, itemsize = f.add(out, _PICKED["key"]), f.load(description, DESCRIPTION["itemsize"])
+    total = f.call("dense_strides", key, itemsize)
+    layout = f.call("result_layout", x, key)
+    with f.when(f.compare("eq", layout, 0)):
+        f.ret(0)
+    made = f.call("new_storage", f.mul(total, itemsize))
+    with f.when(f.compare("eq", made, 0)):
+        f.ret(0)
+    job = _job(f, out, index, source=_address(f, x), target=f.load(made, CAPSULE_POINTER))
+    failed = f.call("perform", job, kernel_of(f, "take", f.load(out, _PICKED["row"])), 0)
+    with f.when(f.compare("ne", failed, 0)):
+        f.call("Py_DecRef", made)
+        f.ret(0)
+    f.ret(f.call("new_tensor", made, layout))
+    f.end()
+
+
+def _compressed(module: Module) -> None:
+    """``compressed(x, description, mask, out)``: a tensor of the rows where the mask is true."""
+    f = module.function("compressed", "x", "description", "mask", "out")
+    x, description, mask, out = f.parameters
+    job = _job(f, out, mask, source=_address(f, x), places=f.words(MAX_PARTS + 2))
+    key, itemsize = f.add(out, _PICKED["key"]), f.load(description, DESCRIPTION["itemsize"])
+    f.store(f.call("count_parts", job), key, 2 * WORD)
+    total = f.call("dense_strides", key, itemsize)
+    layout = f.call("result_layout", x, key)
+    with f.when(f.compare("eq", layout, 0)):
+        f.ret(0)
+    made = f.call("new_storage", f.mul(total, itemsize))
+    with f.when(f.compare("eq", made, 0)):
+        f.ret(0)
+    f.store(f.load(made, CAPSULE_POINTER), job, JOB["target"])
+    f.call("perform", job, kernel_of(f, "compress", f.load(out, _PICKED["row"])), 0)
+    f.ret(f.call("new_tensor", made, layout))
+    f.end()
+
+
+def _held(f: Function, *tensors: str) -> list[str]:
+    """Emit references to the storages of tensors: while the GIL is let go, another thread may replace them."""
+    storages = [f.load(tensor, f.state(STATE["storage"])) for tensor in tensors]
+    for storage in storages:
+        f.call("Py_IncRef", storage)
+    return storages
+
+
+def _released(f: Function, objects: list[str]) -> None:
+    for obj in objects:
+        f.call("Py_DecRef", obj)
+
+
+def _pick_get(module: Module) -> None:
+    """``pick_get(x, description, index)``: what an index array selects; 0 for the slow path, or with an exception set."""
+    f = module.function("pick_get", "x", "description", "index")
+    x, description, obj = f.parameters
+    index_at, out = f.words(1), f.words(_PICKED_WORDS)
+    index = f.call("as_tensor", obj, index_at)
+    with f.when(f.compare("eq", index, 0)):
+        f.ret(0)
+    result = f.variable(0)
+    with f.when(f.compare("ne", f.call("resolve_pick", description, f.load(index_at), out), 0)):
+        held = _held(f, x, index)
+        masked = f.compare("ne", f.load(out, _PICKED["masked"]), 0)
+        with f.when(masked):
+            result.set(f.call("compressed", x, description, index, out))
+        with f.when(f.value(f"xor i1 {masked}, true")):
+            result.set(f.call("gathered", x, description, index, out))
+        _released(f, held)
+    f.call("Py_DecRef", index)
+    f.ret(result.get())
+    f.end()
+
+
+def _source(module: Module) -> None:
+    """``pick_source(x, description, value, given, out)``: whether a tensor can be assigned: 1 row by row, 2 as one row.
+
+    `given` is its description; the key at `out` has the shape that a value for each row has.
+    """
+    f = module.function("pick_source", "x", "description", "value", "given", "out")
+    x, description, value, given, out = f.parameters
+    taped = f.compare("ne", f.load(value, f.state(STATE["autograd"])), 0)
+    recorded = f.all(taped, f.compare("ne", f.state(STATE["grad_enabled"]), 0))
+    other = f.compare("ne", f.load(given, DESCRIPTION["dtype"]), f.load(description, DESCRIPTION["dtype"]))
+    shared = f.compare("eq", f.call("apart", x, description, value, given), 0)
+    with f.when(f.any(recorded, other, shared)):
+        f.ret(0)
+    row, nbytes, ndim = f.load(out, _PICKED["row"]), f.load(given, DESCRIPTION["nbytes"]), _ndim(f, given)
+    one = f.all(f.compare("eq", nbytes, f.load(given, DESCRIPTION["itemsize"])), f.compare("sle", ndim, 1))
+    with f.when(f.all(one, f.compare("eq", nbytes, row))):
+        f.ret(2)
+    key, extents = f.add(out, _PICKED["key"]), _extents(f, given)
+    with f.when(f.compare("ne", ndim, f.both(f.load(key, WORD), _INT))):
+        f.ret(0)
+    with f.loop(ndim) as axis:
+        with f.when(f.compare("ne", f.element(extents, axis), f.element(key, f.add(axis, 2)))):
+            f.ret(0)
+    f.ret(1)
+    f.end()
+
+
+def _scattered(module: Module) -> None:
+    """``scattered(x, description, index, value, given, address, out)``: write; 0 where the slow path must see it.
+
+    Without a `value`, one row is at the address.
+    """
+    f = module.function("scattered", "x", "description", "index", "value", "given", "address", "out")
+    x, description, index, value, given, address, out = f.parameters
+    row = f.load(out, _PICKED["row"])
+    job = _job(f, out, index, target=_address(f, x), places=f.words(MAX_PARTS + 2))
+    masked = f.compare("ne", f.load(out, _PICKED["masked"]), 0)
+    how, source = f.variable(2), f.variable(address)
+    with f.when(f.compare("ne", value, 0)):
+        single = f.compare("eq", f.load(given, DESCRIPTION["nbytes"]), f.load(given, DESCRIPTION["itemsize"]))
+        with f.when(f.all(masked, f.value(f"xor i1 {single}, true"))):
+            f.store(f.call("count_parts", job), out, _PICKED["key"] + 2 * WORD)
+        how.set(f.call("pick_source", x, description, value, given, out))
+        with f.when(f.compare("eq", how.get(), 0)):
+            f.ret(0)
+        source.set(_address(f, value))
+    f.store(source.get(), job, JOB["source"])
+    each = f.compare("eq", how.get(), 1)
+    f.store(f.select(each, row, 0), job, JOB["step"])
+    with f.when(masked):
+        kernel = f.select(each, kernel_of(f, "expand", row), kernel_of(f, "fill", row))
+        f.call("perform", job, kernel, 0)
+        f.ret(1)
+    with f.when(f.compare("ne", f.call("perform", job, f.address_of("check0"), 0), 0)):
+        f.ret(0)
+    f.call("perform", job, kernel_of(f, "put", row), 1)
+    f.ret(1)
+    f.end()
+
+
+def _pick_set(module: Module) -> None:
+    """``pick_set(x, description, index, value)``: assign; 0 for the slow path, or with an exception set."""
+    f = module.function("pick_set", "x", "description", "index", "value")
+    x, description, obj, given = f.parameters
+    index_at, value_at, bits, out = f.words(1), f.words(1), f.words(1), f.words(_PICKED_WORDS)
+    index = f.call("as_tensor", obj, index_at)
+    with f.when(f.compare("eq", index, 0)):
+        f.ret(0)
+    done = f.variable(0)
+    resolved = f.call("resolve_pick", description, f.load(index_at), out)
+    with f.when(f.compare("ne", resolved, 0)):
+        held = _held(f, x, index)
+        with f.when(f.compare("ne", f.call("apart", x, description, index, f.load(index_at)), 0)):
+            number = f.call("store_element", description, bits, given)
+            single = f.compare("eq", f.load(out, _PICKED["row"]), f.load(description, DESCRIPTION["itemsize"]))
+            with f.when(f.all(f.compare("ne", number, 0), single)):
+                done.set(f.call("scattered", x, description, index, 0, 0, bits, out))
+            with f.when(f.compare("eq", number, 0)):
+                value = f.call("as_tensor", given, value_at)
+                with f.when(f.compare("ne", value, 0)):
+                    kept = _held(f, value)
+                    done.set(f.call("scattered", x, description, index, value, f.load(value_at), 0, out))
+                    _released(f, [*kept, value])
+        _released(f, held)
+    f.call("Py_DecRef", index)
+    f.ret(done.get())
+    f.end()

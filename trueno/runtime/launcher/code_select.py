@@ -1,0 +1,269 @@
+"""Native loops that move elements by places and masks, as text; large ones are spread over the team of threads.
+
+Places are int64 and count from the end where negative. A mask is cut into parts: what is true in each is counted, and
+each part then begins where those before it end, so that the result does not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from trueno.runtime.launcher.abi import JOB, MAX_PARTS, PART_BYTES, PART_ROWS, STATE, WIDTHS, WORD
+from trueno.runtime.launcher.emit import Function, Module
+
+_LOW_BITS, _LOW_SEVEN = 0x0101010101010101, 0x7F7F7F7F7F7F7F7F
+
+
+def emit(module: Module) -> None:
+    """Add ``take``, ``put``, ``compress``, ``expand`` and ``fill`` for each width of a row, and what runs them."""
+    for width in WIDTHS:
+        _take(module, width)
+        _put(module, width)
+        _compress(module, width)
+        _expand(module, width)
+        _fill(module, width)
+    _check(module)
+    _count(module)
+    _serve(module)
+    _perform(module)
+    _count_parts(module)
+
+
+def kernel_of(f: Function, name: str, row: str) -> str:
+    """Emit the address of the loop for rows of so many bytes."""
+    address = f.address_of(f"{name}0")
+    for width in WIDTHS[1:]:
+        address = f.select(f.compare("eq", row, width), f.address_of(f"{name}{width}"), address)
+    return address
+
+
+def new_job(f: Function, **fields: str | int) -> str:
+    """Emit a job on the stack, cut into parts; without `parallel` it is one part."""
+    job = f.words(JOB["size"] // WORD)
+    for name in ("places", "index", "source", "step", "target", "count", "extent", "row"):
+        f.store(fields.get(name, 0), job, JOB[name])
+    count, row = fields["count"], fields["row"]
+    narrow = f.compare("ule", row, WIDTHS[-1])
+    rows = f.select(narrow, PART_ROWS, f.add(f.value(f"udiv i64 {PART_BYTES}, {f.select(narrow, 1, row)}"), 1))
+    least = f.add(f.value(f"udiv i64 {count}, {MAX_PARTS}"), 1)
+    chunk = f.select(f.compare("ugt", least, rows), least, rows)
+    f.store(chunk, job, JOB["chunk"])
+    f.store(f.value(f"udiv i64 {f.sub(f.add(count, chunk), 1)}, {chunk}"), job, JOB["parts"])
+    return job
+
+
+class _Loop:
+    """What the loops share: the job's fields, and moving rows of one width."""
+
+    def __init__(self, module: Module, name: str, width: int) -> None:
+        self.f = module.function(f"{name}{width}", "job", "first", "last", "part")
+        self.job, self.first, self.last, self.part = self.f.parameters
+        self.width = width
+        self.row = self.field("row")
+
+    def field(self, name: str) -> str:
+        return self.f.load(self.job, JOB[name])
+
+    def at(self, base: str, index: str) -> str:
+        """Emit the address of a row."""
+        return self.f.add(base, self.f.mul(index, self.width or self.row))
+
+    def move(self, source: str, target: str) -> None:
+        if self.width:
+            self.f.store_bits(self.f.load_bits(source, self.width), target, self.width)
+        else:
+            self.f.call("memcpy", target, source, self.row)
+
+    def place(self, index: str, number: str, extent: str) -> str:
+        """Emit the place that a number of the index stands for; wrong ones are not below the extent."""
+        given = self.f.element(index, number)
+        return self.f.select(self.f.compare("slt", given, 0), self.f.add(given, extent), given)
+
+    def chosen(self, mask: str, number: str) -> str:
+        return self.f.value(f"icmp ne i8 {self.f.load_bits(self.f.add(mask, number), 1)}, 0")
+
+    @contextmanager
+    def each_until_found(self) -> Iterator[tuple[str, str]]:
+        """Run the block for each row of the part, and the place among what is chosen; as long as some are left."""
+        f = self.f
+        places = f.add(self.field("places"), f.shift_left(self.part, 3))
+        stop, at, found = f.load(places, WORD), f.variable(self.first), f.variable(f.load(places))
+        with f.forever() as loop:
+            number, k = at.get(), found.get()
+            loop.leave_when(f.any(f.compare("sge", k, stop), f.compare("sge", number, self.last)))
+            yield number, k
+            found.increase(f.value(f"zext i1 {self.chosen(self.field('index'), number)} to i64"))
+            at.increase(1)
+
+    def end(self) -> None:
+        self.f.ret(0)
+        self.f.end()
+
+
+def _take(module: Module, width: int) -> None:
+    """Copy the rows at the places; note a place that does not exist, and stop."""
+    loop = _Loop(module, "take", width)
+    f, extent, index = loop.f, loop.field("extent"), loop.field("index")
+    source, target = loop.field("source"), loop.field("target")
+    with f.loop(loop.last, loop.first) as number:
+        place = loop.place(index, number, extent)
+        with f.when(f.compare("uge", place, extent)):
+            f.store(1, loop.job, JOB["failed"])
+            f.ret(0)
+        loop.move(loop.at(source, place), loop.at(target, number))
+    loop.end()
+
+
+def _put(module: Module, width: int) -> None:
+    """Write rows to the places, in order. A place that was changed meanwhile to one that does not exist is passed."""
+    loop = _Loop(module, "put", width)
+    f, extent, index = loop.f, loop.field("extent"), loop.field("index")
+    source, target, step = loop.field("source"), loop.field("target"), loop.field("step")
+    with f.loop(loop.last, loop.first) as number:
+        place = loop.place(index, number, extent)
+        with f.when(f.compare("ult", place, extent)):
+            loop.move(f.add(source, f.mul(number, step)), loop.at(target, place))
+    loop.end()
+
+
+def _check(module: Module) -> None:
+    """``check0``: note a place that does not exist."""
+    loop = _Loop(module, "check", 0)
+    f, extent, index = loop.f, loop.field("extent"), loop.field("index")
+    wrong = f.variable(0)
+    with f.loop(loop.last, loop.first) as number:
+        beyond = f.compare("uge", loop.place(index, number, extent), extent)
+        wrong.set(f.select(beyond, 1, wrong.get()))
+    with f.when(f.compare("ne", wrong.get(), 0)):
+        f.store(1, loop.job, JOB["failed"])
+    loop.end()
+
+
+def _compress(module: Module, width: int) -> None:
+    """Copy the rows where the mask is true, one behind the other."""
+    loop = _Loop(module, "compress", width)
+    f, source, target = loop.f, loop.field("source"), loop.field("target")
+    with loop.each_until_found() as (number, k):
+        # A narrow row is written in any case, and again by the next one that is chosen: no branch can be mispredicted.
+        if width:
+            loop.move(loop.at(source, number), loop.at(target, k))
+        else:
+            with f.when(loop.chosen(loop.field("index"), number)):
+                loop.move(loop.at(source, number), loop.at(target, k))
+    loop.end()
+
+
+def _expand(module: Module, width: int) -> None:
+    """Write one row after the other where the mask is true."""
+    loop = _Loop(module, "expand", width)
+    f, source, target = loop.f, loop.field("source"), loop.field("target")
+    with loop.each_until_found() as (number, k):
+        chosen = loop.chosen(loop.field("index"), number)
+        given, address = loop.at(source, k), loop.at(target, number)
+        if width:
+            loop.move(f.select(chosen, given, address), address)
+        else:
+            with f.when(chosen):
+                loop.move(given, address)
+    loop.end()
+
+
+def _fill(module: Module, width: int) -> None:
+    """Write one and the same row where the mask is true."""
+    loop = _Loop(module, "fill", width)
+    f, source, target, mask = loop.f, loop.field("source"), loop.field("target"), loop.field("index")
+    given = f.load_bits(source, width) if width else ""
+    with f.loop(loop.last, loop.first) as number:
+        chosen, address = loop.chosen(mask, number), loop.at(target, number)
+        if width:
+            kind, old = f"i{8 * width}", f.load_bits(address, width)
+            f.store_bits(f.value(f"select i1 {chosen}, {kind} {given}, {kind} {old}"), address, width)
+        else:
+            with f.when(chosen):
+                loop.move(source, address)
+    loop.end()
+
+
+def _count(module: Module) -> None:
+    """``count0``: the number of true elements of a part, into the word of `places` behind the part's own."""
+    loop = _Loop(module, "count", 0)
+    f, mask, total = loop.f, loop.field("index"), loop.f.variable(0)
+    length = f.sub(loop.last, loop.first)
+    start, words = f.add(mask, loop.first), f.shift_right(length, 3)
+    with f.loop(words) as number:
+        # A byte of 0 gives 0, any other gives 1; the product adds the bytes up in the highest one.
+        eight = f.element(start, number)
+        carried = f.either(eight, f.add(f.both(eight, _LOW_SEVEN), _LOW_SEVEN))
+        ones = f.both(f.shift_right(carried, 7), _LOW_BITS)
+        total.increase(f.shift_right(f.mul(ones, _LOW_BITS), 56))
+    with f.loop(length, f.shift_left(words, 3)) as number:
+        total.increase(f.value(f"zext i1 {loop.chosen(start, number)} to i64"))
+    f.set_element(total.get(), f.add(loop.field("places"), WORD), loop.part)
+    loop.end()
+
+
+def _serve(module: Module) -> None:
+    """``serve(job, number)``: run parts of a job that nobody has begun; what a thread of the team is given."""
+    f = module.function("serve", "job", "number")
+    job, _ = f.parameters
+    count, chunk = f.load(job, JOB["count"]), f.load(job, JOB["chunk"])
+    counter = f.value(f"inttoptr i64 {f.add(job, JOB['next'])} to ptr")
+    with f.forever() as loop:
+        part = f.value(f"atomicrmw add ptr {counter}, i64 1 monotonic")
+        loop.leave_when(f.compare("sge", part, f.load(job, JOB["parts"])))
+        first = f.mul(part, chunk)
+        last = f.add(first, chunk)
+        f.call_address(
+            f.load(job, JOB["kernel"]), job, first, f.select(f.compare("slt", last, count), last, count), part
+        )
+    f.ret(0)
+    f.end()
+
+
+def _perform(module: Module) -> None:
+    """``perform(job, kernel, in_order)``: run a job; whether it noted a failure. Jobs of many parts let the GIL go."""
+    f = module.function("perform", "job", "kernel", "in_order")
+    job, kernel, in_order = f.parameters
+    f.store(kernel, job, JOB["kernel"])
+    f.store(0, job, JOB["failed"])
+    f.store(0, job, JOB["next"])
+    single = f.any(f.compare("ule", f.load(job, JOB["parts"]), 1), f.compare("ne", in_order, 0))
+    with f.when(single):
+        f.call_address(kernel, job, 0, f.load(job, JOB["count"]), 0)
+        f.ret(f.load(job, JOB["failed"]))
+    cell = f.state(STATE["threads"])
+    with f.when(f.compare("eq", f.load(cell, WORD), 0)):
+        made = f.call("PyObject_CallNoArgs", f.state(STATE["make_team"]))
+        with f.when(f.compare("eq", made, 0)):
+            f.call("PyErr_Clear")
+        with f.when(f.compare("ne", made, 0)):
+            f.call("Py_DecRef", made)
+    threads, team = f.load(cell), f.load(cell, WORD)
+    parts = f.load(job, JOB["parts"])
+    used = f.select(f.compare("slt", threads, parts), threads, parts)
+    alone = f.any(f.compare("sle", used, 1), f.compare("eq", team, 0))
+    thread_state = f.call("PyEval_SaveThread")
+    with f.when(alone):
+        f.call("serve", job, 0)
+    with f.when(f.value(f"xor i1 {alone}, true")):
+        f.call_address(f.load(team), team, f.address_of("serve"), job, used)
+    f.call("PyEval_RestoreThread", thread_state)
+    f.ret(f.load(job, JOB["failed"]))
+    f.end()
+
+
+def _count_parts(module: Module) -> None:
+    """``count_parts(job)``: fill a job's `places` with where each part of the mask begins; how many are true."""
+    f = module.function("count_parts", "job")
+    (job,) = f.parameters
+    places = f.load(job, JOB["places"])
+    f.store(0, places)
+    f.call("perform", job, f.address_of("count0"), 0)
+    total = f.variable(0)
+    with f.loop(f.load(job, JOB["parts"])) as part:
+        at = f.add(part, 1)
+        total.increase(f.element(places, at))
+        f.set_element(total.get(), places, at)
+    f.ret(total.get())
+    f.end()
