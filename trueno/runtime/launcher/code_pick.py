@@ -45,7 +45,7 @@ def emit(module: Module) -> None:
 
 
 def _as_tensor(module: Module) -> None:
-    """``as_tensor(object, description_at)``: a new reference to a dense tensor on the CPU, its description noted; or 0."""
+    """``as_tensor(object, description_at)``: a new reference to a dense tensor on the CPU; 0 if it is none."""
     f = module.function("as_tensor", "object", "description_at")
     obj, description_at = f.parameters
     tensor = f.variable(0)
@@ -93,6 +93,12 @@ def _extents(f: Function, description: str) -> str:
     return f.add(description, DESCRIPTION["size"])
 
 
+def _when_shapes_differ(f: Function, ndim: str, extents: str, others: str) -> None:
+    """Emit a return of 0 where two lists of extents differ."""
+    with f.loop(ndim) as axis, f.when(f.compare("ne", f.element(extents, axis), f.element(others, axis))):
+        f.ret(0)
+
+
 def _resolve(module: Module) -> None:
     """``resolve_pick(description, index, out)``: work out what an index array selects; 0 where that is not served.
 
@@ -114,9 +120,8 @@ def _resolve(module: Module) -> None:
     extents, index_extents, index_nbytes = (
         _extents(f, description), _extents(f, index), f.load(index, DESCRIPTION["nbytes"]),
     )  # fmt: skip
-    with f.when(masked), f.loop(index_ndim) as axis:
-        with f.when(f.compare("ne", f.element(extents, axis), f.element(index_extents, axis))):
-            f.ret(0)
+    with f.when(masked):
+        _when_shapes_differ(f, index_ndim, extents, index_extents)
     extent = f.load(extents)
     f.store(f.select(masked, 1, 0), out, _PICKED["masked"])
     f.store(f.select(masked, index_nbytes, f.shift_right(index_nbytes, 3)), out, _PICKED["count"])
@@ -152,7 +157,7 @@ def _dense_strides(module: Module) -> None:
 
 
 def _result_layout(module: Module) -> None:
-    """``result_layout(source, key)``: the layout of a dense result, which Python makes if need be; 0 with an exception."""
+    """``result_layout(source, key)``: the layout of a dense result; 0 where Python, which is asked then, fails."""
     f = module.function("result_layout", "source", "key")
     source, key = f.parameters
     words = f.add(f.shift_left(f.both(f.load(key, WORD), _INT), 1), 2)
@@ -239,7 +244,7 @@ def _released(f: Function, objects: list[str]) -> None:
 
 
 def _pick_get(module: Module) -> None:
-    """``pick_get(x, description, index)``: what an index array selects; 0 for the slow path, or with an exception set."""
+    """``pick_get(x, description, index)``: what an array selects; 0 for the slow path, or with an exception."""
     f = module.function("pick_get", "x", "description", "index")
     x, description, obj = f.parameters
     index_at, out = f.words(1), f.words(_PICKED_WORDS)
@@ -269,7 +274,8 @@ def _source(module: Module) -> None:
     x, description, value, given, out = f.parameters
     taped = f.compare("ne", f.load(value, f.state(STATE["autograd"])), 0)
     recorded = f.all(taped, f.compare("ne", f.state(STATE["grad_enabled"]), 0))
-    other = f.compare("ne", f.load(given, DESCRIPTION["dtype"]), f.load(description, DESCRIPTION["dtype"]))
+    # Equal dtypes can be several objects; their 0-d layout is one.
+    other = f.compare("ne", f.load(given, DESCRIPTION["element"]), f.load(description, DESCRIPTION["element"]))
     shared = f.compare("eq", f.call("apart", x, description, value, given), 0)
     with f.when(f.any(recorded, other, shared)):
         f.ret(0)
@@ -280,9 +286,7 @@ def _source(module: Module) -> None:
     key, extents = f.add(out, _PICKED["key"]), _extents(f, given)
     with f.when(f.compare("ne", ndim, f.both(f.load(key, WORD), _INT))):
         f.ret(0)
-    with f.loop(ndim) as axis:
-        with f.when(f.compare("ne", f.element(extents, axis), f.element(key, f.add(axis, 2)))):
-            f.ret(0)
+    _when_shapes_differ(f, ndim, extents, f.add(key, 2 * WORD))
     f.ret(1)
     f.end()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import importlib
 import itertools
 import platform
 import sys
@@ -24,8 +25,8 @@ Save = Callable[[Key, bytes, dict[str, Any]], object]
 
 _LEVEL = {"hot": 1, "cold": 0}  # of the code generator; the time it takes grows fourfold from 0 to 1
 _numbers = itertools.count()
-_PARTS = ("abi", "emit", "code_pool", "code_key", "code_run", "code_array", "code_select", "code_pick", "code_index",
-          "code_function", "link")  # fmt: skip
+_CODE = tuple(f"code_{part}" for part in ("pool", "key", "run", "array", "select", "pick", "index", "function"))
+_PARTS = ("abi", "emit", *_CODE, "link")
 
 
 class Linked(NamedTuple):
@@ -72,13 +73,11 @@ def exported_names() -> tuple[str, ...]:
 
 def emit() -> dict[str, str]:
     """Return the launcher as LLVM text, one module for each tier."""
-    from trueno.runtime.launcher import code_array, code_function, code_index, code_key, code_pick, code_pool, code_run
-    from trueno.runtime.launcher import code_select
     from trueno.runtime.launcher.emit import Module
 
     module = Module(STATE["size"] // WORD)
-    for part in (code_pool, code_key, code_run, code_array, code_select, code_pick, code_index, code_function):
-        part.emit(module)
+    for part in _CODE:
+        importlib.import_module(f"trueno.runtime.launcher.{part}").emit(module)
     assert module.exports == exported_names()
     return {tier: module.text(tier) for tier in Module.TIERS}
 
