@@ -116,14 +116,15 @@ def _take(module: Module, width: int) -> None:
 
 
 def _put(module: Module, width: int) -> None:
-    """Write rows to the places, in order. A place that was changed meanwhile to one that does not exist is passed."""
+    """Write rows to the places, all in order. A place that was changed meanwhile to one that does not exist is passed."""
     loop = _Loop(module, "put", width)
     f, extent, index = loop.f, loop.field("extent"), loop.field("index")
-    source, target, step = loop.field("source"), loop.field("target"), loop.field("step")
+    source, target, step = f.variable(loop.field("source")), loop.field("target"), loop.field("step")
     with f.loop(loop.last, loop.first) as number:
         place = loop.place(index, number, extent)
         with f.when(f.compare("ult", place, extent)):
-            loop.move(f.add(source, f.mul(number, step)), loop.at(target, place))
+            loop.move(source.get(), loop.at(target, place))
+        source.increase(step)
     loop.end()
 
 
@@ -131,10 +132,10 @@ def _check(module: Module) -> None:
     """``check0``: note a place that does not exist."""
     loop = _Loop(module, "check", 0)
     f, extent, index = loop.f, loop.field("extent"), loop.field("index")
-    wrong = f.variable(0)
+    wrong, span = f.variable(0), f.shift_left(extent, 1)
     with f.loop(loop.last, loop.first) as number:
-        beyond = f.compare("uge", loop.place(index, number, extent), extent)
-        wrong.set(f.select(beyond, 1, wrong.get()))
+        beyond = f.compare("uge", f.add(f.element(index, number), extent), span)
+        wrong.set(f.either(wrong.get(), f.value(f"zext i1 {beyond} to i64")))
     with f.when(f.compare("ne", wrong.get(), 0)):
         f.store(1, loop.job, JOB["failed"])
     loop.end()
@@ -173,12 +174,10 @@ def _fill(module: Module, width: int) -> None:
     """Write one and the same row where the mask is true."""
     loop = _Loop(module, "fill", width)
     f, source, target, mask = loop.f, loop.field("source"), loop.field("target"), loop.field("index")
-    given = f.load_bits(source, width) if width else ""
     with f.loop(loop.last, loop.first) as number:
         chosen, address = loop.chosen(mask, number), loop.at(target, number)
         if width:
-            kind, old = f"i{8 * width}", f.load_bits(address, width)
-            f.store_bits(f.value(f"select i1 {chosen}, {kind} {given}, {kind} {old}"), address, width)
+            loop.move(f.select(chosen, source, address), address)
         else:
             with f.when(chosen):
                 loop.move(source, address)
