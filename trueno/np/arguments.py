@@ -12,6 +12,7 @@ import numpy as np
 from trueno import creation, functions
 from trueno import dtypes as dt
 from trueno.ir.promotion import can_cast
+from trueno.runtime import memory
 from trueno.runtime.inplace import requires_grad
 from trueno.tensor import Tensor
 
@@ -87,7 +88,10 @@ def host(value: Any, name: str) -> np.ndarray:
     TypeError
         For a Tensor on another device than the CPU.
     """
-    made = array(value)
+    try:
+        return memory.host(value)
+    except TypeError:
+        made = array(value)
     if made._layout.device != "cpu":
         raise TypeError(f"{name}: the array is on {made._layout.device}; move it with .cpu() first")
     return made._view_array()
@@ -95,7 +99,8 @@ def host(value: Any, name: str) -> np.ndarray:
 
 def adopt(value: Any) -> Tensor:
     """Return what NumPy gave back, an ndarray or a NumPy scalar, as a Tensor that shares its memory."""
-    return creation.from_numpy(np.asarray(value))
+    known = memory.adopt(value)
+    return creation.from_numpy(np.asarray(value)) if known is None else known
 
 
 # --- numbers, axes, shapes, dtypes ------------------------------------------------------------------------------------

@@ -20,6 +20,8 @@ from trueno.tensor import Tensor
 
 def axis_of(name: str, axis: Any, ndim: int, shape: Sequence[int]) -> int:
     """Return one axis as a non-negative number; AxisError names the function and the shape."""
+    if type(axis) is int and -ndim <= axis < ndim:
+        return axis + ndim if axis < 0 else axis
     return build.normalise_axes(name, operator.index(axis), ndim, tuple(shape))[0]
 
 

@@ -27,10 +27,10 @@ def nonzero(a: Any) -> tuple[Tensor, ...]:
     ValueError
         The array is 0-d.
     """
-    x = array(a)
+    x = host(a, "nonzero")
     if not x.ndim:
         raise ValueError("nonzero: calling nonzero on 0-d arrays is not allowed; use atleast_1d(a) first")
-    return tuple(adopt(one) for one in np.nonzero(host(x, "nonzero")))
+    return tuple([adopt(one) for one in x.nonzero()])
 
 
 def argwhere(a: Any) -> Tensor:

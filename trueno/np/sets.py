@@ -8,6 +8,7 @@ import numpy as np
 
 from trueno import functions
 from trueno.np.arguments import adopt, array, host
+from trueno.np.sorting import sort
 from trueno.runtime import launcher
 from trueno.runtime.inplace import requires_grad
 from trueno.tensor import Tensor
@@ -69,6 +70,9 @@ def unique(
     """
     x = array(ar)
     recorded = requires_grad(x) and launcher.grad_enabled()
+    plain = not (return_index or return_inverse or return_counts or recorded) and axis is None
+    if plain and x.size and x.dtype.kind in "biuf":
+        return _distinct(x, equal_nan)
     find: Any = np.unique
     found = find(
         host(x, "unique"), return_index or recorded, return_inverse, return_counts, axis, equal_nan=equal_nan,
@@ -81,6 +85,18 @@ def unique(
     values = along[(*(slice(None),) * (0 if axis is None else axis % x.ndim), first)]
     results = (values, *((first,) if return_index else ()), *rest)
     return results if len(results) > 1 else values
+
+
+def _distinct(x: Tensor, equal_nan: bool) -> Tensor:
+    """Return the distinct elements: of the sorted ones those that differ from what is before them."""
+    ordered = sort(functions.ravel(x))
+    values = host(ordered, "unique")
+    first = np.empty(values.shape, np.bool_)
+    first[0] = True
+    np.not_equal(values[1:], values[:-1], first[1:])
+    if equal_nan and values[-1] != values[-1]:
+        first[values.searchsorted(values[-1]) + 1 :] = False  # NaNs are at the end, and none equals another
+    return ordered[first]
 
 
 def unique_all(x: Any, /) -> UniqueAllResult:

@@ -366,7 +366,8 @@ class ufunc:
         check_leaf(target, self.__name__)
         rest = () if b is NOT_GIVEN else (arguments.host(b, self.__name__),)
         self._like.at(arguments.host(target, self.__name__), _host_index(indices), *rest)
-        bump_version(target, calling())
+        if hasattr(target, "_version"):
+            bump_version(target, calling())
 
 
 def _named(name: str) -> ufunc:

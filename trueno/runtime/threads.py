@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from trueno.config import settings
@@ -73,6 +74,37 @@ def set_num_threads(n: int) -> None:
         if _cell[1] or (_forked and n > 1):
             _make(n)
         _cell[0] = n if _reason is None else 1
+
+
+def together(*tasks: Callable[[], object]) -> None:
+    """Run functions that let the GIL go at the same time, the first on the calling thread; one by one on one thread.
+
+    Raises
+    ------
+    Exception
+        What the first of them to fail, in their order, raised, when all have ended.
+    """
+    if get_num_threads() == 1:
+        for task in tasks:
+            task()
+        return
+    errors: list[Exception | None] = [None] * len(tasks)
+
+    def attempt(number: int) -> None:
+        try:
+            tasks[number]()
+        except Exception as error:
+            errors[number] = error
+
+    others = [threading.Thread(target=attempt, args=(number,)) for number in range(1, len(tasks))]
+    for other in others:
+        other.start()
+    attempt(0)
+    for other in others:
+        other.join()
+    for error in errors:
+        if error is not None:
+            raise error
 
 
 def team_address() -> int:
