@@ -48,6 +48,8 @@ def normalised(index: Any) -> tuple[Any, ...]:
 
 def _item(item: Any) -> Any:
     if type(item) is np.ndarray:
+        if item.dtype in dt.ALL:
+            from_numpy(item)  # so that native code knows the next index of this layout
         return item
     if isinstance(item, Tensor):
         # Also without axes: NumPy reads a copy by a 0-d array, where an integer makes a view.

@@ -89,14 +89,14 @@ def unique(
 
 def _distinct(x: Tensor, equal_nan: bool) -> Tensor:
     """Return the distinct elements: of the sorted ones those that differ from what is before them."""
-    ordered = sort(functions.ravel(x))
+    ordered = sort(x, None)
     values = host(ordered, "unique")
     first = np.empty(values.shape, np.bool_)
     first[0] = True
     np.not_equal(values[1:], values[:-1], first[1:])
     if equal_nan and values[-1] != values[-1]:
         first[values.searchsorted(values[-1]) + 1 :] = False  # NaNs are at the end, and none equals another
-    return ordered[first]
+    return ordered[adopt(first)]
 
 
 def unique_all(x: Any, /) -> UniqueAllResult:

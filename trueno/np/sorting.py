@@ -10,7 +10,7 @@ import numpy as np
 from trueno import functions
 from trueno.np.arguments import adopt, array, host, index
 from trueno.np.manipulation import atleast_1d, axis_of
-from trueno.runtime import launcher, threads
+from trueno.runtime import launcher, memory, threads
 from trueno.runtime.inplace import requires_grad
 from trueno.tensor import Tensor
 
@@ -31,10 +31,11 @@ class TopkResult(NamedTuple):
 
 def _arranged(name: str, a: Any, axis: int | None) -> tuple[Tensor, int]:
     """Return an array and the axis to sort along; the flattened array when that is None."""
-    x = array(a)
+    x = a if isinstance(a, Tensor) else array(a)
     if axis is None:
-        return functions.ravel(x), 0
-    return x, axis_of(name, axis, x.ndim, x.shape)
+        return (x if x.ndim == 1 else functions.ravel(x)), 0
+    shape = x._layout.shape
+    return x, axis_of(name, axis, len(shape), shape)
 
 
 def _kind(name: str, kind: Any, order: Any, stable: bool | None) -> Any:
@@ -59,7 +60,7 @@ def _order(x: np.ndarray, axis: int, kind: Any, descending: bool) -> np.ndarray:
 
 
 def _in_halves(x: np.ndarray) -> bool:
-    """Whether an array is so large that two threads, each with a half of the order, sort it sooner."""
+    """Whether two threads, each with a half of the order, sort an array sooner."""
     return x.size >= _HALVES and x.ndim == 1 and x.itemsize >= 4 and threads.get_num_threads() > 1
 
 
@@ -114,12 +115,12 @@ def sort(
     Differs from NumPy: `descending` exists, and `order`, which names fields, must be None.
     """
     x, axis = _arranged("sort", a, axis)
-    algorithm = _kind("sort", kind, order, stable)
+    algorithm = None if kind is None and order is None and not stable else _kind("sort", kind, order, stable)
     if requires_grad(x) and launcher.grad_enabled():
         return _along(x, _order(host(x, "sort"), axis, algorithm, descending), axis)
-    result = functions.copy(x)
-    values = host(result, "sort")
-    if algorithm is None and _in_halves(values):
+    result = x.clone()
+    values = memory.host(result)
+    if values.size >= _HALVES and algorithm is None and _in_halves(values):
         _sort_halves(values)
     else:
         values.sort(axis, algorithm)
@@ -144,7 +145,8 @@ def argsort(
     if descending and kind is None and stable is None:
         stable = True
     # Unlike sort, NumPy's argsort takes a 0-d array as one of a single element.
-    x, axis = _arranged("argsort", atleast_1d(a), axis)
+    x = array(a)
+    x, axis = _arranged("argsort", x if x.ndim else atleast_1d(x), axis)
     return adopt(_order(host(x, "argsort"), axis, _kind("argsort", kind, order, stable), descending))
 
 

@@ -116,7 +116,7 @@ def _take(module: Module, width: int) -> None:
 
 
 def _put(module: Module, width: int) -> None:
-    """Write rows to the places, all in order. A place that was changed meanwhile to one that does not exist is passed."""
+    """Write rows to the places, all in order; one that was changed meanwhile, and does not exist, is passed."""
     loop = _Loop(module, "put", width)
     f, extent, index = loop.f, loop.field("extent"), loop.field("index")
     source, target, step = f.variable(loop.field("source")), loop.field("target"), loop.field("step")
