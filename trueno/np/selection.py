@@ -14,6 +14,7 @@ from trueno.np.arguments import adopt, array, can_cast, finish, host, index, ope
 from trueno.np.creation import diagonal_view, ones, zeros_like
 from trueno.np.joining import taken
 from trueno.np.manipulation import axis_of
+from trueno.runtime import memory
 from trueno.tensor import Tensor
 
 # --- places -----------------------------------------------------------------------------------------------------------
@@ -27,6 +28,9 @@ def nonzero(a: Any) -> tuple[Tensor, ...]:
     ValueError
         The array is 0-d.
     """
+    found = memory.nonzero(a)
+    if found is not None:
+        return (found,)
     x = host(a, "nonzero")
     if not x.ndim:
         raise ValueError("nonzero: calling nonzero on 0-d arrays is not allowed; use atleast_1d(a) first")
@@ -40,7 +44,8 @@ def argwhere(a: Any) -> Tensor:
 
 def flatnonzero(a: Any) -> Tensor:
     """Return the positions, in the flattened array, of elements that differ from zero."""
-    return adopt(np.flatnonzero(host(a, "flatnonzero")))
+    found = memory.nonzero(a)
+    return adopt(np.flatnonzero(host(a, "flatnonzero"))) if found is None else found
 
 
 def ix_(*args: Any) -> tuple[Tensor, ...]:

@@ -84,6 +84,7 @@ STATE: Final = _offsets(
     "describe", "description", "bytes_items",  # Python function, offset of the Layout's slot, offset of bytes' items
     "arrays",  # address of a FUNCTION whose table has the layouts of arrays
     "learn_result", "make_team",  # functions that make the layout of a result, and the team of threads
+    "place_dtype", "place_layout",  # the dtype of places in arrays, and its 0-d layout
     "ellipsis", "assign", "changed",  # functions that write into a tensor, and that note that it was written to
     "scalar_count", ("scalars", 2 * MAX_SCALAR_TYPES),  # a NumPy scalar type and the layout of its values, each
     "limit", "active", "cached", "peak", "allocations", "reuses",

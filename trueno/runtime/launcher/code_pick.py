@@ -30,7 +30,7 @@ _PICKED_WORDS = 6 + 2 * MAX_DIMENSIONS
 
 
 def emit(module: Module) -> None:
-    """Add ``pick_get`` and ``pick_set``."""
+    """Add ``pick_get``, ``pick_set`` and the builtin ``nonzero``."""
     _as_tensor(module)
     _apart(module)
     _resolve(module)
@@ -42,6 +42,8 @@ def emit(module: Module) -> None:
     _source(module)
     _scattered(module)
     _pick_set(module)
+    _numbered(module)
+    _nonzero(module)
 
 
 def _as_tensor(module: Module) -> None:
@@ -157,9 +159,9 @@ def _dense_strides(module: Module) -> None:
 
 
 def _result_layout(module: Module) -> None:
-    """``result_layout(source, key)``: the layout of a dense result; 0 where Python, which is asked then, fails."""
-    f = module.function("result_layout", "source", "key")
-    source, key = f.parameters
+    """``result_layout(like, key)``: the layout of a dense result of a layout's dtype; 0 where asking Python fails."""
+    f = module.function("result_layout", "like", "key")
+    layout, key = f.parameters
     words = f.add(f.shift_left(f.both(f.load(key, WORD), _INT), 1), 2)
     found = f.call("find_layout", key, words)
     with f.when(f.compare("ne", found, 0)):
@@ -167,7 +169,6 @@ def _result_layout(module: Module) -> None:
     given = f.call("PyTuple_New", 2)
     with f.when(f.compare("eq", given, 0)):
         f.ret(0)
-    layout = f.load(source, f.state(STATE["layout"]))
     f.call("Py_IncRef", layout)
     f.call_int("PyTuple_SetItem", given, 0, layout)
     text = f.call("PyBytes_FromStringAndSize", key, f.shift_left(words, 3))
@@ -195,7 +196,7 @@ def _gathered(module: Module) -> None:
     x, description, index, out = f.parameters
     key, itemsize = f.add(out, _PICKED["key"]), f.load(description, DESCRIPTION["itemsize"])
     total = f.call("dense_strides", key, itemsize)
-    layout = f.call("result_layout", x, key)
+    layout = f.call("result_layout", f.load(x, f.state(STATE["layout"])), key)
     with f.when(f.compare("eq", layout, 0)):
         f.ret(0)
     made = f.call("new_storage", f.mul(total, itemsize))
@@ -218,7 +219,7 @@ def _compressed(module: Module) -> None:
     key, itemsize = f.add(out, _PICKED["key"]), f.load(description, DESCRIPTION["itemsize"])
     f.store(f.call("count_parts", job), key, 2 * WORD)
     total = f.call("dense_strides", key, itemsize)
-    layout = f.call("result_layout", x, key)
+    layout = f.call("result_layout", f.load(x, f.state(STATE["layout"])), key)
     with f.when(f.compare("eq", layout, 0)):
         f.ret(0)
     made = f.call("new_storage", f.mul(total, itemsize))
@@ -350,4 +351,47 @@ def _pick_set(module: Module) -> None:
         _released(f, held)
     f.call("Py_DecRef", index)
     f.ret(done.get())
+    f.end()
+
+
+def _nonzero(module: Module) -> None:
+    """``nonzero(module, mask)``: the places, as int64, where a vector of bools is true; None for all else."""
+    f = module.function("nonzero", "module", "mask", export=True)
+    _, obj = f.parameters
+    index_at, result = f.words(1), f.variable(0)
+    mask = f.call("as_tensor", obj, index_at)
+    with f.when(f.compare("ne", mask, 0)):
+        index = f.load(index_at)
+        truth = f.compare("eq", f.load(index, DESCRIPTION["code"]), STORED_BOOL)
+        with f.when(f.all(truth, f.compare("eq", _ndim(f, index), 1))):
+            held = _held(f, mask)
+            result.set(f.call("numbered", mask, f.load(index, DESCRIPTION["nbytes"])))
+            _released(f, held)
+        f.call("Py_DecRef", mask)
+    with f.when(f.all(f.compare("eq", result.get(), 0), f.compare("eq", f.call("PyErr_Occurred"), 0))):
+        f.call("Py_IncRef", f.state(STATE["none"]))
+        result.set(f.state(STATE["none"]))
+    f.ret(result.get())
+    f.end()
+
+
+def _numbered(module: Module) -> None:
+    """``numbered(mask, count)``: a tensor of the places where a mask is true."""
+    f = module.function("numbered", "mask", "count")
+    mask, count = f.parameters
+    job = new_job(f, count=count, row=WORD, index=_address(f, mask), places=f.words(MAX_PARTS + 2))
+    total, key = f.call("count_parts", job), f.words(4)
+    for number, word in enumerate(
+        (f.state(STATE["place_dtype"]), 1 | (FLAG_ALIGNED | FLAG_WRITEABLE) << 32, total, WORD)
+    ):
+        f.store(word, key, number * WORD)
+    layout = f.call("result_layout", f.state(STATE["place_layout"]), key)
+    with f.when(f.compare("eq", layout, 0)):
+        f.ret(0)
+    made = f.call("new_storage", f.shift_left(total, 3))
+    with f.when(f.compare("eq", made, 0)):
+        f.ret(0)
+    f.store(f.load(made, CAPSULE_POINTER), job, JOB["target"])
+    f.call("perform", job, f.address_of("number8"), 0)
+    f.ret(f.call("new_tensor", made, layout))
     f.end()

@@ -24,6 +24,7 @@ def emit(module: Module) -> None:
         _expand(module, width)
         _fill(module, width)
     _check(module)
+    _number(module)
     _count(module)
     _serve(module)
     _perform(module)
@@ -181,6 +182,15 @@ def _fill(module: Module, width: int) -> None:
         else:
             with f.when(chosen):
                 loop.move(source, address)
+    loop.end()
+
+
+def _number(module: Module) -> None:
+    """``number8``: write the place of each true element of the mask, one behind the other."""
+    loop = _Loop(module, "number", 8)
+    target = loop.field("target")
+    with loop.each_until_found() as (number, k):
+        loop.f.set_element(number, target, k)
     loop.end()
 
 

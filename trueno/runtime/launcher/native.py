@@ -122,9 +122,11 @@ class NativeLauncher:
         self._arrays = Shared("arrays", 0)
         new_array, set_base = arrays.functions()
         self._scalars = arrays.scalar_types()[:MAX_SCALAR_TYPES]
-        self._kept = (self._learn_result, threads.team_address)
+        places = layout_of(np.dtype(np.int64), ())
+        self._kept = (self._learn_result, threads.team_address, places)
         for name, value in (
             *(("learn_result", id(self._kept[0])), ("make_team", id(self._kept[1]))),
+            *(("place_dtype", id(places.dtype)), ("place_layout", id(places))),
             *(("array_type", id(np.ndarray)), ("new_array", new_array), ("set_base", set_base)),
             *(("describe", id(arrays.describe)), ("description", slot_offset(Layout, "description"))),
             *(("bytes_items", bytes.__basicsize__ - 1), ("arrays", ctypes.addressof(self._arrays.words))),
@@ -137,6 +139,7 @@ class NativeLauncher:
         builtin = functools.partial(function_type.make_builtin, addresses, one_argument=True)
         self.host: Callable[[Any], np.ndarray] = builtin("host")
         self.adopt: Callable[[Any], Any] = builtin("adopt")
+        self.nonzero: Callable[[Any], Any] = builtin("nonzero")
 
     def learn(self, array: np.ndarray, layout: Layout) -> None:
         key = arrays.key_of_array(array)

@@ -145,6 +145,9 @@ class PythonLauncher:
             return None
         return self._new(self.pool.wrap(array.__array_interface__["data"][0], array), known[0])
 
+    def nonzero(self, mask: Any) -> None:
+        """Leave it to NumPy."""
+
     def learn(self, array: np.ndarray, layout: Layout) -> None:
         key = arrays.key_of_array(array)
         if key is None:
