@@ -65,6 +65,41 @@ def test_writing(shape: tuple[int, ...], dtype: str) -> None:
             assert np.array_equal(np.asarray(t), x)
 
 
+@pytest.mark.parametrize("shape", [(5, 3), (4, 5, 6), (300, 2, 400)], ids=str)
+def test_places_in_several_axes(shape: tuple[int, ...]) -> None:
+    x, generator = values(shape, "float64"), np.random.default_rng(2)
+    t = tnp.array(x)
+    for ndim, extents in itertools.product(range(1, len(shape) + 1), ((7,), (2, 3), (90_000,))):
+        index = tuple(generator.integers(-n, n, extents) for n in shape[:ndim])
+        given = tuple(tnp.array(one) for one in index)
+        expected = x[index]
+        if expected.size > 10_000_000:
+            continue
+        for _ in range(2):
+            assert np.array_equal(np.asarray(t[given]), expected)
+        x[index] = expected = values(expected.shape, "float64")
+        t[given] = tnp.array(expected)
+        assert np.array_equal(np.asarray(t), x)
+        for axis in range(ndim):
+            wrong = list(index)
+            wrong[axis] = index[axis] + shape[axis]
+            with pytest.raises(IndexError, match="the array has shape"):
+                t[tuple(tnp.array(one) for one in wrong)]
+            with pytest.raises(IndexError, match="the array has shape"):
+                t[tuple(tnp.array(one) for one in wrong)] = 0.0
+        assert np.array_equal(np.asarray(t), x)
+
+
+@pytest.mark.parametrize("size", [0, 1, 8, 9, 100, 32_768, 32_769, 300_000])
+def test_places_where_a_mask_is_true(size: int) -> None:
+    for part in (0, 0.5, 1):
+        mask = np.random.default_rng(4).random(size) < part
+        for _ in range(2):
+            (found,) = tnp.nonzero(tnp.array(mask))
+            assert found.dtype == np.int64 and np.array_equal(np.asarray(found), np.flatnonzero(mask))
+            assert np.array_equal(np.asarray(tnp.flatnonzero(mask)), np.flatnonzero(mask))
+
+
 @native
 def test_what_is_served_needs_no_slow_path() -> None:
     t, places, mask = tnp.arange(10.0), tnp.array([1, -2]), tnp.arange(10) % 2 == 0

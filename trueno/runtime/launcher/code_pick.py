@@ -14,6 +14,7 @@ from trueno.runtime.launcher.abi import (
     JOB,
     MAX_DIMENSIONS,
     MAX_PARTS,
+    OB_SIZE,
     OB_TYPE,
     STATE,
     STORED_BOOL,
@@ -33,6 +34,8 @@ def emit(module: Module) -> None:
     """Add ``pick_get``, ``pick_set`` and the builtin ``nonzero``."""
     _as_tensor(module)
     _apart(module)
+    _joined(module)
+    _index(module)
     _resolve(module)
     _dense_strides(module)
     _result_layout(module)
@@ -101,17 +104,84 @@ def _when_shapes_differ(f: Function, ndim: str, extents: str, others: str) -> No
         f.ret(0)
 
 
-def _resolve(module: Module) -> None:
-    """``resolve_pick(description, index, out)``: work out what an index array selects; 0 where that is not served.
+def _is_places(f: Function, index: str) -> str:
+    """Emit whether a description is that of places."""
+    whole = f.compare("eq", f.load(index, DESCRIPTION["code"]), STORED_SIGNED)
+    return f.all(whole, f.compare("eq", f.load(index, DESCRIPTION["itemsize"]), WORD))
 
+
+def _joined(module: Module) -> None:
+    """``joined_places(description, items, count, description_at)``: places in the leading axes, numbered as one axis.
+
+    The items are arrays of places of one shape, one for each axis. A new reference; 0 where that is not served.
+    """
+    f = module.function("joined_places", "description", "items", "count", "description_at")
+    description, items, count, description_at = f.parameters
+    joined, item_at = f.variable(0), f.words(1)
+    with f.when(f.any(f.compare("sgt", count, _ndim(f, description)), f.compare("eq", count, 0))):
+        f.ret(0)
+    with f.loop(count) as axis:
+        item, good = f.call("as_tensor", f.element(items, axis), item_at), f.variable(0)
+        with f.when(f.compare("ne", item, 0)):
+            with f.when(_is_places(f, f.load(item_at))):
+                with f.when(f.compare("eq", joined.get(), 0)):
+                    storage = f.call("new_storage", f.load(f.load(item_at), DESCRIPTION["nbytes"]))
+                    joined.set(f.call("new_tensor", storage, f.load(item, f.state(STATE["layout"]))))
+                with f.when(f.compare("ne", joined.get(), 0)):
+                    extent = f.element(_extents(f, description), axis)
+                    good.set(f.call("join_axis", joined.get(), item, f.load(item_at), extent, axis))
+            f.call("Py_DecRef", item)
+        with f.when(f.compare("eq", good.get(), 0)):
+            with f.when(f.compare("ne", joined.get(), 0)):
+                f.call("Py_DecRef", joined.get())
+            f.ret(0)
+    f.store(f.call("description", joined.get()), description_at)
+    f.ret(joined.get())
+    f.end()
+    _join_axis(module)
+
+
+def _join_axis(module: Module) -> None:
+    """``join_axis(joined, item, given, extent, axis)``: number what was joined, times the extent, and these places."""
+    f = module.function("join_axis", "joined", "item", "given", "extent", "axis")
+    joined, item, given, extent, axis = f.parameters
+    with f.when(f.compare("ne", f.load(joined, f.state(STATE["layout"])), f.load(item, f.state(STATE["layout"])))):
+        f.ret(0)
+    count = f.shift_right(f.load(given, DESCRIPTION["nbytes"]), 3)
+    fields = {"index": _address(f, item), "target": _address(f, joined), "step": axis}
+    held = _held(f, item)
+    failed = f.call("perform", new_job(f, count=count, row=WORD, extent=extent, **fields), f.address_of("join8"), 0)
+    _released(f, held)
+    f.ret(f.select(f.compare("eq", failed, 0), 1, 0))
+    f.end()
+
+
+def _index(module: Module) -> None:
+    """``pick_index(description, object, description_at, axes_at)``: an array, or those of a tuple joined, as a tensor.
+
+    A new reference, and how many axes the places in it stand for; 0 where that is not served.
+    """
+    f = module.function("pick_index", "description", "object", "description_at", "axes_at")
+    description, obj, description_at, axes_at = f.parameters
+    with f.when(f.compare("eq", f.load(obj, OB_TYPE), f.state(STATE["tuple_type"]))):
+        count = f.load(obj, OB_SIZE)
+        f.store(count, axes_at)
+        f.ret(f.call("joined_places", description, f.add(obj, f.state(STATE["tuple_items"])), count, description_at))
+    f.store(1, axes_at)
+    f.ret(f.call("as_tensor", obj, description_at))
+    f.end()
+
+
+def _resolve(module: Module) -> None:
+    """``resolve_pick(description, index, axes, out)``: work out what an array selects; 0 where that is not served.
+
+    Places are those in so many leading axes, numbered as one.
     The words at `out`: whether it is a mask; its number of elements; bytes of a row; extent of the first axis; and the
     key of the result's layout without strides. The first extent of what a mask selects is not known yet.
     """
-    f = module.function("resolve_pick", "description", "index", "out")
-    description, index, out = f.parameters
-    code, size = f.load(index, DESCRIPTION["code"]), f.load(index, DESCRIPTION["itemsize"])
-    masked = f.compare("eq", code, STORED_BOOL)
-    places = f.all(f.compare("eq", code, STORED_SIGNED), f.compare("eq", size, WORD))
+    f = module.function("resolve_pick", "description", "index", "axes", "out")
+    description, index, axes, out = f.parameters
+    masked, places = f.compare("eq", f.load(index, DESCRIPTION["code"]), STORED_BOOL), _is_places(f, index)
     ndim, index_ndim, nbytes = _ndim(f, description), _ndim(f, index), f.load(description, DESCRIPTION["nbytes"])
     few = f.compare("sle", f.add(ndim, index_ndim), MAX_DIMENSIONS // 2)
     dense = f.compare("ne", f.load(description, DESCRIPTION["dense"]), 0)
@@ -124,12 +194,14 @@ def _resolve(module: Module) -> None:
     )  # fmt: skip
     with f.when(masked):
         _when_shapes_differ(f, index_ndim, extents, index_extents)
-    extent = f.load(extents)
+    extent = f.variable(1)
+    with f.loop(axes) as axis:
+        extent.set(f.mul(extent.get(), f.element(extents, axis)))
     f.store(f.select(masked, 1, 0), out, _PICKED["masked"])
     f.store(f.select(masked, index_nbytes, f.shift_right(index_nbytes, 3)), out, _PICKED["count"])
-    f.store(f.value(f"udiv i64 {nbytes}, {f.select(masked, index_nbytes, extent)}"), out, _PICKED["row"])
-    f.store(extent, out, _PICKED["extent"])
-    used, new = f.select(masked, index_ndim, 1), f.select(masked, 1, index_ndim)
+    f.store(f.value(f"udiv i64 {nbytes}, {f.select(masked, index_nbytes, extent.get())}"), out, _PICKED["row"])
+    f.store(extent.get(), out, _PICKED["extent"])
+    used, new = f.select(masked, index_ndim, axes), f.select(masked, 1, index_ndim)
     key = f.add(out, _PICKED["key"])
     f.store(f.load(description, DESCRIPTION["dtype"]), key)
     made = f.add(new, f.sub(ndim, used))
@@ -248,12 +320,12 @@ def _pick_get(module: Module) -> None:
     """``pick_get(x, description, index)``: what an array selects; 0 for the slow path, or with an exception."""
     f = module.function("pick_get", "x", "description", "index")
     x, description, obj = f.parameters
-    index_at, out = f.words(1), f.words(_PICKED_WORDS)
-    index = f.call("as_tensor", obj, index_at)
+    index_at, axes_at, out = f.words(1), f.words(1), f.words(_PICKED_WORDS)
+    index = f.call("pick_index", description, obj, index_at, axes_at)
     with f.when(f.compare("eq", index, 0)):
         f.ret(0)
     result = f.variable(0)
-    with f.when(f.compare("ne", f.call("resolve_pick", description, f.load(index_at), out), 0)):
+    with f.when(f.compare("ne", f.call("resolve_pick", description, f.load(index_at), f.load(axes_at), out), 0)):
         held = _held(f, x, index)
         masked = f.compare("ne", f.load(out, _PICKED["masked"]), 0)
         with f.when(masked):
@@ -329,12 +401,13 @@ def _pick_set(module: Module) -> None:
     """``pick_set(x, description, index, value)``: assign; 0 for the slow path, or with an exception set."""
     f = module.function("pick_set", "x", "description", "index", "value")
     x, description, obj, given = f.parameters
-    index_at, value_at, bits, out = f.words(1), f.words(1), f.words(1), f.words(_PICKED_WORDS)
-    index = f.call("as_tensor", obj, index_at)
+    index_at, axes_at, value_at, bits = (f.words(1) for _ in range(4))
+    out = f.words(_PICKED_WORDS)
+    index = f.call("pick_index", description, obj, index_at, axes_at)
     with f.when(f.compare("eq", index, 0)):
         f.ret(0)
     done = f.variable(0)
-    resolved = f.call("resolve_pick", description, f.load(index_at), out)
+    resolved = f.call("resolve_pick", description, f.load(index_at), f.load(axes_at), out)
     with f.when(f.compare("ne", resolved, 0)):
         held = _held(f, x, index)
         with f.when(f.compare("ne", f.call("apart", x, description, index, f.load(index_at)), 0)):

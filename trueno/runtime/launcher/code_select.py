@@ -25,6 +25,7 @@ def emit(module: Module) -> None:
         _fill(module, width)
     _check(module)
     _number(module)
+    _join(module)
     _count(module)
     _serve(module)
     _perform(module)
@@ -191,6 +192,21 @@ def _number(module: Module) -> None:
     target = loop.field("target")
     with loop.each_until_found() as (number, k):
         loop.f.set_element(number, target, k)
+    loop.end()
+
+
+def _join(module: Module) -> None:
+    """``join8``: what stands at `target` times the extent, and the place; at first, without a step, the place alone."""
+    loop = _Loop(module, "join", 8)
+    f, extent, index, target = loop.f, loop.field("extent"), loop.field("index"), loop.field("target")
+    keep = f.select(f.compare("eq", loop.field("step"), 0), 0, -1)
+    with f.loop(loop.last, loop.first) as number:
+        place = loop.place(index, number, extent)
+        with f.when(f.compare("uge", place, extent)):
+            f.store(1, loop.job, JOB["failed"])
+            f.ret(0)
+        before = f.both(f.element(target, number), keep)
+        f.set_element(f.add(f.mul(before, extent), place), target, number)
     loop.end()
 
 
