@@ -1,7 +1,8 @@
 """Indexing, reading and writing, with every form of index that NumPy has.
 
 An index is *basic* if it is made of integers, slices, Ellipsis and None: its result is a view, and a kernel writes into
-it. Index arrays, lists, masks and bools make it *advanced*: NumPy then reads and writes, on the memory of the tensor.
+it. Index arrays, lists, masks and bools make it *advanced*: where the launcher's native code does not serve it, NumPy
+reads and writes, on the memory of the tensor.
 An index that names one element by integers alone gives a copy of it, a 0-d tensor, where NumPy gives a scalar.
 
 Reading is linear in the array, and its transpose adds up what was read at the places where it came from: the two are

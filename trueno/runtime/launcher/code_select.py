@@ -41,17 +41,20 @@ def kernel_of(f: Function, name: str, row: str) -> str:
 
 
 def new_job(f: Function, **fields: str | int) -> str:
-    """Emit a job on the stack, cut into parts; without `parallel` it is one part."""
+    """Emit a job on the stack, cut into parts."""
     job = f.words(JOB["size"] // WORD)
     for name in ("places", "index", "source", "step", "target", "count", "extent", "row"):
         f.store(fields.get(name, 0), job, JOB[name])
     count, row = fields["count"], fields["row"]
     narrow = f.compare("ule", row, WIDTHS[-1])
-    rows = f.select(narrow, PART_ROWS, f.add(f.value(f"udiv i64 {PART_BYTES}, {f.select(narrow, 1, row)}"), 1))
-    least = f.add(f.value(f"udiv i64 {count}, {MAX_PARTS}"), 1)
-    chunk = f.select(f.compare("ugt", least, rows), least, rows)
-    f.store(chunk, job, JOB["chunk"])
-    f.store(f.value(f"udiv i64 {f.sub(f.add(count, chunk), 1)}, {chunk}"), job, JOB["parts"])
+    f.store(count, job, JOB["chunk"])
+    f.store(1, job, JOB["parts"])
+    with f.when(f.value(f"xor i1 {f.all(narrow, f.compare('ule', count, PART_ROWS))}, true")):
+        rows = f.select(narrow, PART_ROWS, f.add(f.value(f"udiv i64 {PART_BYTES}, {f.select(narrow, 1, row)}"), 1))
+        least = f.add(f.value(f"udiv i64 {count}, {MAX_PARTS}"), 1)
+        chunk = f.select(f.compare("ugt", least, rows), least, rows)
+        f.store(chunk, job, JOB["chunk"])
+        f.store(f.value(f"udiv i64 {f.sub(f.add(count, chunk), 1)}, {chunk}"), job, JOB["parts"])
     return job
 
 
