@@ -28,15 +28,15 @@ _OTHER = {"backward": "forward", "forward": "backward", "ortho": "ortho"}
 
 
 def _domain(*extents: int, **static: Any) -> Any:
-    def domain(generator: np.random.Generator) -> Iterator[Case]:
+    def domain(generator: np.random.Generator, dtype: np.dtype) -> Iterator[Case]:
         for extent in extents or (5, 6):
-            yield (generator.uniform(-1, 1, (3, extent)),), {"axes": (0, 1), "norm": "backward", **static}
+            parts = generator.uniform(-1, 1, (2, 3, extent))
+            yield (
+                (parts[0] + 1j * parts[1] if dt.is_complex(dtype) else parts[0],),
+                {"axes": (0, 1), "norm": "backward", **static},
+            )
 
     return domain
-
-
-def _parts(*results: Tensor) -> tuple[Tensor, ...]:
-    return tuple(part for y in results for part in ((y.real, y.imag) if dt.is_complex(y.dtype) else (y,)))
 
 
 def _backward_of_complex(g: Tensor, _y: None, _x: None, *, axes: Sequence[int], norm: str, inverse: bool) -> list[Any]:
@@ -64,12 +64,13 @@ def _forward_complex(x: np.ndarray, *, axes: Sequence[int], norm: Any, inverse: 
 
 
 _complex = library(
-    "fftn", _forward_complex, domain=_domain(inverse=False), grad=_backward_of_complex, observe=_parts,
+    "fftn", _forward_complex, domain=_domain(inverse=False), grad=_backward_of_complex,
+    dtypes=(dt.float64, dt.complex128),
     doc="The discrete Fourier transform over axes, or its inverse.",
 )  # fmt: skip
 _real = library(
     "rfftn", lambda x, *, axes, norm: np.fft.rfftn(x, axes=axes, norm=norm), domain=_domain(), grad=_backward_of_real,
-    doc="The half of the transform of real numbers that the other half follows from.", observe=_parts,
+    doc="The half of the transform of real numbers that the other half follows from.",
 )  # fmt: skip
 
 
@@ -79,7 +80,7 @@ def _forward_half(x: np.ndarray, *, axes: Sequence[int], norm: Any, extent: int)
 
 _half = library(
     "irfftn", _forward_half, domain=_domain(4, extent=7), grad=_backward_of_half,
-    doc="Real numbers from half of their transform.",
+    doc="Real numbers from half of their transform.", dtypes=(dt.float64, dt.complex128),
 )  # fmt: skip
 
 

@@ -72,8 +72,10 @@ class LibraryOperation:
     operands : int
         How many leading arguments are arrays; further ones are static and given by keyword.
     domain : callable
-        ``domain(generator)`` gives operands and static arguments for tests: where the function is defined and, if it
-        has a gradient, smooth. Operands are float64.
+        ``domain(generator, dtype)`` gives operands and static arguments for tests: where the function is defined and,
+        if it has a gradient, smooth. Operands with gradients are of `dtype`, one of `dtypes`.
+    dtypes : sequence of dtype
+        What the function is defined for: float64, complex128, or both. It is tested with them.
     grad : callable or None
         ``grad(g, y, *operands, **static)`` returns the gradient for each operand. An entry may be None (no gradient) or
         a function without arguments, which is called only if the operand needs a gradient. For several results, `g` and
@@ -92,9 +94,10 @@ class LibraryOperation:
     def __init__(
         self, name: str, forward: Callable[..., Any], operands: int, domain: Callable[..., Iterable[Case]],
         grad: Callable[..., Sequence[Any]] | None, project: Callable[..., Any], observe: Callable[..., Any],
-        peer: Callable[..., Any] | None, doc: str,
+        peer: Callable[..., Any] | None, doc: str, dtypes: Sequence[np.dtype],
     ) -> None:  # fmt: skip
         self.name, self.forward, self.operands, self.domain, self.doc = name, forward, operands, domain, doc
+        self.dtypes = tuple(dtypes)
         self.grad, self.project, self.observe, self.peer = grad, project, observe, peer
         self.needs_result, self.needs_operand = False, [False] * operands
         if grad is not None:
@@ -163,11 +166,16 @@ class _Backward:
 
 
 def _fitted(gradient: Any, layout: Layout) -> Tensor:
-    """Return a gradient in the shape and dtype of the operand that it belongs to, summed over what was broadcast."""
+    """Return a gradient in the shape and dtype of the operand that it belongs to, summed over what was broadcast.
+
+    Of a complex gradient of real numbers it is the real part.
+    """
     if callable(gradient) and not isinstance(gradient, Tensor):
         gradient = gradient()
     if gradient is None:
         return zeros(layout.shape, dtype=layout.dtype)
+    if dt.is_complex(gradient.dtype) and not dt.is_complex(layout.dtype):
+        gradient = gradient.real
     lead = gradient.ndim - len(layout.shape)
     axes = (*range(lead), *(lead + k for k, n in enumerate(layout.shape) if n == 1 and gradient.shape[lead + k] != 1))
     if axes:
@@ -181,6 +189,7 @@ def library(
     name: str, forward: Callable[..., Any], *, operands: int = 1, domain: Callable[..., Iterable[Case]],
     grad: Callable[..., Sequence[Any]] | None, doc: str, project: Callable[..., Any] | None = None,
     observe: Callable[..., Any] | None = None, peer: Callable[..., Any] | None = None,
+    dtypes: Sequence[np.dtype] = (dt.float64,),
 ) -> LibraryOperation:  # fmt: skip
     """Declare a library operation; the parameters are the attributes of `LibraryOperation`.
 
@@ -197,7 +206,7 @@ def library(
     if name in _rows:
         raise ValueError(f"there is a library operation {name!r} already")
     operation = _rows[name] = LibraryOperation(
-        name, forward, operands, domain, grad, project or _unchanged, observe or _unchanged, peer, doc
+        name, forward, operands, domain, grad, project or _unchanged, observe or _unchanged, peer, doc, dtypes
     )
     return operation
 

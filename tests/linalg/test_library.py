@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import trueno as tn
+from trueno import dtypes as dt
 from trueno.kernel import KernelError
 from trueno.library import LibraryOperation, library, rows
 
@@ -17,10 +18,16 @@ for _module in ("trueno.linalg", "trueno.fft"):
 
 ROWS = rows()
 DIFFERENTIABLE = [row for row in ROWS if row.grad is not None]
+#: The dtypes in which a domain is given, and those that values are compared in.
+NARROW = {np.dtype("f8"): np.dtype("f4"), np.dtype("c16"): np.dtype("c8")}
 
 
-def cases(row: LibraryOperation) -> list[tuple[tuple[np.ndarray, ...], dict[str, Any]]]:
-    return list(row.domain(np.random.default_rng(7)))
+def with_dtypes(rows: list[LibraryOperation]) -> list[Any]:
+    return [pytest.param(row, dtype, id=f"{row.name}-{dtype.name}") for row in rows for dtype in row.dtypes]
+
+
+def cases(row: LibraryOperation, dtype: np.dtype | None = None) -> list[tuple[tuple[np.ndarray, ...], dict[str, Any]]]:
+    return list(row.domain(np.random.default_rng(7), row.dtypes[0] if dtype is None else dtype))
 
 
 def listed(value: Any) -> tuple:
@@ -39,20 +46,18 @@ def same(got: Any, want: Any, rtol: float = 1e-12) -> None:
         np.testing.assert_allclose(array, other, rtol=rtol, atol=rtol)
 
 
-@pytest.mark.parametrize("dtype", ["f4", "f8"])
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_values(row: LibraryOperation, dtype: str) -> None:
-    for operands, static in cases(row):
-        arrays = [one.astype(dtype) if one.dtype == np.float64 else one for one in operands]
+@pytest.mark.parametrize("narrow", [False, True], ids=["double", "single"])
+@pytest.mark.parametrize(("row", "dtype"), with_dtypes(ROWS))
+def test_values(row: LibraryOperation, dtype: np.dtype, narrow: bool) -> None:
+    for operands, static in cases(row, dtype):
+        arrays = [one.astype(NARROW.get(one.dtype, one.dtype)) if narrow else one for one in operands]
         before = [one.copy() for one in arrays]
-        same(
-            row(*map(tn.from_numpy, arrays), **static), row.forward(*before, **static), 1e-4 if dtype == "f4" else 1e-12
-        )
+        same(row(*map(tn.from_numpy, arrays), **static), row.forward(*before, **static), 1e-4 if narrow else 1e-12)
         assert all(np.array_equal(one, other) for one, other in zip(arrays, before, strict=True))
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_layouts(row: LibraryOperation) -> None:
+@pytest.mark.parametrize(("row", "dtype"), with_dtypes(ROWS))
+def test_layouts(row: LibraryOperation, dtype: np.dtype) -> None:
     """Operands that are transposed, backwards, parts of others or read-only give what dense ones give."""
     layouts = [
         np.asfortranarray,
@@ -60,7 +65,7 @@ def test_layouts(row: LibraryOperation) -> None:
         lambda x: np.repeat(x, 2, axis=-1)[..., ::2] if x.ndim else x,
         lambda x: (x.setflags(write=False), x)[1],
     ]
-    for operands, static in cases(row):
+    for operands, static in cases(row, dtype):
         want = row.forward(*operands, **static)
         for layout in layouts:
             same(row(*(layout(one.copy()) for one in operands), **static), want, 1e-9)
@@ -68,44 +73,60 @@ def test_layouts(row: LibraryOperation) -> None:
 
 def leaves(operands: tuple[np.ndarray, ...]) -> list[tn.Tensor]:
     tensors = [tn.from_numpy(one.copy()) for one in operands]
-    return [one.requires_grad_() if one.dtype == tn.float64 else one for one in tensors]
+    return [one.requires_grad_() if dt.is_inexact(one.dtype) else one for one in tensors]
 
 
-@pytest.mark.parametrize("row", DIFFERENTIABLE, ids=lambda row: row.name)
-def test_gradients(row: LibraryOperation) -> None:
-    for operands, static in cases(row):
-
-        def function(*tensors: tn.Tensor, static: dict = static) -> tuple:
-            projected = listed(row.project(*tensors))
-            return tuple(one for one in observed(row, *projected, **static) if one.dtype == tn.float64 and one.size)
-
-        assert tn.gradcheck(function, leaves(operands))
-        assert tn.gradgradcheck(function, leaves(operands), atol=1e-4)
+def parts(*values: Any) -> tuple:
+    """Return values with the complex ones as two real ones each."""
+    return tuple(part for one in values for part in ((one.real, one.imag) if dt.is_complex(one.dtype) else (one,)))
 
 
-@pytest.mark.parametrize("row", [row for row in DIFFERENTIABLE if row.peer], ids=lambda row: row.name)
-def test_gradients_against_pytorch(row: LibraryOperation) -> None:
+@pytest.mark.parametrize(("row", "dtype"), with_dtypes(DIFFERENTIABLE))
+def test_gradients(row: LibraryOperation, dtype: np.dtype) -> None:
+    for operands, static in cases(row, dtype):
+        complexes = [dt.is_complex(one.dtype) for one in operands]
+
+        def function(*tensors: tn.Tensor, static: dict = static, complexes: list = complexes) -> tuple:
+            left = iter(tensors)
+            whole = [next(left) + next(left) * 1j if split else next(left) for split in complexes]
+            results = parts(*observed(row, *listed(row.project(*whole)), **static))
+            return tuple(one for one in results if one.dtype == tn.float64 and one.size)
+
+        assert tn.gradcheck(function, leaves(parts(*operands)))
+        assert tn.gradgradcheck(function, leaves(parts(*operands)), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("row", "dtype"), with_dtypes([row for row in DIFFERENTIABLE if row.peer and row.grad is not None])
+)
+def test_gradients_against_pytorch(row: LibraryOperation, dtype: np.dtype) -> None:
     torch = pytest.importorskip("torch")
     assert row.peer is not None
-    for operands, static in cases(row):
+    for operands, static in cases(row, dtype):
         ours = leaves(operands)
-        theirs = [torch.tensor(one, requires_grad=one.dtype == np.float64) for one in operands]
+        theirs = [torch.tensor(one, requires_grad=dt.is_inexact(one.dtype)) for one in operands]
         mine = observed(row, *listed(row.project(*ours)), **static)
         given = row.peer(torch, *listed(row.project(*theirs)), **static)
         peers = listed(row.observe(*(tuple(given) if isinstance(given, (tuple, list)) else (given,))))
         total, total_peer = tn.tensor(0.0, dtype=tn.float64), torch.tensor(0.0, dtype=torch.float64)
         for k, (one, other) in enumerate(zip(mine, peers, strict=False)):
-            if one.dtype == tn.float64 and one.requires_grad:
+            if dt.is_inexact(one.dtype) and one.requires_grad:
+                assert one.detach().numpy().dtype == other.detach().numpy().dtype
                 np.testing.assert_allclose(one.detach().numpy(), other.detach().numpy(), rtol=1e-9, atol=1e-9)
+                # Of a complex result, a function that is not holomorphic.
                 weights = np.random.default_rng(k).uniform(0.5, 1.5, one.shape)
+                one, other = (
+                    x * x.conj() * (1 + 2j) + x * 3j if dt.is_complex(mine[k].dtype) else x for x in (one, other)
+                )
                 total, total_peer = (
-                    total + (one * tn.from_numpy(weights)).sum(),
-                    total_peer + (other * torch.from_numpy(weights)).sum(),
+                    total + (one * tn.from_numpy(weights)).sum().real,
+                    total_peer + (other * torch.from_numpy(weights)).sum().real,
                 )
         total.backward()
         total_peer.backward()
         for one, other in zip(ours, theirs, strict=True):
             if other.grad is not None:
+                assert one.grad.dtype == one.dtype
                 np.testing.assert_allclose(one.grad.numpy(), other.grad.numpy(), rtol=1e-7, atol=1e-9)
 
 
@@ -135,7 +156,7 @@ def test_a_kernel_refuses_it_with_the_line(row: LibraryOperation) -> None:
 
 def declare(**changes: Any) -> LibraryOperation:
     given: dict[str, Any] = {
-        "name": "declared_here", "forward": np.sinh, "domain": lambda generator: iter(()), "doc": "For a test.",
+        "name": "declared_here", "forward": np.sinh, "domain": lambda generator, dtype: iter(()), "doc": "For a test.",
         "grad": lambda g, _y, x: [g * tn.cosh(x)],
     }  # fmt: skip
     given |= changes

@@ -358,12 +358,20 @@ def test_what_is_not_differentiable_says_so() -> None:
             call(leaf(array(4, 2))).sum().backward()
 
 
-def test_complex_eigenvalues_are_refused_and_real_ones_are_not() -> None:
+def test_eigenvalues_are_real_where_numpys_are() -> None:
     turn = np.array([[0.0, -1.0], [1.0, 0.0]])
-    for function in (linalg.eig, linalg.eigvals):
-        with pytest.raises(TypeError, match="complex eigenvalues, as"):
-            function(turn)
+    assert linalg.eigvals(turn).dtype == linalg.eig(turn).eigenvectors.dtype == np.complex128
+    assert linalg.eigvals(np.diag([3.0, 1.0])).dtype == np.float64
+    assert linalg.eigvals(np.diag([3.0, 1.0]) + 0j).dtype == np.complex128
     assert sorted(linalg.eigvals(np.diag([3.0, 1.0])).tolist()) == [1.0, 3.0]
+
+
+@pytest.mark.parametrize("name", ["svd", "eigh", "eig"])
+def test_functions_of_the_phase_of_vectors_have_no_gradient(name: str) -> None:
+    a = array(3, 3) + 1j * array(3, 3, seed=1)
+    vectors = getattr(linalg, name)(leaf(a + a.conj().T))[0 if name == "svd" else 1]
+    with pytest.raises(RuntimeError, match="phase"):
+        (vectors.real * tn.from_numpy(array(3, 3, seed=2))).sum().backward()
 
 
 def test_another_device(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -139,6 +139,41 @@ def test_gradients_are_pytorchs(name: str) -> None:
         np.testing.assert_allclose(mine.grad.numpy(), other.grad.numpy(), rtol=1e-9, atol=1e-12)
 
 
+#: On the axes, at 0 and at 1, where formulas choose between cases.
+ON_AXES = np.array([2.5, -2.5, 0.5, -0.5, 2j, -2j, 0.5j, -0.5j, 0, 1 + 1e-9j, 3 + 3j, -0.25 + 0.25j])
+
+
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_gradients_on_the_axes_are_pytorchs(name: str) -> None:
+    """Where PyTorch's are finite: not at poles and branch points."""
+    (row,) = (row for row in MAPS if row.name == name)
+    count = len(ON_AXES)
+    given = [ON_AXES] if row.arity == 1 else [np.repeat(ON_AXES, count), np.tile(ON_AXES, count)]
+    theirs = [torch.tensor(one, requires_grad=True) for one in given]
+    y = getattr(torch, TORCH.get(name, name))(*theirs)
+    g = numbers(dt.complex128, given[0].shape, 9)
+    g = g if y.is_complex() else g.real.copy()
+    y.backward(torch.tensor(g))
+    own = [tn.from_numpy(one).requires_grad_() for one in given]
+    getattr(tn, name)(*own).backward(tn.from_numpy(g))
+    for mine, other in zip(own, theirs, strict=True):
+        finite = np.isfinite(other.grad.numpy())
+        assert finite.sum() >= len(finite) // 2
+        np.testing.assert_allclose(mine.grad.numpy()[finite], other.grad.numpy()[finite], rtol=1e-9, atol=1e-9)
+
+
+def test_second_derivatives_on_the_axes() -> None:
+    for name in ("exp", "sin", "tanh", "sqrt", "log1p", "atan"):
+        results = []
+        for library, make in ((tn, tn.tensor), (torch, torch.tensor)):
+            z = make(np.array([0.5, -0.25j, 2.0]), requires_grad=True)
+            y = getattr(library, name)(z)
+            first = (tn if library is tn else torch.autograd).grad((y * (1 + 2j)).real.sum(), z, create_graph=True)[0]
+            (first.real * 2 - first.imag).sum().backward()
+            results.append(np.array(z.grad.tolist()))
+        np.testing.assert_allclose(*results, rtol=1e-9, atol=1e-12)
+
+
 def test_gradients_through_real_operands_views_and_reductions() -> None:
     z, r = numbers(dt.complex128, (3, 4), 1), np.random.default_rng(2).random((3, 4))
     results = []

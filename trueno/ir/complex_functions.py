@@ -1,17 +1,21 @@
 """What the elementary functions mean for the parts of a complex number; see ir/pairs.py.
 
 Branch cuts and special values are those of C99's Annex G as far as W. Kahan's formulas have them ("Branch cuts for
-complex elementary functions", 1987).
+complex elementary functions", 1987). The formulas choose between cases, some of which have no finite derivative on an
+axis, so they are not differentiated: the gradient is made of the row's own rule, which holds for complex numbers, too.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trueno import dtypes as dt
-from trueno.ir.pairs import binary, product, rows, unary
+from trueno.ir import promotion
+from trueno.ir.node import make
+from trueno.ir.op import Op, registry
+from trueno.ir.pairs import common, parts_of, product, rows
 
 if TYPE_CHECKING:
     from trueno.ir.node import Node
@@ -152,18 +156,7 @@ def _scaled(function: Callable[[Node, Node], Parts], factor: float) -> Callable[
     return lambda a, b: tuple(part * factor for part in function(a, b))  # type: ignore[return-value]
 
 
-exp, log, sqrt = unary(_exp), unary(_log), unary(_sqrt)
-exp2 = unary(lambda a, b: _exp(a * math.log(2), b * math.log(2)))
-log2, log10 = unary(_scaled(_log, 1 / math.log(2))), unary(_scaled(_log, 1 / math.log(10)))
-sinh, cosh, tanh = unary(_sinh), unary(_cosh), unary(_tanh)
-sin, tan = unary(_turned(_sinh)), unary(_turned(_tanh))
-cos = unary(lambda a, b: _cosh(-b, a))
-asin, acos, acosh, atanh = unary(_asin), unary(_acos), unary(_acosh), unary(_atanh)
-asinh, atan = unary(_turned(_asin)), unary(_turned(_atanh))
-
-
-@unary
-def expm1(a: Node, b: Node) -> Parts:
+def _expm1(a: Node, b: Node) -> Parts:
     """exp(z) - 1, accurate near 0."""
     half = rows.sin(b * 0.5)
     re = _times(rows.expm1(a), rows.cos(b)) - 2.0 * half * half
@@ -171,16 +164,14 @@ def expm1(a: Node, b: Node) -> Parts:
     return rows.where(rows.eq(a, -math.inf), _number(a, -1), rows.where(_endless(a, b), a, re)), im
 
 
-@unary
-def log1p(a: Node, b: Node) -> Parts:
+def _log1p(a: Node, b: Node) -> Parts:
     """log(1 + z), accurate near 0."""
     near = rows.logical_and(rows.lt(rows.abs(a), 0.5), rows.lt(rows.abs(b), 0.5))
     small = rows.log1p(a * (a + 2.0) + b * b) * 0.5
     return rows.where(near, small, _log_size(a + 1.0, b)), rows.atan2(b, a + 1.0)
 
 
-@binary
-def pow(a: Node, b: Node, c: Node, d: Node) -> Parts:
+def _pow(a: Node, b: Node, c: Node, d: Node) -> Parts:
     """exp(w log z), 1 for w = 0, and 0 for z = 0 to a power with a positive real part."""
     size, angle = _log(a, b)
     re, im = _exp(*product(c, d, size, angle))
@@ -191,14 +182,76 @@ def pow(a: Node, b: Node, c: Node, d: Node) -> Parts:
     first, second = rows.logical_and(real, rows.eq(c, 1.0)), rows.logical_and(real, rows.eq(c, 2.0))
     p, q = product(a, b, a, b)
 
-    def chosen(unit: Node, power: Node, other: Node, usual: Node) -> Node:
+    def chosen(unit: float, same: Node, squared: Node, usual: Node) -> Node:
         usual = rows.where(none, _number(a, 0), usual)
-        return rows.where(one, unit, rows.where(first, power, rows.where(second, other, usual)))
+        return rows.where(one, _number(a, unit), rows.where(first, same, rows.where(second, squared, usual)))
 
-    re = rows.where(
-        one, _number(a, 1), rows.where(first, a, rows.where(second, p, rows.where(none, _number(a, 0), re)))
-    )
-    im = rows.where(
-        one, _number(a, 0), rows.where(first, b, rows.where(second, q, rows.where(none, _number(a, 0), im)))
-    )
-    return re, im
+    return chosen(1, a, p, re), chosen(0, b, q, im)
+
+
+def _pow_slopes(g: Node, y: Node, z: Node, w: Node) -> list[Node]:
+    """As the real row's rule, with 0 where a factor of the other's infinity is 0."""
+    zero, one = _number(z, 0), _number(z, 1)
+    by_z = rows.where(rows.eq(w, zero), zero, g * w * rows.pow(z, w - one))
+    nowhere = rows.eq(z, zero)
+    return [by_z, g * rows.where(nowhere, zero, y * rows.log(rows.where(nowhere, one, z)))]
+
+
+# --- the functions ----------------------------------------------------------------------------------------------------
+
+
+def _by_rule(g: Node, y: Node, _value: Node, *parts: Node) -> list[Node | None]:
+    """The Cauchy-Riemann equations: for f' = s + it, the real part has the slopes s and -t, the imaginary t and s."""
+    from trueno.ir.build import pair
+
+    name, part = y.arg
+    row, given = registry[name], [pair(*parts[k : k + 2]) for k in range(0, len(parts), 2)]
+    rule = _SLOPES.get(name, row.grad)
+    assert rule is not None
+    found: list[Node | None] = [None]
+    for slope in rule(_number(given[0], 1), row(*given), *given):
+        s, t = parts_of(slope, given[0].dtype)
+        found += [g * t, g * s] if part else [g * s, -(g * t)]
+    return found
+
+
+_SLOPES: dict[str, Callable[..., list[Node]]] = {"pow": _pow_slopes}
+
+#: A part of a function's value, with the parts of its operands: the value, with the gradient of the row that `arg` names.
+ANALYTIC: Op = Op(
+    "analytic", "elementwise", -1, ref=lambda value, *_parts: value, result=promotion.promote, domain=((-2, 2),),
+    llvm=lambda value, *_parts: value, opencl=lambda value, *_parts: value, grad=_by_rule, public=False,
+    record=lambda op, value, *parts, name, part: make(op, (value, *parts), value.dtype, value.shape, (name, part)),
+)  # fmt: skip
+
+
+def _analytic(name: str, function: Callable[..., Parts]) -> Callable[..., Node]:
+    """Return a row's `pair` from a function of the parts of its operands, in their common dtype and shape."""
+
+    def call(*operands: Any) -> Node:
+        from trueno.ir import build
+
+        dtype = common(*operands)
+        parts = [part for one in operands for part in parts_of(one, dtype)]
+        shape = build.broadcast_shape(name, [part.shape for part in parts])
+        parts = [rows.expand(part, shape=shape) for part in parts]
+        return build.pair(*(ANALYTIC(one, *parts, name=name, part=k) for k, one in enumerate(function(*parts))))
+
+    return call
+
+
+exp, exp2, expm1 = (
+    _analytic("exp", _exp), _analytic("exp2", lambda a, b: _exp(a * math.log(2), b * math.log(2))),
+    _analytic("expm1", _expm1),
+)  # fmt: skip
+log, log2, log10, log1p = (
+    _analytic("log", _log), _analytic("log2", _scaled(_log, 1 / math.log(2))),
+    _analytic("log10", _scaled(_log, 1 / math.log(10))), _analytic("log1p", _log1p),
+)  # fmt: skip
+sqrt, pow = _analytic("sqrt", _sqrt), _analytic("pow", _pow)
+sin, cos, tan = (
+    _analytic("sin", _turned(_sinh)), _analytic("cos", lambda a, b: _cosh(-b, a)), _analytic("tan", _turned(_tanh)),
+)  # fmt: skip
+sinh, cosh, tanh = _analytic("sinh", _sinh), _analytic("cosh", _cosh), _analytic("tanh", _tanh)
+asin, acos, atan = _analytic("asin", _asin), _analytic("acos", _acos), _analytic("atan", _turned(_atanh))
+asinh, acosh, atanh = _analytic("asinh", _turned(_asin)), _analytic("acosh", _acosh), _analytic("atanh", _atanh)

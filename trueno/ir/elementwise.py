@@ -167,7 +167,7 @@ sqrt: Op = elementwise(
 rsqrt: Op = elementwise(
     "rsqrt", 1, result=promotion.floating, ref=quiet(lambda x: (1 / np.sqrt(x)).astype(x.dtype)), domain=(0.1, 9),
     llvm=expand.rsqrt, opencl=expand.rsqrt,
-    grad=lambda g, y, x: [g * -0.5 * y / x], doc="1 / sqrt(x).",
+    grad=lambda g, y, x: [g * -0.5 * y / x], pair=pairs.rsqrt, doc="1 / sqrt(x).",
 )  # fmt: skip
 
 

@@ -87,7 +87,8 @@ def record(op: Op, *operands: Any, **static: Any) -> Node:
     raise TypeError(f"{op.name} is not defined for {names}; it takes real numbers")
 
 
-def _common(*values: Any, result: Any = promotion.promote) -> np.dtype:
+def common(*values: Any, result: Any = promotion.promote) -> np.dtype:
+    """Return the complex dtype in which a row takes values."""
     dtype: np.dtype = result("", tuple(_build().given_type(one) for one in values))[0]
     return dt.complex_of(dtype)
 
@@ -96,7 +97,7 @@ def binary(rule: Callable[..., Parts]) -> Callable[..., Node]:
     """Return a row's `pair` from a function of the parts of its two operands in their common dtype."""
 
     def call(a: Any, b: Any) -> Node:
-        dtype = _common(a, b)
+        dtype = common(a, b)
         return _paired(*rule(*parts_of(a, dtype), *parts_of(b, dtype)))
 
     return call
@@ -106,7 +107,7 @@ def unary(rule: Callable[..., Parts]) -> Callable[..., Node]:
     """Return a row's `pair` from a function of its operand's parts."""
 
     def call(z: Any) -> Node:
-        return _paired(*rule(*parts_of(z, _common(z))))
+        return _paired(*rule(*parts_of(z, common(z))))
 
     return call
 
@@ -119,7 +120,7 @@ def _paired(re: Node, im: Node) -> Node:
 
 def test(rule: Callable[[Node, Node], Node]) -> Callable[..., Node]:
     """Return a row's `pair` from a function of the parts of one operand that gives real numbers or bool."""
-    return lambda z: rule(*parts_of(z, _common(z)))
+    return lambda z: rule(*parts_of(z, common(z)))
 
 
 def truth(op: str) -> Callable[..., Node]:
@@ -136,7 +137,7 @@ def partwise(op: str) -> Callable[..., Node]:
     """Return the `pair` of a reduction or scan that treats the parts alike."""
 
     def call(z: Any, axis: Any = None, *, dtype: Any = None, **static: Any) -> Node:
-        wanted = _common(z) if dtype is None else dt.as_dtype(dtype)
+        wanted = common(z) if dtype is None else dt.as_dtype(dtype)
         if not dt.is_complex(wanted):
             z, wanted = rows.cast(z, dtype=wanted), dt.complex_of(wanted)
             return registry[op](z, axis, **static)
@@ -154,7 +155,7 @@ def halving(op: str) -> Callable[..., Node]:
         build = _build()
         if dtype is not None and not dt.is_complex(dt.as_dtype(dtype)):
             return registry[op](rows.cast(z, dtype=dtype), axis, keepdims=keepdims)
-        z = rows.cast(z, dtype=_common(z) if dtype is None else dtype)
+        z = rows.cast(z, dtype=common(z) if dtype is None else dtype)
         axes = build.normalise_axes(op, axis, z.ndim, z.shape)
         kept = tuple(k for k in range(z.ndim) if k not in axes)
         shape = tuple(z.shape[k] for k in kept)
@@ -176,7 +177,7 @@ def halving(op: str) -> Callable[..., Node]:
 def doubling(z: Any, axis: Any = None, *, dtype: Any = None) -> Node:
     """Return running products by doubling (Hillis, Steele 1986): step k makes products of up to 2^k elements."""
     build = _build()
-    z = rows.cast(z, dtype=_common(z) if dtype is None else dtype)
+    z = rows.cast(z, dtype=common(z) if dtype is None else dtype)
     if axis is None:
         z, axis = rows.reshape(z, shape=(z.size,)), 0
     (axis,) = build.normalise_axes("cumprod", axis, z.ndim, z.shape)
@@ -211,14 +212,14 @@ def where(condition: Any, x: Any, y: Any) -> Node:
     condition = rows.cast(condition, dtype=dt.bool_) if is_complex(condition) else condition
     if not is_complex(x) and not is_complex(y):
         return rows.where(condition, x, y)
-    dtype = _common(x, y)
+    dtype = common(x, y)
     pairs = zip(parts_of(x, dtype), parts_of(y, dtype), strict=True)
     return _build().pair(*(rows.where(condition, first, second) for first, second in pairs))
 
 
 def concatenate(*pieces: Any, axis: int = 0) -> Node:
     """Record complex arrays joined along an axis."""
-    dtype = _common(*pieces)
+    dtype = common(*pieces)
     pairs = zip(*(parts_of(one, dtype) for one in pieces), strict=True)
     return _build().pair(*(rows.concatenate(*parts, axis=axis) for parts in pairs))
 
@@ -255,9 +256,10 @@ def div(a: Node, b: Node, c: Node, d: Node) -> Parts:
     scale = 1.0 / (large + small * ratio)
     x, y = rows.where(wide, a, b), rows.where(wide, b, a)
     re, im = (x + y * ratio) * scale, (y - x * ratio) * scale
-    # By zero: what the parts divided by it are.
+    # By zero: what the parts divided by it are. Another divisor is 1 there, so that its gradient is finite.
     zero = rows.logical_and(rows.eq(c, 0.0), rows.eq(d, 0.0))
-    re, im = rows.where(zero, a / rows.abs(c), re), rows.where(zero, b / rows.abs(c), rows.where(wide, im, -im))
+    size = rows.where(zero, rows.abs(c), _build().const(1, c.dtype))
+    re, im = rows.where(zero, a / size, re), rows.where(zero, b / size, rows.where(wide, im, -im))
     return re, im
 
 
@@ -290,6 +292,11 @@ def reciprocal(z: Node) -> Node:
     return rows.div(_build().const(1, z.dtype), z)
 
 
+def rsqrt(z: Node) -> Node:
+    """1 / sqrt(z)."""
+    return reciprocal(rows.sqrt(z))
+
+
 def absolute(a: Node, b: Node) -> Node:
     """The distance from 0."""
     return rows.hypot(a, b)
@@ -305,12 +312,13 @@ def sign(a: Node, b: Node) -> Parts:
     """z / |z|, and 0 for 0."""
     size = rows.hypot(a, b)
     zero = rows.eq(size, 0.0)
+    size = rows.where(zero, _build().const(1, size.dtype), size)
     return rows.where(zero, a * 0.0, a / size), rows.where(zero, b * 0.0, b / size)
 
 
 def equal(a: Any, b: Any) -> Node:
     """Whether both parts are equal."""
-    dtype = _common(a, b)
+    dtype = common(a, b)
     first, second = zip(parts_of(a, dtype), parts_of(b, dtype), strict=True)
     return rows.logical_and(rows.eq(*first), rows.eq(*second))
 
@@ -322,6 +330,6 @@ def different(a: Any, b: Any) -> Node:
 
 def matmul(a: Node, b: Node) -> Node:
     """Four real products."""
-    dtype = _common(a, b)
+    dtype = common(a, b)
     (p, q), (r, s) = parts_of(a, dtype), parts_of(b, dtype)
     return _build().pair(rows.matmul(p, r) - rows.matmul(q, s), rows.matmul(p, s) + rows.matmul(q, r))

@@ -16,7 +16,6 @@ from trueno.ir.elementwise import (
     add,
     elementwise,
     eq,
-    fma,
     gt,
     le,
     like,
@@ -85,22 +84,22 @@ cos: Op = elementwise(
 )  # fmt: skip
 tan: Op = elementwise(
     "tan", ref=quiet(np.tan), domain=(-1.3, 1.3), llvm=expand.tan, opencl="tan({0})",
-    grad=lambda g, y, x: [g * fma(y, y, like(y, 1))],
+    grad=lambda g, y, x: [g * (y * y + 1.0)],
     pair=complex_functions.tan, doc="Tangent of an angle in radians.", **_UNARY,
 )  # fmt: skip
 asin: Op = elementwise(
     "asin", ref=quiet(np.arcsin), domain=(-0.9, 0.9), llvm=expand.asin, opencl="asin({0})",
-    grad=lambda g, y, x: [g * rsqrt(sub(1.0, x * x))],
+    grad=lambda g, y, x: [g / (sqrt(sub(1.0, x)) * sqrt(x + 1.0))],
     pair=complex_functions.asin, doc="Inverse sine, in radians.", **_UNARY,
 )  # fmt: skip
 acos: Op = elementwise(
     "acos", ref=quiet(np.arccos), domain=(-0.9, 0.9), llvm=expand.acos, opencl="acos({0})",
-    grad=lambda g, y, x: [neg(g * rsqrt(sub(1.0, x * x)))],
+    grad=lambda g, y, x: [neg(g / (sqrt(sub(1.0, x)) * sqrt(x + 1.0)))],
     pair=complex_functions.acos, doc="Inverse cosine, in radians.", **_UNARY,
 )  # fmt: skip
 atan: Op = elementwise(
     "atan", ref=quiet(np.arctan), domain=(-4, 4), llvm=expand.atan, opencl="atan({0})",
-    grad=lambda g, y, x: [g / fma(x, x, like(x, 1))],
+    grad=lambda g, y, x: [g / (x * x + 1.0)],
     pair=complex_functions.atan, doc="Inverse tangent, in radians.", **_UNARY,
 )  # fmt: skip
 sinh: Op = elementwise(
@@ -117,7 +116,7 @@ tanh: Op = elementwise(
 )  # fmt: skip
 asinh: Op = elementwise(
     "asinh", ref=quiet(np.arcsinh), domain=(-3, 3), llvm=expand.asinh, opencl="asinh({0})",
-    grad=lambda g, y, x: [g * rsqrt(fma(x, x, like(x, 1)))],
+    grad=lambda g, y, x: [g * rsqrt(x * x + 1.0)],
     pair=complex_functions.asinh, doc="Inverse hyperbolic sine.", **_UNARY,
 )  # fmt: skip
 acosh: Op = elementwise(
@@ -164,14 +163,22 @@ pow: Op = elementwise(
     ],
     pair=complex_functions.pow, doc="a to the power b.",
 )  # fmt: skip
+
+
+def _not_zero(x: Node) -> Node:
+    """Return x with 1 for 0: at the origin, the gradients of angle and distance are 0, as that of abs is."""
+    return where(eq(x, like(x, 0)), like(x, 1), x)
+
+
 atan2: Op = elementwise(
     "atan2", ref=quiet(np.arctan2), domain=((0.5, 3), (0.5, 3)), llvm=expand.atan2, opencl="atan2({0}, {1})",
-    grad=lambda g, y, a, b: [g * b / (a * a + b * b), neg(g * a / (a * a + b * b))],
+    grad=lambda g, y, a, b: [g * b / _not_zero(a * a + b * b), neg(g * a / _not_zero(a * a + b * b))],
     doc="Angle of the point (second, first), in radians.", **_BINARY,
 )  # fmt: skip
 hypot: Op = elementwise(
     "hypot", ref=quiet(np.hypot), domain=((0.5, 3), (0.5, 3)), llvm=expand.hypot, opencl="hypot({0}, {1})",
-    grad=lambda g, y, a, b: [g * a / y, g * b / y], doc="sqrt(a*a + b*b) without overflow.", **_BINARY,
+    grad=lambda g, y, a, b: [g * a / _not_zero(y), g * b / _not_zero(y)],
+    doc="sqrt(a*a + b*b) without overflow.", **_BINARY,
 )  # fmt: skip
 
 

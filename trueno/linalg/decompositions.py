@@ -6,8 +6,10 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from trueno import dtypes as dt
 from trueno.library import constant, host, library
-from trueno.linalg.operands import matrices, real_eigenvalues, symmetric, symmetrised
+from trueno.linalg.algebra import adjoint, conjugate, differences, hermitian_part, identity, total, without_phase
+from trueno.linalg.operands import eigenvalues_apart, hermitian, matrices
 from trueno.linalg.solving import solve
 from trueno.tensor import Tensor
 
@@ -44,19 +46,6 @@ class EigResult(NamedTuple):
 # --- gradient rules ---------------------------------------------------------------------------------------------------
 
 
-def _eye(x: Tensor) -> Tensor:
-    return constant(np.eye(x.shape[-1]), x)
-
-
-def _differences(values: Tensor) -> Tensor:
-    """Return v[j] - v[i] at (i, j), and 1 on the diagonal."""
-    return values.unsqueeze(-2) - values.unsqueeze(-1) + constant(np.eye(values.shape[-1]), values)
-
-
-def _sum(terms: list[Tensor]) -> Tensor:
-    return sum(terms[1:], terms[0])
-
-
 def _qr_gradient(g: tuple, y: tuple, a: Tensor, *, mode: str) -> list[Any]:
     """Walter and Lehmann 2018 for M >= N; Roberts and Roberts 2020, arXiv:2009.10071, for M < N."""
     (to_q, to_r), (q, r) = g, y
@@ -68,13 +57,14 @@ def _qr_gradient(g: tuple, y: tuple, a: Tensor, *, mode: str) -> list[Any]:
         )
     if rows >= columns:
         return [_qr_square_gradient(to_q, to_r, q, r)]
-    # A = [X | Y], R = [U | Q^T Y]: X = Q U is square, and Y has a gradient through Q too.
+    # A = [X | Y], R = [U | Q^H Y]: X = Q U is square, and Y has a gradient through Q too.
     rest = a[..., rows:]
     pieces = []
     to_u = None
     if to_r is not None:
         to_v, to_u = to_r[..., rows:], to_r[..., :rows]
-        to_q = rest @ to_v.mT if to_q is None else to_q + rest @ to_v.mT
+        through = rest @ adjoint(to_v)
+        to_q = through if to_q is None else to_q + through
         pieces.append(q @ to_v)
     else:
         pieces.append(rest * 0.0)
@@ -84,14 +74,15 @@ def _qr_gradient(g: tuple, y: tuple, a: Tensor, *, mode: str) -> list[Any]:
 
 
 def _qr_square_gradient(to_q: Tensor | None, to_r: Tensor | None, q: Tensor, r: Tensor) -> Tensor:
-    terms = ([] if to_r is None else [r @ to_r.mT]) + ([] if to_q is None else [-(to_q.mT @ q)])
-    middle = _sum(terms)
+    terms = ([] if to_r is None else [r @ adjoint(to_r)]) + ([] if to_q is None else [-(adjoint(to_q) @ q)])
+    middle = total(terms)
     lower = middle * constant(np.tril(np.ones(middle.shape[-2:]), -1), middle)
-    mirrored = lower + lower.mT + middle * _eye(middle)
+    # R's diagonal is real.
+    mirrored = lower + adjoint(lower) + hermitian_part(middle * identity(middle))
     inner = q @ mirrored
     if to_q is not None:
         inner = to_q + inner
-    return solve(r, inner.mT).mT
+    return adjoint(solve(r, adjoint(inner)))
 
 
 def _svd_gradient(g: tuple, y: tuple, _a: Tensor, *, full_matrices: bool) -> list[Any]:
@@ -107,46 +98,59 @@ def _svd_gradient(g: tuple, y: tuple, _a: Tensor, *, full_matrices: bool) -> lis
     along = s.unsqueeze(-2)
     inner: list[Tensor] = []
     outer: list[Tensor] = []
-    apart = _differences(s * s)
+    apart = differences(s * s)
+    one = identity(s)
     if to_s is not None:
-        inner.append(to_s.unsqueeze(-2) * _eye(vh @ vh.mT))
+        inner.append(to_s.unsqueeze(-2) * one)
+    phases = []
     if to_u is not None:
-        turned = u.mT @ to_u
-        inner.append((turned - turned.mT) / apart * along)
+        turned = adjoint(u) @ to_u
+        phases.append(turned)
+        skew = turned - adjoint(turned)
+        inner.append((skew - skew * one) / apart * along)
+        if dt.is_complex(u.dtype):
+            inner.append(skew * one / (along * 2.0))
         if u.shape[-2] > u.shape[-1]:
             outer.append(((to_u - u @ turned) / along) @ vh)
     if to_vh is not None:
-        turned = vh @ to_vh.mT
-        inner.append((turned - turned.mT) / apart * s.unsqueeze(-1))
+        turned = vh @ adjoint(to_vh)
+        phases.append(turned)
+        skew = turned - adjoint(turned)
+        inner.append((skew - skew * one) / apart * s.unsqueeze(-1))
         if vh.shape[-1] > vh.shape[-2]:
-            outer.append((u / along) @ (to_vh - turned.mT @ vh))
-    return [_sum([(u @ _sum(inner)) @ vh, *outer])]
+            outer.append((u / along) @ (to_vh - adjoint(turned) @ vh))
+    if phases:
+        without_phase("svd", total(phases))
+    return [total([(u @ total(inner)) @ vh, *outer])]
 
 
 def _eigh_gradient(g: tuple, y: tuple, _a: Tensor) -> list[Any]:
-    """Giles 2008, section 3.1, for distinct eigenvalues; symmetric."""
+    """Giles 2008, section 3.1, for distinct eigenvalues; Hermitian."""
     (to_w, to_v), (w, v) = g, y
     middle: list[Tensor] = []
     if to_w is not None:
-        middle.append(to_w.unsqueeze(-2) * _eye(v))
+        middle.append(to_w.unsqueeze(-2) * identity(v))
     if to_v is not None:
-        turned = v.mT @ to_v
-        middle.append((turned - turned * _eye(v)) / _differences(w))
-    return [symmetrised(v @ _sum(middle) @ v.mT)]
+        turned = adjoint(v) @ to_v
+        without_phase("eigh", turned)
+        middle.append((turned - turned * identity(v)) / differences(w))
+    return [hermitian_part(v @ total(middle) @ adjoint(v))]
 
 
 def _eig_gradient(g: tuple, y: tuple, _a: Tensor) -> list[Any]:
     """Boeddeker et al. 2017, arXiv:1701.00392, eq. 4.77, for distinct eigenvalues and eigenvectors of norm 1."""
     (to_w, to_v), (w, v) = g, y
+    turned_v = adjoint(v)
     middle: list[Tensor] = []
     if to_w is not None:
-        middle.append(to_w.unsqueeze(-2) * _eye(v))
+        middle.append(to_w.unsqueeze(-2) * identity(v))
     if to_v is not None:
-        turned = v.mT @ to_v
-        diagonal = (turned * _eye(v)).sum(axis=-2, keepdims=True)
-        off = (turned - (v.mT @ v) * diagonal) / _differences(w)
-        middle.append(off - off * _eye(v))
-    return [solve(v.mT, _sum(middle) @ v.mT)]
+        turned = turned_v @ to_v
+        without_phase("eig", turned)
+        diagonal = (turned * identity(v)).sum(axis=-2, keepdims=True)
+        off = (turned - (turned_v @ v) * diagonal) / conjugate(differences(w))
+        middle.append(off - off * identity(v))
+    return [solve(turned_v, total(middle) @ turned_v)]
 
 
 def _svdvals_gradient(g: Tensor, _y: Tensor, a: Tensor) -> list[Any]:
@@ -156,77 +160,69 @@ def _svdvals_gradient(g: Tensor, _y: Tensor, a: Tensor) -> list[Any]:
 
 def _eigvalsh_gradient(g: Tensor, _y: Tensor, a: Tensor) -> list[Any]:
     _, v = _eigh(a)
-    return [(v * g.unsqueeze(-2)) @ v.mT]
+    return [(v * g.unsqueeze(-2)) @ adjoint(v)]
 
 
 def _eigvals_gradient(g: Tensor, _y: Tensor, a: Tensor) -> list[Any]:
-    _, v = _eig(a)
-    return [solve(v.mT, g.unsqueeze(-1) * v.mT)]
+    turned = adjoint(_eig(a)[1])
+    return [solve(turned, g.unsqueeze(-1) * turned)]
 
 
-# --- forward functions ------------------------------------------------------------------------------------------------
-
-
-def _real(name: str, found: np.ndarray) -> None:
-    if np.iscomplexobj(found):
-        raise TypeError(
-            f"{name}: the matrix has complex eigenvalues, as {found[found.imag != 0].flat[0]:.6g}, and there is no "
-            f"complex dtype; numpy.linalg.{name}(a.numpy()) gives them without gradients"
-        )
-
-
-def _eig_on_host(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    values, vectors = np.linalg.eig(a)
-    _real("eig", values)
-    return values, vectors
-
-
-def _eigvals_on_host(a: np.ndarray) -> np.ndarray:
-    values = np.linalg.eigvals(a)
-    _real("eigvals", values)
-    return values
+def _as_numpy(a: Any, *results: Any) -> tuple[Any, ...]:
+    """Return what PyTorch finds as NumPy gives it: real where the matrices and all eigenvalues are."""
+    real = not a.is_complex() and not results[0].imag.any()
+    return tuple(one.real for one in results) if real else results
 
 
 def _sizes(*vectors: Tensor) -> tuple[Tensor, ...]:
-    """Return what of vectors does not depend on their signs."""
-    return tuple(one * one for one in vectors)
+    """Return what of vectors does not depend on their signs or phases."""
+    return tuple((one * one.conj()).real for one in vectors)
 
 
 # --- rows -------------------------------------------------------------------------------------------------------------
 
 _SHAPES = ((3, 3), (4, 2), (2, 3), (2, 4, 3))
+_BOTH = (dt.float64, dt.complex128)
 
 _qr = library(
     "qr", lambda a, mode: tuple(np.linalg.qr(a, mode)), domain=matrices(*_SHAPES, mode="reduced"), grad=_qr_gradient,
     doc="Factors Q R with Q orthogonal and R upper triangular.",
     peer=lambda torch, a, mode: torch.linalg.qr(a, mode),
+    dtypes=_BOTH,
 )  # fmt: skip
 _svd = library(
     "svd", lambda a, full_matrices: tuple(np.linalg.svd(a, full_matrices)), grad=_svd_gradient,
     domain=matrices(*_SHAPES, full_matrices=False), observe=lambda u, s, vh: (*_sizes(u, vh), s),
     doc="Singular value decomposition.", peer=lambda torch, a, full_matrices: torch.linalg.svd(a, full_matrices),
+    dtypes=_BOTH,
 )  # fmt: skip
 _svdvals = library(
     "svdvals", lambda a: np.linalg.svd(a, compute_uv=False), domain=matrices(*_SHAPES), grad=_svdvals_gradient,
     doc="Singular values in descending order.", peer=lambda torch, a: torch.linalg.svdvals(a),
+    dtypes=_BOTH,
 )  # fmt: skip
 _eigh = library(
-    "eigh", lambda a: tuple(np.linalg.eigh(a)), domain=symmetric((3, 3), (2, 4, 4)), grad=_eigh_gradient,
-    project=symmetrised, observe=lambda w, v: (w, *_sizes(v)), peer=lambda torch, a: torch.linalg.eigh(a),
-    doc="Eigenvalues and eigenvectors of symmetric matrices.",
+    "eigh", lambda a: tuple(np.linalg.eigh(a)), domain=hermitian((3, 3), (2, 4, 4)), grad=_eigh_gradient,
+    project=hermitian_part, observe=lambda w, v: (w, *_sizes(v)), peer=lambda torch, a: torch.linalg.eigh(a),
+    doc="Eigenvalues and eigenvectors of symmetric or Hermitian matrices.",
+    dtypes=_BOTH,
 )  # fmt: skip
 _eigvalsh = library(
-    "eigvalsh", np.linalg.eigvalsh, domain=symmetric((3, 3), (2, 4, 4)), grad=_eigvalsh_gradient, project=symmetrised,
-    doc="Eigenvalues of symmetric matrices in ascending order.", peer=lambda torch, a: torch.linalg.eigvalsh(a),
+    "eigvalsh", np.linalg.eigvalsh, domain=hermitian((3, 3), (2, 4, 4)), grad=_eigvalsh_gradient, project=hermitian_part,
+    doc="Eigenvalues of symmetric or Hermitian matrices in ascending order.", peer=lambda torch, a: torch.linalg.eigvalsh(a),
+    dtypes=_BOTH,
 )  # fmt: skip
 _eig = library(
-    "eig", _eig_on_host, domain=real_eigenvalues, grad=_eig_gradient, observe=lambda w, v: (w, *_sizes(v)),
-    doc="Eigenvalues and eigenvectors, where they are real.",
-    peer=lambda torch, a: [one.real for one in torch.linalg.eig(a)],
+    "eig", lambda a: tuple(np.linalg.eig(a)), domain=eigenvalues_apart, grad=_eig_gradient, observe=lambda w, v: (w, *_sizes(v)),
+    doc="Eigenvalues and eigenvectors; real ones of real matrices if all of them are.",
+    peer=lambda torch, a: _as_numpy(a, *torch.linalg.eig(a)),
+    dtypes=_BOTH,
 )  # fmt: skip
 _eigvals = library(
-    "eigvals", _eigvals_on_host, domain=real_eigenvalues, grad=_eigvals_gradient,
-    doc="Eigenvalues, where they are real.", peer=lambda torch, a: torch.linalg.eigvals(a).real,
+    "eigvals", np.linalg.eigvals, domain=eigenvalues_apart, grad=_eigvals_gradient,
+    doc="Eigenvalues; real ones of real matrices if all of them are.",
+    peer=lambda torch, a: _as_numpy(a, torch.linalg.eigvals(a)),
+    dtypes=_BOTH,
 )  # fmt: skip
 
 

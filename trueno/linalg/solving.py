@@ -6,11 +6,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from trueno import dtypes as dt
 from trueno.library import constant, host, library
-from trueno.linalg.operands import matrices, overdetermined, symmetric, symmetrised, systems
+from trueno.linalg.algebra import adjoint, conjugate, hermitian_part, identity
+from trueno.linalg.operands import hermitian, matrices, overdetermined, systems
 from trueno.tensor import Tensor
 
 _SQUARE = ((3, 3), (1, 1), (2, 3, 3))
+_BOTH = (dt.float64, dt.complex128)
 
 
 class SlogdetResult(NamedTuple):
@@ -34,33 +37,45 @@ class LstsqResult(NamedTuple):
 
 def _inv_gradient(g: Tensor, y: Tensor, _a: Tensor) -> list[Any]:
     """d inv(A) = -inv(A) dA inv(A) (Giles 2008)."""
-    turned = y.mT
+    turned = adjoint(y)
     return [-(turned @ g @ turned)]
 
 
 def _solve_gradient(g: Tensor, y: Tensor, a: Tensor, _b: Tensor) -> list[Any]:
     """A dx = db - dA x (Giles 2008); both gradients share one solution."""
-    b_gradient = _solve(a.mT, g)
-    return [lambda: -(b_gradient @ y.mT), b_gradient]
+    b_gradient = _solve(adjoint(a), g)
+    return [lambda: -(b_gradient @ adjoint(y)), b_gradient]
 
 
 def _cofactors_gradient(g: Tensor, y: Tensor, a: Tensor) -> list[Any]:
     """C = det(A) inv(A)^T, so dC = <C, dA> inv(A)^T - inv(A)^T dA^T C."""
-    return [((g * y).sum(axis=(-2, -1), keepdims=True) * _identity(a) - y @ g.mT) @ _inv(a).mT]
+    y = conjugate(y)
+    return [((g * y).sum(axis=(-2, -1), keepdims=True) * identity(a) - y @ g.mT) @ adjoint(_inv(a))]
+
+
+def _slogdet_gradient(g: tuple, y: tuple, a: Tensor) -> list[Any]:
+    """With t = tr(inv(A) dA), d logabsdet = Re t and d sign = sign i Im t."""
+    (to_sign, to_log), (sign, _) = g, y
+    weight = to_log
+    if to_sign is not None and dt.is_complex(sign.dtype):
+        along = to_sign * conjugate(sign)
+        turn = along - along.real
+        weight = turn if weight is None else weight + turn
+    return [None if weight is None else weight[..., None, None] * adjoint(_inv(a))]
 
 
 def _cholesky_gradient(g: Tensor, y: Tensor, _a: Tensor) -> list[Any]:
     """The symmetric form of Murray 2016, "Differentiation of the Cholesky decomposition", eq. 10."""
     halved = constant(np.tril(np.ones(y.shape[-2:])) - 0.5 * np.eye(y.shape[-1]), y)
-    turned = y.mT
+    turned = adjoint(y)
     inner = _solve(turned, (turned @ g) * halved)
-    return [symmetrised(_solve(turned, inner.mT).mT)]
+    return [hermitian_part(adjoint(_solve(turned, adjoint(inner))))]
 
 
 def _pinv_gradient(g: Tensor, y: Tensor, a: Tensor, _rcond: Any = None, **_static: Any) -> list[Any]:
     """Golub and Pereyra 1973, theorem 4.3, for a rank that does not change."""
-    turned = y.mT
-    g_turned = g.mT
+    turned = adjoint(y)
+    g_turned = adjoint(g)
     rows = a @ y
     columns = y @ a
     left = g_turned @ y @ turned
@@ -69,17 +84,17 @@ def _pinv_gradient(g: Tensor, y: Tensor, a: Tensor, _rcond: Any = None, **_stati
 
 
 def _lstsq_gradient(g: tuple, y: tuple, a: Tensor, b: Tensor, *, rcond: float | None) -> list[Any]:
-    """x = pinv(A) b; residuals are squares of b - A x; singular values have the gradient U diag(g) V^T."""
+    """x = pinv(A) b; residuals are squares of b - A x; singular values have the gradient U diag(g) V^H."""
     to_x, to_residuals, _, to_values = g
     for_a: list[Tensor] = []
     for_b: list[Tensor] = []
     if to_x is not None:
         inverse = _pinv(a, rcond=np.finfo(a.dtype).eps * max(a.shape) if rcond is None else rcond)
-        for_a += _pinv_gradient(to_x @ b.mT, inverse, a)
-        for_b.append(inverse.mT @ to_x)
+        for_a += _pinv_gradient(to_x @ adjoint(b), inverse, a)
+        for_b.append(adjoint(inverse) @ to_x)
     if to_residuals is not None and y[1].size:
         weighted = (b - a @ y[0]) * to_residuals * 2.0
-        for_a.append(-(weighted @ y[0].mT))
+        for_a.append(-(weighted @ adjoint(y[0])))
         for_b.append(weighted)
     if to_values is not None:
         from trueno.linalg.decompositions import svd
@@ -87,10 +102,6 @@ def _lstsq_gradient(g: tuple, y: tuple, a: Tensor, b: Tensor, *, rcond: float | 
         u, _, vh = svd(a, full_matrices=False)
         for_a.append((u * to_values) @ vh)
     return [sum(for_a[1:], for_a[0]) if for_a else None, sum(for_b[1:], for_b[0]) if for_b else None]
-
-
-def _identity(a: Tensor) -> Tensor:
-    return constant(np.eye(a.shape[-1]), a)
 
 
 # --- forward functions that are more than one call --------------------------------------------------------------------
@@ -116,38 +127,46 @@ def _cofactors_on_host(a: np.ndarray) -> np.ndarray:
 _inv = library(
     "inv", np.linalg.inv, domain=matrices(*_SQUARE), grad=_inv_gradient, doc="The inverse of square matrices.",
     peer=lambda torch, a: torch.linalg.inv(a),
+    dtypes=_BOTH,
 )  # fmt: skip
 _solve = library(
     "solve", np.linalg.solve, operands=2, domain=systems, grad=_solve_gradient, doc="The solution of A X = B.",
     peer=lambda torch, a, b: torch.linalg.solve(a, b),
+    dtypes=_BOTH,
 )  # fmt: skip
 _cofactors = library(
     "cofactors", _cofactors_on_host, domain=matrices(*_SQUARE), grad=_cofactors_gradient,
     doc="The matrix of cofactors, which is the gradient of the determinant, for singular matrices too.",
+    dtypes=_BOTH,
 )  # fmt: skip
 _det = library(
     "det", np.linalg.det, domain=matrices(*_SQUARE), doc="The determinant.",
-    grad=lambda g, _y, a: [g[..., None, None] * _cofactors(a)], peer=lambda torch, a: torch.linalg.det(a),
+    grad=lambda g, _y, a: [g[..., None, None] * conjugate(_cofactors(a))], peer=lambda torch, a: torch.linalg.det(a),
+    dtypes=_BOTH,
 )  # fmt: skip
 _slogdet = library(
     "slogdet", lambda a: tuple(np.linalg.slogdet(a)), domain=matrices(*_SQUARE),
-    grad=lambda g, _y, a: [None if g[1] is None else g[1][..., None, None] * _inv(a).mT],
+    grad=_slogdet_gradient,
     doc="Sign and logarithm of the absolute value of the determinant.",
     peer=lambda torch, a: torch.linalg.slogdet(a),
+    dtypes=_BOTH,
 )  # fmt: skip
 _cholesky = library(
-    "cholesky", np.linalg.cholesky, domain=symmetric(*_SQUARE, positive=True), grad=_cholesky_gradient,
-    project=symmetrised, doc="The lower triangular L with L L^T = A.", peer=lambda torch, a: torch.linalg.cholesky(a),
+    "cholesky", np.linalg.cholesky, domain=hermitian(*_SQUARE, positive=True), grad=_cholesky_gradient,
+    project=hermitian_part, doc="The lower triangular L with L L^H = A.", peer=lambda torch, a: torch.linalg.cholesky(a),
+    dtypes=_BOTH,
 )  # fmt: skip
 _pinv = library(
     "pinv", lambda a, rcond: np.linalg.pinv(a, rcond=rcond), doc="The Moore-Penrose inverse.", grad=_pinv_gradient,
     domain=matrices((3, 3), (4, 2), (2, 4), (2, 4, 3), rcond=1e-15),
     peer=lambda torch, a, rcond: torch.linalg.pinv(a, rtol=rcond),
+    dtypes=_BOTH,
 )  # fmt: skip
 _lstsq = library(
     "lstsq", lambda a, b, rcond: tuple(np.linalg.lstsq(a, b, rcond=rcond)), operands=2, domain=overdetermined,
     grad=_lstsq_gradient, doc="The least-squares solution of A X = B.",
     peer=lambda torch, a, b, rcond: torch.linalg.lstsq(a, b, rcond, driver="gelsd")[:1],
+    dtypes=_BOTH,
 )  # fmt: skip
 
 
@@ -160,7 +179,7 @@ def inv(a: Any) -> Tensor:
     Parameters
     ----------
     a : array_like of shape (..., n, n)
-        float32 or float64; integers are computed in float64.
+        float32, float64, complex64 or complex128; integers are computed in float64.
 
     Returns
     -------
@@ -229,7 +248,7 @@ def slogdet(a: Any) -> SlogdetResult:
     Returns
     -------
     SlogdetResult
-        ``sign`` (0 for a singular matrix) and ``logabsdet`` (minus infinity then), of shape (...).
+        ``sign`` (0 for a singular matrix, of size 1 for others) and ``logabsdet`` (minus infinity then), of shape (...).
 
     Raises
     ------
@@ -240,14 +259,14 @@ def slogdet(a: Any) -> SlogdetResult:
 
 
 def cholesky(a: Any, /, *, upper: bool = False) -> Tensor:
-    """Return the Cholesky factor of symmetric positive-definite matrices.
+    """Return the Cholesky factor of symmetric (complex: Hermitian) positive-definite matrices.
 
     Parameters
     ----------
     a : array_like of shape (..., n, n)
-        Only the lower triangle is read. The gradient is symmetric.
+        Only the lower triangle is read. The gradient is symmetric (Hermitian).
     upper : bool
-        Return the upper factor U with ``U.mT @ U = a`` instead of the lower L with ``L @ L.mT = a``.
+        Return the upper factor U with ``U^H @ U = a`` instead of the lower L with ``L @ L^H = a``.
 
     Returns
     -------
@@ -260,7 +279,7 @@ def cholesky(a: Any, /, *, upper: bool = False) -> Tensor:
     """
     if upper:
         # NumPy reads the upper triangle then.
-        return _cholesky(host(a, "cholesky").mT).mT
+        return adjoint(_cholesky(adjoint(host(a, "cholesky"))))
     return _cholesky(a)
 
 
@@ -273,7 +292,7 @@ def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None
     rcond : float, optional
         Singular values up to `rcond` times the largest count as zero; 1e-15 when neither it nor `rtol` is given.
     hermitian : bool
-        Whether the matrices are symmetric: then their eigenvalues are used.
+        Whether the matrices are symmetric (complex: Hermitian): only their Hermitian part is used.
     rtol : float, optional
         The same as `rcond`, by the name of the array API standard; None stands for ``max(m, n) * eps``.
 
@@ -287,7 +306,7 @@ def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None
         raise ValueError("pinv: rtol and rcond cannot be both given")
     chosen = 1e-15 if rcond is None and rtol is None else rcond if rtol is None else rtol
     if hermitian:
-        matrix = symmetrised(matrix)
+        matrix = hermitian_part(matrix)
     return _pinv(matrix, rcond=chosen)
 
 
