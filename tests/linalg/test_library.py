@@ -115,12 +115,10 @@ def test_gradients_against_pytorch(row: LibraryOperation, dtype: np.dtype) -> No
                 np.testing.assert_allclose(one.detach().numpy(), other.detach().numpy(), rtol=1e-9, atol=1e-9)
                 # Of a complex result, a function that is not holomorphic.
                 weights = np.random.default_rng(k).uniform(0.5, 1.5, one.shape)
-                one, other = (
-                    x * x.conj() * (1 + 2j) + x * 3j if dt.is_complex(mine[k].dtype) else x for x in (one, other)
-                )
+                of = (lambda x: x * x.conj() * (1 + 2j) + x * 3j) if dt.is_complex(one.dtype) else lambda x: x
                 total, total_peer = (
-                    total + (one * tn.from_numpy(weights)).sum().real,
-                    total_peer + (other * torch.from_numpy(weights)).sum().real,
+                    total + (of(one) * tn.from_numpy(weights)).sum().real,
+                    total_peer + (of(other) * torch.from_numpy(weights)).sum().real,
                 )
         total.backward()
         total_peer.backward()

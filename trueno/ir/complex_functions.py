@@ -217,7 +217,7 @@ def _by_rule(g: Node, y: Node, _value: Node, *parts: Node) -> list[Node | None]:
 
 _SLOPES: dict[str, Callable[..., list[Node]]] = {"pow": _pow_slopes}
 
-#: A part of a function's value, with the parts of its operands: the value, with the gradient of the row that `arg` names.
+#: A part of a function's value, with the parts of its operands: the value, with the gradient of the row named.
 ANALYTIC: Op = Op(
     "analytic", "elementwise", -1, ref=lambda value, *_parts: value, result=promotion.promote, domain=((-2, 2),),
     llvm=lambda value, *_parts: value, opencl=lambda value, *_parts: value, grad=_by_rule, public=False,

@@ -208,12 +208,13 @@ _eigh = library(
     dtypes=_BOTH,
 )  # fmt: skip
 _eigvalsh = library(
-    "eigvalsh", np.linalg.eigvalsh, domain=hermitian((3, 3), (2, 4, 4)), grad=_eigvalsh_gradient, project=hermitian_part,
-    doc="Eigenvalues of symmetric or Hermitian matrices in ascending order.", peer=lambda torch, a: torch.linalg.eigvalsh(a),
-    dtypes=_BOTH,
+    "eigvalsh", np.linalg.eigvalsh, domain=hermitian((3, 3), (2, 4, 4)), grad=_eigvalsh_gradient,
+    project=hermitian_part, peer=lambda torch, a: torch.linalg.eigvalsh(a), dtypes=_BOTH,
+    doc="Eigenvalues of symmetric or Hermitian matrices in ascending order.",
 )  # fmt: skip
 _eig = library(
-    "eig", lambda a: tuple(np.linalg.eig(a)), domain=eigenvalues_apart, grad=_eig_gradient, observe=lambda w, v: (w, *_sizes(v)),
+    "eig", lambda a: tuple(np.linalg.eig(a)), domain=eigenvalues_apart, grad=_eig_gradient,
+    observe=lambda w, v: (w, *_sizes(v)),
     doc="Eigenvalues and eigenvectors; real ones of real matrices if all of them are.",
     peer=lambda torch, a: _as_numpy(a, *torch.linalg.eig(a)),
     dtypes=_BOTH,

@@ -153,8 +153,8 @@ _slogdet = library(
 )  # fmt: skip
 _cholesky = library(
     "cholesky", np.linalg.cholesky, domain=hermitian(*_SQUARE, positive=True), grad=_cholesky_gradient,
-    project=hermitian_part, doc="The lower triangular L with L L^H = A.", peer=lambda torch, a: torch.linalg.cholesky(a),
-    dtypes=_BOTH,
+    project=hermitian_part, peer=lambda torch, a: torch.linalg.cholesky(a), dtypes=_BOTH,
+    doc="The lower triangular L with L L^H = A.",
 )  # fmt: skip
 _pinv = library(
     "pinv", lambda a, rcond: np.linalg.pinv(a, rcond=rcond), doc="The Moore-Penrose inverse.", grad=_pinv_gradient,
@@ -248,7 +248,7 @@ def slogdet(a: Any) -> SlogdetResult:
     Returns
     -------
     SlogdetResult
-        ``sign`` (0 for a singular matrix, of size 1 for others) and ``logabsdet`` (minus infinity then), of shape (...).
+        ``sign`` (0 for a singular matrix, else of size 1) and ``logabsdet`` (minus infinity then), of shape (...).
 
     Raises
     ------
