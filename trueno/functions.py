@@ -138,7 +138,10 @@ def bounds(x: Any, low: Any, high: Any) -> tuple[Any, Any]:
     """Return the bounds of a clip, the limits of x's dtype where there are none."""
     if low is None or high is None:
         dtype = (x if isinstance(x, (Tensor, Node)) else asarray(x)).dtype
-        if dt.is_floating(dtype):
+        limits: tuple[Any, Any]
+        if dt.is_complex(dtype):
+            limits = complex(-math.inf, -math.inf), complex(math.inf, math.inf)
+        elif dt.is_floating(dtype):
             limits = -math.inf, math.inf
         else:
             limits = (False, True) if dtype == dt.bool_ else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))

@@ -123,8 +123,13 @@ _view = ViewOperation("getitem", views.getitem, layout_of_view)
 
 
 def _record_assign(target: Node, value: Any) -> Node:
-    """Record a value in the shape and dtype of what it is assigned to; axes of extent 1 in front fall away."""
+    """Record a value in the shape and dtype of what it is assigned to; axes of extent 1 in front fall away.
+
+    Without axes the target is an element that integers name, which takes no array with axes, as NumPy's.
+    """
     node = build.as_node(value, target.dtype)
+    if node.ndim and not target.ndim:
+        raise ValueError(f"setting an array element with a sequence: an element takes no array of shape {node.shape}")
     extra = max(node.ndim - target.ndim, 0)
     if extra and math.prod(node.shape[:extra]) == 1:
         node = build.reshape(node, shape=node.shape[extra:])
@@ -281,6 +286,8 @@ def _source(x: Tensor, value: Any) -> Any:
 def _write(x: Tensor, items: tuple[Any, ...], value: Any) -> None:
     if is_basic(items):
         target = window(x, *layout_of_view(x, items))
+        if not target.shape and is_tensor(value) and value.size == 1 and not _names_one(items, x.ndim):
+            value = reshape(value, ())
         if not target.shape and x._layout.device == "cpu" and not is_tensor(value):
             with np.errstate(over="ignore", invalid="ignore"):
                 memory.host(target)[...] = float(value) if dt.is_floating(x.dtype) else value

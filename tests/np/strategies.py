@@ -28,7 +28,10 @@ DTYPES = (
     "float16",
     "float32",
     "float64",
+    "complex64",
+    "complex128",
 )
+REAL = tuple(one for one in DTYPES if not one.startswith("complex"))
 NUMBERS = tuple(one for one in DTYPES if one != "bool")
 
 #: What part of the conformance run's cases a test gets; the parts add up to 1.
@@ -60,6 +63,8 @@ def _values(seed: int, shape: tuple[int, ...], dtype: str, special: bool) -> np.
     kind = np.dtype(dtype).kind
     if kind == "b":
         return generator.integers(0, 2, size=shape).astype(np.bool_)
+    if kind == "c":
+        return np.asarray(generator.normal(size=shape) * 4 + 1j * generator.integers(-2, 3, size=shape), dtype)
     if kind == "f":
         made = generator.normal(size=shape) * 4
         if special and made.size:
@@ -220,5 +225,6 @@ def numbers() -> st.SearchStrategy[Any]:
     """Return Python numbers and NumPy scalars."""
     return st.one_of(
         st.integers(-9, 9), st.sampled_from([0.5, -1.5, 2.0, 0.0]), st.booleans(), st.sampled_from([300, -200, 70_000]),
+        st.sampled_from([1.5 - 2j, 2 + 0j, np.complex64(1j), np.complex128(-1 + 1j)]),
         st.sampled_from([np.float32(1.5), np.int8(3), np.uint64(7), np.float64(0.25), np.bool_(True), np.float16(2)]),
     )  # fmt: skip

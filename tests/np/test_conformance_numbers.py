@@ -25,8 +25,9 @@ _SHIFTS = (np.left_shift, np.right_shift)
 
 
 def tolerance(dtype: np.dtype) -> float:
-    """Return the relative error that is allowed for a dtype."""
-    return _ULP[str(dtype)] * float(np.finfo(dtype).eps) if dtype.kind == "f" else 0.0
+    """Return the relative error that is allowed for a dtype; of complex numbers, relative to their distance from 0."""
+    name = {"complex64": "float32", "complex128": "float64"}.get(str(dtype), str(dtype))
+    return _ULP[name] * float(np.finfo(dtype).eps) if dtype.kind in "fc" else 0.0
 
 
 def check_close(got: Any, want: Any, scale: float = 0.0) -> None:
@@ -37,7 +38,7 @@ def check_close(got: Any, want: Any, scale: float = 0.0) -> None:
             check_close(ours, theirs, scale)
         return
     dtype = np.asarray(want).dtype
-    if dtype.kind != "f":
+    if dtype.kind not in "fc":
         check_equal(got, want)
         return
     result = np.asarray(got)
@@ -51,9 +52,9 @@ def _operand(data: st.DataObject, shape: tuple[int, ...], small: bool) -> Any:
     """Draw an array, or now and then a number; `small` are what shifts and powers can take."""
     if data.draw(st.integers(0, 5)) == 0:
         made = data.draw(strategies.numbers())
-        return abs(int(made)) % 8 if small else made
+        return int(abs(made)) % 8 if small else made
     made = data.draw(strategies.arrays(shape=shape, special=not small, repeated=True))
-    return np.abs(made) % np.asarray(4, made.dtype) if small and made.dtype != np.bool_ else made
+    return np.abs(made) % np.asarray(4, made.dtype) if small and made.dtype.kind not in "bc" else made
 
 
 def _tensor(operand: Any) -> Any:
@@ -69,8 +70,6 @@ def test_binary_functions(data: st.DataObject) -> None:
     a, b = _operand(data, first, small), _operand(data, second, small)
     note(f"{like.__name__}({a!r}, {b!r})")
     want, got = outcome(like, a, b), outcome(UFUNCS[like], _tensor(a), _tensor(b))
-    # Neighbours of half-precision numbers are refused: that function is computed on the bits of float32 and float64.
-    assume(like is not np.nextafter or getattr(want, "dtype", None) != np.float16)
     if not agree(want, got):
         check_close(got, want)
 
@@ -82,6 +81,9 @@ def test_unary_functions(data: st.DataObject) -> None:
     x = data.draw(strategies.arrays(special=True, repeated=True))
     note(f"{like.__name__}({x!r})")
     want, got = outcome(like, x), outcome(UFUNCS[like], _tensor(x))
+    if like is np.spacing and x.dtype in (np.bool_, np.int8, np.uint8, np.float16):
+        # The sign is that of x but for NumPy's halves, which it computes by other code.
+        want, got = np.abs(want), tnp.abs(got)
     if not agree(want, got):
         check_close(got, want)
 
@@ -108,9 +110,9 @@ def test_out_where_and_dtype(data: st.DataObject) -> None:
     elif not agree(want, got):
         assert got is ours
         # Floats out of an integer's range saturate here; C, and so NumPy, leaves them open.
-        sources = [a.dtype, b.dtype, like(a, b).dtype]
-        targets = [np.dtype(options.get("dtype", out.dtype)), out.dtype]
-        if all(one.kind != "f" for one in sources) or all(one.kind == "f" for one in targets):
+        through = np.dtype(options.get("dtype", out.dtype))
+        sources, targets = [a.dtype, b.dtype, like(a, b).dtype, through], [through, out.dtype]
+        if all(one.kind not in "fc" for one in sources) or all(one.kind in "fc" for one in targets):
             check_close(ours, out)
 
 
@@ -138,6 +140,6 @@ def test_reductions(data: st.DataObject) -> None:
     got = outcome(lambda: _OURS[name](_tensor(x), **options))
     if agree(want, got):
         return
-    finite = np.abs(np.asarray(x, np.float64))
+    finite = np.abs(x).astype(np.float64)
     scale = float(np.sum(finite[np.isfinite(finite)]))
     check_close(got, want, scale * (scale if name in ("var", "nanstd") else 1.0))

@@ -29,7 +29,7 @@ from trueno.ir.elementwise import (
 )
 from trueno.ir.elementwise import relu as relu_row
 from trueno.ir.node import Node
-from trueno.ir.reductions import drop_axes, first, max, min, sum
+from trueno.ir.reductions import drop_axes, first, max, min, reduced_axes, sum
 from trueno.ir.transcendental import exp, expm1, log, log1p, normal_cdf, pow, tanh
 
 # --- statistics -------------------------------------------------------------------------------------------------------
@@ -125,13 +125,13 @@ def norm(x: Any, ord: Any = 2, axis: Any = None, *, keepdims: bool = False) -> N
 
 def count_nonzero(x: Any, axis: Any = None, *, keepdims: bool = False) -> Node:
     """Number of elements that differ from zero, as int64."""
-    axes = normalise_axes("count_nonzero", axis, x.ndim, x.shape)
+    axes = reduced_axes("count_nonzero", axis, x)
     return sum(cast(cast(x, dtype=dt.bool_), dtype=dt.int64), axis=axes, keepdims=keepdims)
 
 
 def _arg(x: Node, axis: Any, keepdims: bool, name: str, extreme: Any) -> Node:
     original = x.ndim
-    if axis is None:
+    if axis is None or (not original and axis in (0, -1)):
         x, axis = build.reshape(x, shape=(x.size,)), 0
     (axis,) = normalise_axes(name, axis, x.ndim, x.shape)
     if x.shape[axis] == 0:
@@ -139,7 +139,7 @@ def _arg(x: Node, axis: Any, keepdims: bool, name: str, extreme: Any) -> Node:
     x = cast(x, dtype=dt.accumulator(x.dtype))
     best = expand(extreme(x, axis=axis, keepdims=True), shape=x.shape)
     chosen = eq(x, best)
-    if dt.is_floating(x.dtype):
+    if dt.is_inexact(x.dtype):
         # A NaN is the extreme, and the first one counts, as in NumPy.
         chosen = logical_or(chosen, isnan(x))
     index = build.iota(x.shape, axis)

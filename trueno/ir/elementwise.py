@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -277,10 +278,10 @@ eq: Op = _comparison("eq", np.equal, "oeq", "eq", "==", "Whether equal.", pairs.
 ne: Op = _comparison(
     "ne", np.not_equal, "une", "ne", "!=", "Whether different (NaN differs from itself).", pairs.different
 )
-lt: Op = _comparison("lt", np.less, "olt", "lt", "<", "Whether less.")
-le: Op = _comparison("le", np.less_equal, "ole", "le", "<=", "Whether less or equal.")
-gt: Op = _comparison("gt", np.greater, "ogt", "gt", ">", "Whether greater.")
-ge: Op = _comparison("ge", np.greater_equal, "oge", "ge", ">=", "Whether greater or equal.")
+lt: Op = _comparison("lt", np.less, "olt", "lt", "<", "Whether less.", pairs.less)
+le: Op = _comparison("le", np.less_equal, "ole", "le", "<=", "Whether less or equal.", pairs.less_equal)
+gt: Op = _comparison("gt", np.greater, "ogt", "gt", ">", "Whether greater.", pairs.greater)
+ge: Op = _comparison("ge", np.greater_equal, "oge", "ge", ">=", "Whether greater or equal.", pairs.greater_equal)
 
 # --- logic and bits ---------------------------------------------------------------------------------------------------
 
@@ -370,14 +371,16 @@ maximum: Op = elementwise(
     llvm={"f": "@maximum", "i": "@smax", "u": "@umax", "b": "or"},
     opencl={"f": "(isnan({0}) ? {0} : (isnan({1}) ? {1} : fmax({0}, {1})))",
             "iu": "max({0}, {1})", "b": "({0} || {1})"},
-    grad=lambda g, y, a, b: tie_shares(g, a, b, gt), doc="The larger of two; NaN where one is NaN.",
+    grad=lambda g, y, a, b: tie_shares(g, a, b, gt), pair=pairs.maximum,
+    doc="The larger of two; NaN where one is NaN.",
 )  # fmt: skip
 minimum: Op = elementwise(
     "minimum", 2, result=promotion.promote, ref=np.minimum, domain=(-4, 4),
     llvm={"f": "@minimum", "i": "@smin", "u": "@umin", "b": "and"},
     opencl={"f": "(isnan({0}) ? {0} : (isnan({1}) ? {1} : fmin({0}, {1})))",
             "iu": "min({0}, {1})", "b": "({0} && {1})"},
-    grad=lambda g, y, a, b: tie_shares(g, a, b, lt), doc="The smaller of two; NaN where one is NaN.",
+    grad=lambda g, y, a, b: tie_shares(g, a, b, lt), pair=pairs.minimum,
+    doc="The smaller of two; NaN where one is NaN.",
 )  # fmt: skip
 clip: Op = elementwise(
     "clip", 3, result=promotion.promote, ref=lambda x, low, high: np.minimum(np.maximum(x, low), high),
@@ -389,6 +392,7 @@ clip: Op = elementwise(
         where(logical_and(lt(x, low), le(low, high)), g, like(g, 0)),
         where(logical_or(gt(x, high), gt(low, high)), g, like(g, 0)),
     ],
+    pair=lambda x, low, high: minimum(maximum(x, low), high),
     doc="The values limited to [low, high].",
 )  # fmt: skip
 relu: Op = elementwise(
@@ -402,8 +406,35 @@ copysign: Op = elementwise(
     grad=lambda g, y, a, b: [g * copysign(like(a, 1), a) * copysign(like(b, 1), b), None],
     doc="The magnitude of the first with the sign of the second.",
 )  # fmt: skip
+
+
+def _ref_next_half(dtype: np.dtype) -> Callable:
+    """Return the meaning of a neighbour among the values of a half type, which are given in float32."""
+    return lambda a, b: np.nextafter(a.astype(dtype), b.astype(dtype)).astype(np.float32)
+
+
+#: Halves are computed in float32, where their neighbours are some floats away.
+_NEXT_HALF: dict[np.dtype, Op] = {
+    dtype: elementwise(
+        f"nextafter_{dtype}", 2, result=promotion.promote, ref=_ref_next_half(dtype), domain=(-4, 4),
+        llvm=partial(expand.next_half, dtype), opencl=partial(expand.next_half, dtype),
+        grad=lambda g, y, a, b: [g, None], public=False,
+    )
+    for dtype in dt.HALF
+}  # fmt: skip
+
+
+def _record_nextafter(op: Op, a: Any, b: Any) -> Node:
+    dtype = promotion.floating(op.name, (given_type(a), given_type(b)))[0]
+    if dtype not in dt.HALF:
+        return record_elementwise(op, a, b)
+    # Both are rounded to the half type first.
+    first, second = (cast(as_node(one, dtype), dtype=dt.float32) for one in (a, b))
+    return cast(_NEXT_HALF[dtype](first, second), dtype=dtype)
+
+
 nextafter: Op = elementwise(
-    "nextafter", 2, result=promotion.wide_float, ref=np.nextafter, domain=(-4, 4),
+    "nextafter", 2, result=promotion.floating, ref=np.nextafter, domain=(-4, 4), record=_record_nextafter,
     llvm=expand.nextafter, opencl="nextafter({0}, {1})", grad=lambda g, y, a, b: [g, None],
     doc="The next float after the first towards the second.",
 )  # fmt: skip

@@ -147,16 +147,18 @@ def partwise(op: str) -> Callable[..., Node]:
 
 
 def halving(op: str) -> Callable[..., Node]:
-    """Return the `pair` of a product over axes: halves are multiplied until one element is left."""
+    """Return the `pair` of a reduction that joins halves until one element is left."""
 
     def call(z: Any, axis: Any = None, *, keepdims: bool = False, dtype: Any = None) -> Node:
+        from trueno.ir.reductions import reduced_axes
         from trueno.ir.views import unsqueeze
 
         build = _build()
+        join: Any = registry[op].combine
         if dtype is not None and not dt.is_complex(dt.as_dtype(dtype)):
             return registry[op](rows.cast(z, dtype=dtype), axis, keepdims=keepdims)
         z = rows.cast(z, dtype=common(z) if dtype is None else dtype)
-        axes = build.normalise_axes(op, axis, z.ndim, z.shape)
+        axes = reduced_axes(op, axis, z)
         kept = tuple(k for k in range(z.ndim) if k not in axes)
         shape = tuple(z.shape[k] for k in kept)
         z = rows.reshape(rows.permute(z, axes=(*kept, *axes)), shape=(*shape, math.prod(z.shape[k] for k in axes)))
@@ -165,8 +167,10 @@ def halving(op: str) -> Callable[..., Node]:
             half, odd = divmod(z.shape[-1], 2)
             low, high = (rows.slice(z, bounds=(*cut, (start, 1, half))) for start in (0, half))
             rest = [rows.slice(z, bounds=(*cut, (2 * half, 1, 1)))] if odd else []
-            z = rows.concatenate(low * high, *rest, axis=len(shape))
+            z = rows.concatenate(join(low, high), *rest, axis=len(shape))
         if z.shape[-1] == 0:
+            if isinstance(registry[op].start, str):
+                raise ValueError(f"{op}: zero-size array has no identity along axis {axes}")
             z = rows.expand(build.const(1, z.dtype), shape=(*shape, 1))
         result = rows.reshape(z, shape=shape)
         return unsqueeze(result, axes) if keepdims and axes else result
@@ -178,7 +182,7 @@ def doubling(z: Any, axis: Any = None, *, dtype: Any = None) -> Node:
     """Return running products by doubling (Hillis, Steele 1986): step k makes products of up to 2^k elements."""
     build = _build()
     z = rows.cast(z, dtype=common(z) if dtype is None else dtype)
-    if axis is None:
+    if axis is None or (not z.ndim and axis in (0, -1)):
         z, axis = rows.reshape(z, shape=(z.size,)), 0
     (axis,) = build.normalise_axes("cumprod", axis, z.ndim, z.shape)
     extent, step = z.shape[axis], 1
@@ -326,6 +330,40 @@ def equal(a: Any, b: Any) -> Node:
 def different(a: Any, b: Any) -> Node:
     """Whether a part differs."""
     return rows.logical_not(equal(a, b))
+
+
+# --- order: by the real part, and by the imaginary part where that is equal, as NumPy's -------------------------------
+
+
+def _ordered(first: str, last: str) -> Callable[..., Node]:
+    """Return the `pair` of a comparison: rows that compare the real parts, and the imaginary ones where those tie."""
+
+    def call(a: Any, b: Any) -> Node:
+        dtype = common(a, b)
+        (x, u), (y, v) = parts_of(a, dtype), parts_of(b, dtype)
+        numbers = rows.logical_not(rows.logical_or(rows.isnan(u), rows.isnan(v)))
+        apart = rows.logical_and(registry[first](x, y), numbers)
+        return rows.logical_or(apart, rows.logical_and(rows.eq(x, y), registry[last](u, v)))
+
+    return call
+
+
+less, less_equal = _ordered("lt", "lt"), _ordered("lt", "le")
+greater, greater_equal = _ordered("gt", "gt"), _ordered("gt", "ge")
+
+
+def _extreme(reaches: str) -> Callable[..., Node]:
+    """Return the `pair` of a choice between two numbers: the first where it reaches the second, or is no number."""
+
+    def call(a: Any, b: Any) -> Node:
+        dtype, build = common(a, b), _build()
+        a, b = (build.pair(*parts_of(one, dtype)) for one in (a, b))
+        return rows.where(rows.logical_or(rows.isnan(a), registry[reaches](a, b)), a, b)
+
+    return call
+
+
+maximum, minimum = _extreme("ge"), _extreme("le")
 
 
 def matmul(a: Node, b: Node) -> Node:

@@ -106,6 +106,14 @@ def floating(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:
     return dtype, dtype
 
 
+def real_float(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:
+    """As `floating`, for functions that NumPy has for real numbers only."""
+    dtype = floating(op, given)[0]
+    if dt.is_complex(dtype):
+        raise _refuse(op, given, "real numbers")
+    return dtype, dtype
+
+
 def angular(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:
     """As `floating`, but for bool, whose angle is a float64 in NumPy."""
     dtype = dt.float64 if common(given) == dt.bool_ else floating(op, given)[0]
@@ -116,14 +124,6 @@ def quotient(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:
     """True division: floats and complex numbers stay, all integers give float64."""
     dtype = common(given)
     dtype = dtype if dt.is_inexact(dtype) else dt.float64
-    return dtype, dtype
-
-
-def wide_float(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:
-    """Floats of at least 32 bits, where a half operand cannot be computed in float32."""
-    dtype = floating(op, given)[0]
-    if dtype in dt.HALF:
-        raise _refuse(op, given, "float32 or float64")
     return dtype, dtype
 
 

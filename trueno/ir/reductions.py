@@ -34,6 +34,11 @@ def wrap_axis(op: str, axis: int, x: Node) -> int:
     return normalise_axes(op, axis, x.ndim, x.shape)[0]
 
 
+def reduced_axes(op: str, axis: Any, x: Node) -> tuple[int, ...]:
+    """Return the axes of a reduction; to NumPy's a 0-d array has the axes 0 and -1, over which nothing is reduced."""
+    return () if not x.ndim and axis in (0, -1) else normalise_axes(op, axis, x.ndim, x.shape)
+
+
 def drop_axes(x: Node, axes: tuple[int, ...]) -> Node:
     """Reshape away axes of extent 1."""
     return reshape(x, shape=tuple(extent for k, extent in enumerate(x.shape) if k not in axes))
@@ -42,7 +47,7 @@ def drop_axes(x: Node, axes: tuple[int, ...]) -> Node:
 def _record_reduction(op: Op, x: Any, axis: Any = None, *, keepdims: bool = False, dtype: Any = None) -> Node:
     if not isinstance(x, Node):
         x = build.as_node(x, promotion.common((build.given_type(x),)))
-    axes = normalise_axes(op.name, axis, x.ndim, x.shape)
+    axes = reduced_axes(op.name, axis, x)
     assert op.result is not None
     wanted, result = op.result(op.name, (build.given_type(x),))
     if dtype is not None:
@@ -81,7 +86,7 @@ def reduced(
     if initial is None:
         return op(x, axis=axis, keepdims=keepdims, dtype=dtype)
     start = build.as_node(initial, wanted)
-    axes = normalise_axes(op.name, axis, x.ndim, x.shape)
+    axes = reduced_axes(op.name, axis, x)
     if builtins.any(x.shape[k] == 0 for k in axes):
         kept = tuple(1 if k in axes else n for k, n in enumerate(x.shape))
         empty = expand(start, shape=kept)
@@ -150,11 +155,11 @@ prod: Op = reduction(
 )  # fmt: skip
 max: Op = reduction(
     "max", start="lowest", combine=maximum, result=promotion.promote, ref=_axes_ref(np.max),
-    grad=equal_share, doc="Largest element over axes; NaN where there is one.",
+    grad=equal_share, pair=pairs.halving("max"), doc="Largest element over axes; NaN where there is one.",
 )  # fmt: skip
 min: Op = reduction(
     "min", start="highest", combine=minimum, result=promotion.promote, ref=_axes_ref(np.min),
-    grad=equal_share, doc="Smallest element over axes; NaN where there is one.",
+    grad=equal_share, pair=pairs.halving("min"), doc="Smallest element over axes; NaN where there is one.",
 )  # fmt: skip
 first: Op = reduction(
     "first", start="highest", combine=minimum, result=promotion.promote, ref=_axes_ref(np.min), public=False,
@@ -186,7 +191,7 @@ parity_bits: Op = reduction(
 
 def _record_scan(op: Op, x: Any, axis: int | None = None, *, dtype: Any = None) -> Node:
     x = x if isinstance(x, Node) else build.as_node(x, promotion.common((build.given_type(x),)))
-    if axis is None:
+    if axis is None or (not x.ndim and axis in (0, -1)):
         x, axis = reshape(x, shape=(x.size,)), 0
     axis = wrap_axis(op.name, axis, x)
     assert op.result is not None

@@ -23,6 +23,7 @@ from trueno.ir.elementwise import (
     floor_divide,
     ge,
     gt,
+    imag,
     int_div,
     isfinite,
     isinf,
@@ -37,6 +38,7 @@ from trueno.ir.elementwise import (
     mul,
     neg,
     nextafter,
+    real,
     remainder,
     round,
     shl,
@@ -66,9 +68,9 @@ def _node(x: Any) -> Node:
     return x if isinstance(x, Node) else build.as_node(x, promotion.common((given_type(x),)))
 
 
-def _float(name: str, *operands: Any) -> tuple[list[Node], np.dtype]:
+def _float(name: str, *operands: Any, rule: Any = promotion.real_float) -> tuple[list[Node], np.dtype]:
     """Return operands in the float dtype in which they meet, halves in float32, and the dtype of the result."""
-    result = promotion.floating(name, tuple(given_type(one) for one in operands))[0]
+    result = rule(name, tuple(given_type(one) for one in operands))[0]
     return [cast(build.as_node(one, result), dtype=dt.accumulator(result)) for one in operands], result
 
 
@@ -121,7 +123,9 @@ def fabs(x: Any) -> Node:
 
 def rint(x: Any) -> Node:
     """Nearest integer as a float, halves to even."""
-    (x,), result = _float("rint", x)
+    (x,), result = _float("rint", x, rule=promotion.floating)
+    if dt.is_complex(result):
+        return build.pair(round(real(x)), round(imag(x)))
     return cast(round(x), dtype=result)
 
 
@@ -139,7 +143,9 @@ def rad2deg(x: Any) -> Node:
 
 def float_power(a: Any, b: Any) -> Node:
     """a to the power b, in float64."""
-    return pow(build.as_node(a, dt.float64), build.as_node(b, dt.float64))
+    dtype = promotion.common((given_type(a), given_type(b), float))
+    wide = dt.complex128 if dt.is_complex(dtype) else dt.float64
+    return pow(build.as_node(a, wide), build.as_node(b, wide))
 
 
 def logaddexp2(a: Any, b: Any) -> Node:
@@ -154,8 +160,7 @@ def logaddexp2(a: Any, b: Any) -> Node:
 
 def spacing(x: Any) -> Node:
     """Distance to the next float away from 0, with the sign of x."""
-    dtype = promotion.wide_float("spacing", (given_type(x),))[0]
-    x = build.as_node(x, dtype)
+    x = build.as_node(x, promotion.real_float("spacing", (given_type(x),))[0])
     return nextafter(x, where(lt(x, like(x, 0)), like(x, -math.inf), like(x, math.inf))) - x
 
 
@@ -167,8 +172,13 @@ def _power_of_two(exponent: Node, dtype: np.dtype) -> Node:
 
 def ldexp(x: Any, exponent: Any) -> Node:
     """x * 2**exponent, for integer exponents, with one rounding."""
-    if promotion.common((given_type(exponent),)).kind not in "biu":
-        raise TypeError(f"ldexp is not defined for exponents of {given_type(exponent)}; it takes integers")
+    kinds = given_type(x), given_type(exponent)
+    if not promotion.can_cast(promotion.common(kinds[1:]), dt.int64):
+        raise TypeError(f"ldexp is not defined for exponents of {kinds[1]}; it takes integers that int64 holds")
+    typed = isinstance(kinds[1], np.dtype) and kinds[1] != dt.bool_
+    if kinds[0] is bool or (kinds[0] is int and typed):
+        # NumPy's choice: a bool and a weak integer are the least numbers, whatever they are multiplied by.
+        x = build.as_node(x, dt.float16)
     (x,), result = _float("ldexp", x)
     bias, whole = FORMATS[x.dtype].bias, dt.int_of_same_width(x.dtype)
     limit = 3 * bias
@@ -305,7 +315,7 @@ def isclose(a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, *, equal_nan: bo
 
 def sinc(x: Any) -> Node:
     """sin(pi x) / (pi x), 1 at 0."""
-    (x,), result = _float("sinc", x)
+    (x,), result = _float("sinc", x, rule=promotion.floating)
     zero = eq(x, like(x, 0))
     angle = where(zero, like(x, 1), x) * math.pi
     return cast(where(zero, like(x, 1), sin(angle) / angle), dtype=result)
@@ -314,6 +324,8 @@ def sinc(x: Any) -> Node:
 def nan_to_num(x: Any, nan: Any = 0.0, posinf: Any = math.inf, neginf: Any = -math.inf) -> Node:
     """The values with NaN and infinities replaced; infinite replacements stand for the dtype's largest numbers."""
     x = _node(x)
+    if dt.is_complex(x.dtype):
+        return build.pair(*(nan_to_num(part(x), nan, posinf, neginf) for part in (real, imag)))
     if not dt.is_floating(x.dtype):
         return x
     high = build.const(_LARGEST[x.dtype], x.dtype)

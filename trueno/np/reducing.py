@@ -17,14 +17,6 @@ from trueno.runtime.operation import Operation
 from trueno.tensor import Tensor
 
 
-def axes_of(name: str, x: Tensor, axis: Any) -> Any:
-    """Return an ``axis`` argument as the rows take it; a 0-d array has the axes 0 and -1 for NumPy."""
-    found = arguments.axes(name, axis)
-    if not x.ndim and found in (0, -1, (0,), (-1,)):
-        return ()
-    return found
-
-
 class Reduction:
     """A reduction row with all arguments that NumPy's reductions have.
 
@@ -80,7 +72,7 @@ class Reduction:
         named: dict[str, Any] = {"keepdims": True} if keepdims else {}
         if wanted is not None:
             named["dtype"] = wanted
-        found = axes_of(name, x, axis)
+        found = arguments.axes(name, axis)
         if initial is NOT_GIVEN and where is True:
             return arguments.finish(self._plain(x, axis=found, **named), into, name=name, casting="unsafe")
         given = self._initial(name, x, found, wanted, initial, where is not True)
@@ -102,7 +94,7 @@ class Reduction:
         if initial is NOT_GIVEN:
             return None
         if initial is None:
-            extents = [x.shape[k] for k in functions.normalise_axes(name, axis, x.ndim, x.shape)]
+            extents = [x.shape[k] for k in functions.normalise_axes(name, axis, x.ndim, x.shape)] if x.ndim else []
             if 0 in extents:
                 raise ValueError(
                     f"zero-size array to reduction operation {name} which has no identity, shape {x.shape}"

@@ -16,7 +16,7 @@ from trueno.ir import masked, promotion
 from trueno.ir.op import registry
 from trueno.np import arguments
 from trueno.np.arguments import NOT_GIVEN, finish
-from trueno.np.reducing import REDUCTIONS, Reduction, axes_of
+from trueno.np.reducing import REDUCTIONS, Reduction
 from trueno.runtime.operation import Operation
 from trueno.tensor import Tensor
 
@@ -90,7 +90,7 @@ def all(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False, *, wh
 def count_nonzero(a: Any, axis: Any = None, *, keepdims: bool = False) -> Tensor:
     """Return the number of elements that differ from zero over axes, as int64."""
     x = arguments.array(a)
-    return operations["count_nonzero"].call(x, axis=axes_of("count_nonzero", x, axis), keepdims=bool(keepdims))
+    return operations["count_nonzero"].call(x, axis=arguments.axes("count_nonzero", axis), keepdims=bool(keepdims))
 
 
 def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
@@ -116,7 +116,7 @@ def _averaged(
     mask = None if where is True else arguments.array(where)
     named: dict[str, Any] = {"axis": arguments.axes(name, axis), "keepdims": bool(keepdims)}
     if skip and dt.is_floating(x.dtype):
-        named["axis"] = axes_of(name, x, axis)
+        named["axis"] = () if not x.ndim and axis in (0, -1) else named["axis"]
     if dtype is not None:
         named["dtype"] = arguments.dtype(dtype)
     for wanted in (named.get("dtype"), None if into is None else dt.as_dtype(into.dtype)):
@@ -257,7 +257,7 @@ def _fitting_weights(x: Tensor, axis: Any, w: Tensor) -> Tensor:
         return w
     if axis is None:
         raise TypeError(f"Axis must be specified when shapes of a and weights differ; they are {x.shape} and {w.shape}")
-    found = axes_of("average", x, axis)
+    found = arguments.axes("average", axis)
     given = found if isinstance(found, tuple) else (found,)
     functions.normalise_axes("average", given, x.ndim, x.shape)
     many = [one % x.ndim for one in given]
@@ -277,8 +277,6 @@ def _fitting_weights(x: Tensor, axis: Any, w: Tensor) -> Tensor:
 def _place(name: str, operation: Operation, a: Any, axis: Any, out: Any, keepdims: Any, **named: Any) -> Any:
     x = arguments.array(a)
     found = None if axis is None else arguments.index(name, axis)
-    if not x.ndim and found in (0, -1):
-        found = None
     into = arguments.target(name, out)
     result = operation.call(x, axis=found, keepdims=bool(keepdims), **named)
     if into is not None and into.shape == result.shape and not arguments.can_cast(dt.as_dtype(into.dtype), dt.int64):
@@ -308,7 +306,7 @@ def _scan(name: str, operation: Operation, a: Any, axis: Any, dtype: Any, out: A
     if wanted is None and into is not None:
         wanted = promotion.common((promotion.accumulate(name, (x.dtype,))[1], dt.as_dtype(into.dtype)))
     named = {} if wanted is None else {"dtype": wanted}
-    found = None if axis is None or (not x.ndim and axis in (0, -1)) else arguments.index(name, axis)
+    found = None if axis is None else arguments.index(name, axis)
     return finish(operation.call(x, axis=found, **named), into, name=name, casting="unsafe")
 
 

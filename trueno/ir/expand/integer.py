@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from trueno import dtypes as dt
 from trueno.ir.build import const
 from trueno.ir.expand.notation import FORMATS, number, rows
@@ -142,12 +144,36 @@ def right_shift(a: Node, b: Node) -> Node:
 def nextafter(a: Node, b: Node) -> Node:
     """The neighbour of a towards b, by stepping the float's bits as an integer."""
     whole = dt.int_of_same_width(a.dtype)
+    return _towards(a, b, _stepped(a, b, 1), rows.bitcast(const(1, whole), dtype=a.dtype))
+
+
+def next_half(dtype: np.dtype, a: Node, b: Node) -> Node:
+    """The neighbour of a towards b among the values of a half type, all of them given in float32."""
+    if dtype == dt.bfloat16:
+        # Its bits are the upper half of a float32's.
+        return _towards(a, b, _stepped(a, b, 1 << 16), rows.bitcast(const(1 << 16, dt.int32), dtype=a.dtype))
+    size, tiny = rows.abs(a), number(a, 2.0**-24)
+    # Up to the least normal number the distance is that of the subnormal ones; what follows the infinite is the largest.
+    up = rows.where(rows.lt(a, b), tiny, -tiny)
+    below = rows.logical_or(rows.lt(size, number(a, 2.0**-14)), rows.eq(size, number(a, 2.0**-14)))
+    stepped = rows.where(below, rows.copysign(a + up, a), _stepped(a, b, 1 << 13))
+    stepped = rows.where(rows.isinf(a), rows.copysign(number(a, 65504), a), stepped)
+    # What no half holds must not be rounded later: inside a kernel halves stay float32.
+    stepped = rows.where(rows.gt(rows.abs(stepped), number(a, 65504)), rows.copysign(number(a, math.inf), a), stepped)
+    return rows.where(rows.eq(a, b), a, _towards(a, b, stepped, tiny))
+
+
+def _stepped(a: Node, b: Node, step: int) -> Node:
+    """Return a with its bits, taken as an integer, moved by a step towards b."""
+    whole = dt.int_of_same_width(a.dtype)
     bits = rows.bitcast(a, dtype=whole)
     away = rows.eq(rows.lt(a, b), rows.gt(a, number(a, 0)))
-    stepped = rows.where(away, bits + const(1, whole), bits - const(1, whole))
-    smallest = rows.bitcast(const(1, whole), dtype=a.dtype)
-    result = rows.bitcast(stepped, dtype=a.dtype)
-    result = rows.where(rows.eq(a, number(a, 0)), rows.copysign(smallest, b), result)
+    return rows.bitcast(rows.where(away, bits + const(step, whole), bits - const(step, whole)), dtype=a.dtype)
+
+
+def _towards(a: Node, b: Node, stepped: Node, smallest: Node) -> Node:
+    """Return the neighbour of a towards b: `stepped`, but for 0, NaN and equal numbers."""
+    result = rows.where(rows.eq(a, number(a, 0)), rows.copysign(smallest, b), stepped)
     return rows.where(rows.logical_or(rows.isnan(a), rows.isnan(b)), a + b, rows.where(rows.eq(a, b), b, result))
 
 

@@ -357,7 +357,11 @@ def _write(f: Function, function: str, args: str, description: str) -> None:
             done.set(f.call("store_element", description, address, value))
         integer = f.compare("eq", f.load(value, OB_TYPE), f.state(STATE["int_type"]))
         # An integer that an element does not hold is for the slow path: what it means depends on the dtype.
-        misfit = f.all(integer, f.compare("eq", f.load(out, _RESOLVED["ndim"]), 0))
+        element = f.compare("eq", f.load(out, _RESOLVED["ndim"]), 0)
+        # So is a view without axes: it takes a value of one element with axes, where an element that integers name
+        # does not.
+        view = f.all(element, f.compare("eq", f.load(out, _RESOLVED["copy"]), 0))
+        misfit = f.any(f.all(integer, element), view)
         fits = f.variable(f.select(f.any(misfit, f.compare("ne", done.get(), 0)), 0, 1))
         with f.when(f.compare("ne", fits.get(), 0)):
             fits.set(f.call("may_be_written", value, description))
