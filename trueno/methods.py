@@ -98,7 +98,7 @@ def _install() -> None:
 
 
 def _power(general: Callable[..., Any]) -> Callable[..., Any]:
-    """Return ``**`` that squares, takes roots and inverts for the exponents for which NumPy does, faster and exactly."""
+    """Return ``**`` that squares, takes roots and inverts for the exponents for which NumPy does: faster, exactly."""
     square = operations["square"].call
     of_floats = {2.0: square, 0.5: operations["sqrt"].call, -1.0: operations["reciprocal"].call}
 

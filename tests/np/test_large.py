@@ -80,3 +80,19 @@ def test_powers(exponent, dtype):
 @pytest.mark.parametrize("widths", [(0, 3), (2, 0), (1, 1), (2, 5), (9, 14)])
 def test_padding_with_an_arrays_own_elements(mode, widths):
     compare(lambda xp, x: xp.pad(x, [widths, (0, 1)], mode), np.arange(20.0).reshape(4, 5))
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, np.int16])
+@pytest.mark.parametrize("count", [20_000, 20_003])
+def test_counts_of_integers(dtype, count):
+    x, weights = GENERATOR.integers(0, 100, count).astype(dtype), GENERATOR.normal(size=count)
+    compare(lambda xp, x: xp.bincount(x), x)
+    compare(lambda xp, x: xp.bincount(x, minlength=130), x)
+    compare(lambda xp, x, w: xp.bincount(x, weights=w), x, weights, rtol=1e-13)
+    compare(lambda xp, x, w: xp.bincount(x[::-1], w[::-1]), x, weights.astype(np.float32), rtol=1e-13)
+    compare(lambda xp, x, w: xp.bincount(x, w[1:]), x, weights)
+
+
+def test_counts_refuse_negative_integers():
+    compare(lambda xp, x: xp.bincount(x), np.where(np.arange(20_000) == 777, -1, 5))
+    compare(lambda xp, x: xp.bincount(x), np.arange(20_000))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,7 +29,7 @@ from trueno.ir.elementwise import (
     where,
 )
 from trueno.ir.node import Node
-from trueno.ir.reductions import sum
+from trueno.ir.reductions import max, min, sum
 
 
 def _part(x: Node, axis: int, start: int | None, stop: int | None) -> Node:
@@ -135,7 +136,7 @@ def _comparators(n: int) -> Iterator[tuple[int, int]]:
         k = p
         while k >= 1:
             for j in range(k % p, n - k, 2 * k):
-                for i in range(j, min(j + k, n - k)):
+                for i in range(j, builtins.min(j + k, n - k)):
                     if i // (2 * p) == (i + k) // (2 * p):
                         yield i, i + k
             k //= 2
@@ -168,6 +169,28 @@ def equal_bins(x: Node, first: Any, last: Any, width: Any, scale: Any, count: An
     beyond = logical_and(ne(place, top), ge(x, build.cast(above, dtype=x.dtype) * width + first))
     inside = logical_and(ge(x, first), le(x, last))
     return where(inside, where(beyond, above, place), top + 1)
+
+
+def sums_of_groups(group: Node, value: Node, *, extent: int, blocks: int) -> Node:
+    """The sums of a vector's elements by the number of their group: blocks, which threads take, are added up."""
+    rows = (blocks, group.size // blocks)
+    apart = views.scatter_add(reshape(value, shape=rows), reshape(group, shape=rows), extent=extent, axis=1)
+    return sum(apart, axis=0)
+
+
+def sizes_of_groups(group: Node, *, extent: int, blocks: int) -> Node:
+    """How often each number occurs in a vector; see `sums_of_groups`."""
+    return sums_of_groups(group, like(build.cast(group, dtype=dt.int64), 1), extent=extent, blocks=blocks)
+
+
+def histogram(x: Node, first: Any, last: Any, width: Any, scale: Any, count: Any, *, extent: int, blocks: int) -> Node:
+    """How many elements of a vector lie in each of `equal_bins`, and at the end how many in none."""
+    return sizes_of_groups(equal_bins(x, first, last, width, scale, count), extent=extent, blocks=blocks)
+
+
+def extremes(x: Node) -> tuple[Node, Node]:
+    """The smallest and the largest element."""
+    return min(x), max(x)
 
 
 def kron(a: Node, b: Node) -> Node:

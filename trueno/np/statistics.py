@@ -22,7 +22,13 @@ from trueno.tensor import Tensor
 # --- order statistics -------------------------------------------------------------------------------------------------
 
 _median_of_few = Operation("median_of_few", composites_numpy.median_of_few, 1)
-_equal_bins = Operation("equal_bins", composites_numpy.equal_bins, 6)
+_histogram = Operation("histogram", composites_numpy.histogram, 6)
+_sums_of_groups = Operation("sums_of_groups", composites_numpy.sums_of_groups, 2)
+_sizes_of_groups = Operation("sizes_of_groups", composites_numpy.sizes_of_groups, 1)
+_extremes = Operation("extremes", composites_numpy.extremes, 1)
+
+#: Parts of a vector that are counted apart, and from how many elements on a kernel counts integers.
+_BLOCKS, _COUNTED = 8, 1 << 14
 
 #: Up to so many elements a line's median is found by a sorting network, if there are as many lines as that.
 _FEW, _LINES = 16, 256
@@ -240,11 +246,38 @@ def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Tensor:
     ValueError
         A negative element, another shape, or weights of another length.
     """
+    recorded = weights is not None and _recorded(array(weights))
+    if not recorded and isinstance(x, Tensor) and (counted := _counted(x, weights, minlength)) is not None:
+        return counted
     found = np.bincount(_plain(x, "bincount"), None if weights is None else host(weights, "bincount"), minlength)
-    if weights is None or not _recorded(array(weights)):
+    if not recorded:
         return adopt(found)
     places = from_numpy(np.array(_plain(x, "bincount"), np.int64))
     return functions.scatter_add(array(weights).astype(dt.float64, copy=False), places, extent=len(found), axis=0)
+
+
+def _counted(x: Tensor, weights: Any, minlength: Any) -> Tensor | None:
+    """Return what `bincount` does of a long vector by a kernel; None for other arguments, also wrong ones."""
+    weight = None if weights is None else array(weights)
+    if x.ndim != 1 or x.size < _COUNTED or x.dtype.kind not in "iu" or x.dtype == dt.uint64:
+        return None
+    if type(minlength) is not int or (
+        weight is not None and (weight.shape != x.shape or weight.dtype.kind not in "fiu")
+    ):
+        return None
+    low, high = (int(one) for one in _extremes.call(x))
+    extent = max(high + 1, minlength)
+    if low < 0 or minlength < 0 or extent * _BLOCKS > x.size:
+        return None
+    main = x.size - x.size % _BLOCKS
+    if weight is None:
+        result = _sizes_of_groups.call(x[:main], extent=extent, blocks=_BLOCKS)
+        rest = np.bincount(host(x[main:], "bincount"), minlength=extent)
+    else:
+        weight = weight.astype(dt.float64, copy=False)
+        result = _sums_of_groups.call(x[:main], weight[:main], extent=extent, blocks=_BLOCKS)
+        rest = np.bincount(host(x[main:], "bincount"), host(weight[main:], "bincount"), extent)
+    return functions.add(result, adopt(rest))
 
 
 def histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any = None) -> Tensor:
@@ -301,8 +334,13 @@ def _equal_bins_of(x: Tensor, bins: Any, range: Any) -> tuple[np.ndarray, np.nda
     # What the kernel takes for the edges has to be what they are.
     if not np.isfinite(scale) or not np.array_equal(edges[:-1], np.arange(bins) * width + first):
         return None
-    places = _equal_bins.call(x, first, last, float(width), float(scale), int(bins))
-    return np.bincount(host(functions.ravel(places), "histogram"), minlength=bins + 1)[:-1], edges
+    flat, numbers = functions.ravel(x), (first, last, float(width), float(scale), int(bins))
+    main = flat.size - flat.size % _BLOCKS
+    counts = np.zeros(bins, np.int64)
+    for part, blocks in ((flat[:main], _BLOCKS), (flat[main:], 1)):
+        if part.size:
+            counts += host(_histogram.call(part, *numbers, extent=bins + 1, blocks=blocks), "histogram")[:-1]
+    return counts, edges
 
 
 def histogram2d(
