@@ -91,7 +91,7 @@ def _install() -> None:
         if special in ("pow", "matmul"):
             setattr(Node, f"__{special}__", _recorder(operations[name]))
             setattr(Node, f"__r{special}__", lambda a, b, record=operations[name].record: record(b, a))
-    Tensor.__pow__ = _power(Tensor.__pow__)
+    _put(Tensor, __pow__=_power(Tensor.__pow__))
     divmod_ = operations["divmod"].as_operator().call
     _put(Tensor, __divmod__=divmod_, __rdivmod__=launcher.method(divmod_, reflected=True))
     _install_views()
