@@ -96,3 +96,15 @@ def test_counts_of_integers(dtype, count):
 def test_counts_refuse_negative_integers():
     compare(lambda xp, x: xp.bincount(x), np.where(np.arange(20_000) == 777, -1, 5))
     compare(lambda xp, x: xp.bincount(x), np.arange(20_000))
+
+
+@pytest.mark.parametrize("axis", [None, 0, -1, (0, 1)])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int32])
+def test_medians_without_nan(axis, dtype):
+    x = (GENERATOR.normal(size=(7, 700, 2)) * 100).astype(dtype)
+    if dtype != np.int32:
+        x[GENERATOR.random(x.shape) < 0.3] = np.nan
+        x[:, 5, 0] = np.nan, 3, np.nan, np.inf, -np.inf, 2, np.nan
+    compare(lambda xp, x: xp.nanmedian(x, axis=axis), x)
+    compare(lambda xp, x: xp.nanmedian(x, axis=axis, keepdims=True), x)
+    compare(lambda xp, x: xp.nanmedian(x, axis=7), x)

@@ -212,7 +212,20 @@ def _median(x: Tensor, axis: Any, keepdims: bool) -> Tensor:
 
 def nanmedian(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: Any = False) -> Any:
     """Return the median of the elements that are not NaN; see `median`. It has no gradient."""
-    return finish(adopt(np.nanmedian(host(a, "nanmedian"), axis=axis, keepdims=keepdims)), out, name="nanmedian")
+    x = array(a)
+    if not x.size or x.dtype not in (dt.float32, dt.float64):
+        found = adopt(np.nanmedian(host(x, "nanmedian"), axis=axis, keepdims=keepdims))
+        return finish(found, out, name="nanmedian")
+    return finish(_of_lines("nanmedian", x, axis, bool(keepdims), _middle_of_sorted), out, name="nanmedian")
+
+
+def _middle_of_sorted(lines: np.ndarray, axis: int, overwrite_input: bool) -> np.ndarray:
+    """Return medians of lines without their NaNs, which sorting in place puts last; NumPy takes line by line."""
+    lines.sort(axis=axis)
+    count = np.count_nonzero(~np.isnan(lines), axis=axis, keepdims=True)
+    places = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, lines.shape[axis] - 1)
+    low, high = (np.take_along_axis(lines, place, axis) for place in places)
+    return np.where(count % 2, low, (low + high) / 2).squeeze(axis)
 
 
 # --- histograms -------------------------------------------------------------------------------------------------------
