@@ -7,6 +7,7 @@ from typing import Any
 import numpy
 import pytest
 
+import trueno
 import trueno.np as tnp
 from tests.np.support import check, same, same_error
 from tools import numpy_suite
@@ -111,3 +112,21 @@ def test_the_runner_counts_what_it_calls() -> None:
 @pytest.mark.parametrize("other", [numpy.nan + 1j, complex(1, numpy.nan), 2])
 def test_array_equal_of_complex_numbers(other: complex) -> None:
     check("array_equal", numpy.asarray([1j, numpy.nan]), numpy.asarray([1j, other]), equal_nan=True)
+
+
+def test_what_follows_a_sum_over_nothing_is_computed() -> None:
+    empty, three = numpy.zeros(0), numpy.asarray(3.0)
+    for subscripts, other in (("i,->", three), ("i,j->", numpy.ones(3)), ("i,i->", empty), ("i,j->j", numpy.ones(3))):
+        check("einsum", subscripts, empty, other)
+
+    @trueno.kernel
+    def scaled(x: Any, y: Any) -> Any:
+        return x.sum() * y + y
+
+    @trueno.kernel
+    def product(x: Any, y: Any) -> Any:
+        return y * trueno.prod(x, axis=0)
+
+    x, y = tnp.zeros((0,)), tnp.asarray(3.0)
+    assert scaled(x, y).item() == 3 and product(x, y).item() == 3 and scaled(tnp.ones(4), y).item() == 15
+    assert product(tnp.zeros((0, 2)), tnp.asarray([4.0, 5.0])).tolist() == [4, 5]

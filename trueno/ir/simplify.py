@@ -5,6 +5,7 @@ from __future__ import annotations
 from trueno import dtypes as dt
 from trueno.ir import build
 from trueno.ir.node import Kernel, Node, make, recording, rewrite
+from trueno.ir.reductions import neutral
 from trueno.ir.verify import checked
 
 _EXACT = {(a, b) for a in dt.ALL for b in dt.ALL if dt.is_floating(a) and dt.is_floating(b) and a.itemsize < b.itemsize}
@@ -36,6 +37,9 @@ def _simplify(node: Node) -> Node | None:
         )  # fmt: skip
     elif op == "reshape" and source.op.name == "reshape":
         return build.reshape(source.src[0], shape=node.shape)
+    elif node.op.kind == "reduction" and not source.size and node.size:
+        # A loop over nothing would not compute what follows the reduction in it either.
+        return build.expand(build.const(neutral(node.op, node.dtype), node.dtype), shape=node.shape)
     elif op in ("mul", "add") and node.op.kind == "elementwise":
         return _identity(node)
     return None

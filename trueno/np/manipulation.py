@@ -27,7 +27,7 @@ def axis_of(name: str, axis: Any, ndim: int, shape: Sequence[int]) -> int:
 
 def axes_of(name: str, axes: Any, ndim: int, shape: Sequence[int]) -> tuple[int, ...]:
     """Return axes, one or several, in the order given; ValueError for a repeated one."""
-    many = tuple(axes) if isinstance(axes, (tuple, list)) else (axes,)
+    many = tuple(axes) if isinstance(axes, (tuple, list, range)) else (axes,)
     result = tuple(axis_of(name, axis, ndim, shape) for axis in many)
     if len(set(result)) != len(result):
         raise ValueError(f"{name}: repeated axis in {many} for an array of shape {tuple(shape)}")

@@ -267,7 +267,7 @@ def einsum(
     found for "greedy"; all of it is one kernel.
     """
     arguments.target("einsum", out)
-    if order not in ("C", "F", "A", "K"):
+    if str(order).upper() not in ("C", "F", "A", "K"):
         raise ValueError(f"einsum: order must be one of 'C', 'F', 'A', or 'K', not {order!r}")
     if casting not in _CASTING:
         raise ValueError(f"einsum: casting must be one of {', '.join(map(repr, _CASTING))}, not {casting!r}")
