@@ -130,3 +130,11 @@ def test_what_follows_a_sum_over_nothing_is_computed() -> None:
     x, y = tnp.zeros((0,)), tnp.asarray(3.0)
     assert scaled(x, y).item() == 3 and product(x, y).item() == 3 and scaled(tnp.ones(4), y).item() == 15
     assert product(tnp.zeros((0, 2)), tnp.asarray([4.0, 5.0])).tolist() == [4, 5]
+
+
+@pytest.mark.parametrize("shape", [None, (3, 4, 5), (3, 4)])
+def test_arrays_like_others_keep_the_order_of_axes(shape: tuple | None) -> None:
+    memory = numpy.zeros((4, 6, 8))
+    for other in (memory, memory.T, memory.swapaxes(0, 1), memory[::2, ::2, ::2].T, memory[::2, ::2, ::2]):
+        want = numpy.zeros_like(other, shape=shape)
+        assert tnp.zeros_like(tnp.asarray(other), shape=shape).strides == want.strides

@@ -231,8 +231,10 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, order: Any = "C", *, de
 def _like(name: str, a: Any, dtype: Any, order: Any, shape: Any, device: Any) -> Tensor:
     other = a if isinstance(a, Tensor) else arguments.array(a)
     extents = other.shape if shape is None else arguments.shape(name, shape)
+    if order == "K" and len(extents) != other.ndim:
+        order = "C"
     fortran = _fortran(name, order, other)
-    if order == "K" and shape is None and not fortran and not other.is_contiguous() and other.ndim > 2:
+    if order == "K" and not fortran and not other.is_contiguous() and other.ndim > 1:
         # NumPy keeps the order of the axes by their strides.
         by_stride = sorted(range(other.ndim), key=lambda axis: -abs(other._layout.strides[axis]))
         dense = _made(name, [extents[axis] for axis in by_stride], arguments.dtype(dtype) or other.dtype, False,
