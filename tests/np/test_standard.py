@@ -7,7 +7,6 @@ import itertools
 from types import ModuleType
 from typing import Any
 
-import array_api_strict
 import numpy
 import pytest
 
@@ -17,6 +16,12 @@ from tests.np.standard_calls import CALLS, arrays
 from trueno import Tensor
 
 SIGNATURES = dict(standard.functions())
+
+
+@pytest.fixture
+def reference() -> Any:
+    """The namespace that has nothing but the standard, where it is installed."""
+    return pytest.importorskip("array_api_strict")
 
 
 def find(xp: ModuleType, name: str) -> Any:
@@ -64,8 +69,8 @@ def test_constants_and_dtypes() -> None:
     assert tnp.__array_api_version__ == "2025.12"
 
 
-def test_the_data_covers_the_reference() -> None:
-    for prefix, space in (("", array_api_strict), ("linalg.", array_api_strict.linalg), ("fft.", array_api_strict.fft)):
+def test_the_data_covers_the_reference(reference: Any) -> None:
+    for prefix, space in (("", reference), ("linalg.", reference.linalg), ("fft.", reference.fft)):
         public = {prefix + name for name in space.__all__ if inspect.isfunction(getattr(space, name))}
         assert not {one for one in public if "strict" not in one and "__" not in one} - SIGNATURES.keys()
     assert set(standard.NEW) < SIGNATURES.keys()
@@ -90,10 +95,10 @@ def test_parameters(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_calls_give_the_reference_s_results(name: str) -> None:
-    reference, ours = arrays(array_api_strict), arrays(tnp)
+def test_calls_give_the_reference_s_results(name: str, reference: Any) -> None:
+    theirs, ours = arrays(reference), arrays(tnp)
     for call in CALLS[name]:
-        same(eval(call, ours), eval(call, reference), call)
+        same(eval(call, ours), eval(call, theirs), call)
 
 
 def _end(call: str, start: int) -> int:
