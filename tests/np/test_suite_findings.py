@@ -138,3 +138,8 @@ def test_arrays_like_others_keep_the_order_of_axes(shape: tuple | None) -> None:
     for other in (memory, memory.T, memory.swapaxes(0, 1), memory[::2, ::2, ::2].T, memory[::2, ::2, ::2]):
         want = numpy.zeros_like(other, shape=shape)
         assert tnp.zeros_like(tnp.asarray(other), shape=shape).strides == want.strides
+
+
+def test_choices_take_python_numbers_by_kind() -> None:
+    for choices in ([numpy.float32(1), 1.0], [numpy.arange(3, dtype=numpy.int8), 2], [1, 2.0]):
+        check("choose", numpy.asarray([1, 0, 1]), choices)
