@@ -74,7 +74,6 @@ BY_DESIGN = {
     r"Regex pattern did not match|^AssertionError: \".*\" does not match \"": "expects NumPy's text of an error",
     r"^TypeError: dtype .* is not supported; supported are": "makes strings, structures or objects",
     r"there are no arrays with named fields": "makes structures of a file's columns",
-    r"^TypeError: \w+ is not defined for complex": "orders complex numbers",
     r"DID NOT RAISE .*FloatingPointError|FloatingPointError not raised": "expects an error of floating-point states",
 }
 #: What most tests make their arrays with: a test that calls nothing else says little.

@@ -313,11 +313,17 @@ def phase(a: Node, b: Node) -> Node:
 
 @unary
 def sign(a: Node, b: Node) -> Parts:
-    """z / |z|, and 0 for 0."""
-    size = rows.hypot(a, b)
-    zero = rows.eq(size, 0.0)
-    size = rows.where(zero, _build().const(1, size.dtype), size)
-    return rows.where(zero, a * 0.0, a / size), rows.where(zero, b * 0.0, b / size)
+    """z / |z|, and 0 for 0; of an infinite part its sign, of two, and of what is no number, NaN in both parts."""
+    one, size = _build().const(1, a.dtype), rows.hypot(a, b)
+    size = rows.where(rows.eq(size, 0.0), one, size)
+    none = rows.logical_or(rows.isnan(a), rows.isnan(b))
+    none = rows.logical_or(none, rows.logical_and(rows.isinf(a), rows.isinf(b)))
+
+    def part(x: Node) -> Node:
+        found = rows.where(rows.isinf(x), rows.copysign(one, x), x / size)
+        return rows.where(none, _build().const(math.nan, x.dtype), found)
+
+    return part(a), part(b)
 
 
 def equal(a: Any, b: Any) -> Node:
