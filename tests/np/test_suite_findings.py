@@ -143,3 +143,17 @@ def test_arrays_like_others_keep_the_order_of_axes(shape: tuple | None) -> None:
 def test_choices_take_python_numbers_by_kind() -> None:
     for choices in ([numpy.float32(1), 1.0], [numpy.arange(3, dtype=numpy.int8), 2], [1, 2.0]):
         check("choose", numpy.asarray([1, 0, 1]), choices)
+
+
+def test_arguments_that_are_scalars_empty_or_missing() -> None:
+    check("astype", numpy.int64(10), numpy.float64)
+    check("can_cast", None, "i4")
+    check("can_cast", "i4", None)
+    same(tnp.add.reduceat(tnp.arange(3.0), []), numpy.add.reduceat(numpy.arange(3.0), []))
+
+
+def test_signs_of_complex_infinities() -> None:
+    inf = numpy.inf
+    z = numpy.asarray([inf, complex(0, -inf), complex(inf, 1), complex(inf, inf), numpy.nan, 3 + 4j, 0])
+    with numpy.errstate(invalid="ignore"):
+        same(tnp.sign(tnp.asarray(z)), numpy.sign(z))

@@ -108,6 +108,8 @@ def can_cast(from_: Any, to: Any, casting: str = "safe") -> bool:
     if type(from_) in _PYTHON:
         raise TypeError("can_cast: Python int, float and complex are not supported, since their dtype is open; "
                         "use result_type or a NumPy scalar")  # fmt: skip
+    if from_ is None or to is None:
+        raise TypeError("can_cast: did not understand one of the types; None not accepted")
     return arguments.can_cast(_given(from_), _given(to), casting)
 
 
@@ -209,7 +211,7 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> T
     TypeError
         For an `x` that is not an array.
     """
-    if not isinstance(x, (Tensor, np.ndarray)):
+    if not isinstance(x, (Tensor, np.ndarray, np.generic)):
         raise TypeError(f"astype: input should be an array, not {type(x).__name__}")
     given = arguments.array(x)
     result = given.astype(dtype, copy=copy)

@@ -331,6 +331,8 @@ class ufunc:
         """Reduce pieces of an axis that begin at `indices`; computed by NumPy, without a gradient."""
         self._need_binary("reduceat")
         x, at = arguments.host(array, self.__name__), arguments.host(indices, self.__name__)
+        if isinstance(indices, (list, tuple)) and not at.size:
+            at = at.astype(np.int64)
         return arguments.finish(
             arguments.adopt(self._like.reduceat(x, at, axis, arguments.dtype(dtype))), out, name=self.__name__
         )
