@@ -35,6 +35,8 @@ def _arranged(name: str, a: Any, axis: int | None) -> tuple[Tensor, int]:
     if axis is None:
         return (x if x.ndim == 1 else functions.ravel(x)), 0
     shape = x._layout.shape
+    if shape and axis == -1:
+        return x, len(shape) - 1
     return x, axis_of(name, axis, len(shape), shape)
 
 

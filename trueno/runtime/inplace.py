@@ -23,7 +23,7 @@ def is_tensor(value: Any) -> bool:
 
 def requires_grad(value: Any) -> bool:
     """Whether a value is a tensor whose operations are recorded."""
-    return hasattr(value, "_autograd") and is_tensor(value) and dt.is_inexact(value._layout.dtype)
+    return memory.taped(value) and is_tensor(value) and dt.is_inexact(value._layout.dtype)
 
 
 class Version:

@@ -34,6 +34,9 @@ host = _bridge.host
 adopt = _bridge.adopt
 """``adopt(array)``: a tensor on a NumPy array's memory, which keeps the array; None for what `learn` has not seen."""
 
+taped = _bridge.taped
+"""``taped(value)``: whether it is a tensor that takes part in autograd."""
+
 nonzero = _bridge.nonzero
 """``nonzero(mask)``: the places where a vector of bools is true, an int64 tensor; None for what it does not serve."""
 

@@ -128,7 +128,7 @@ def pool() -> Any:
 
 
 def bridge() -> Any:
-    """Return what has the methods host, adopt, nonzero and learn; trueno.runtime.memory is their interface."""
+    """Return what has the methods host, adopt, taped, nonzero and learn; trueno.runtime.memory is their interface."""
     return _launcher
 
 

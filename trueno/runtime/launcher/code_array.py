@@ -39,6 +39,7 @@ def emit(module: Module) -> None:
     _adopt_scalar(module)
     _adopt(module)
     _call_adopted(module)
+    _taped(module)
 
 
 def is_tensor(f: Function, obj: str) -> str:
@@ -202,4 +203,14 @@ def _call_adopted(module: Module) -> None:
         with f.when(f.compare("ne", made_one, f.element(args, index))):
             f.call("Py_DecRef", made_one)
     f.ret(result)
+    f.end()
+
+
+def _taped(module: Module) -> None:
+    f = module.function("taped", "module", "object", export=True)
+    _, obj = f.parameters
+    with f.when(is_tensor(f, obj)):
+        f.ret(f.call("PyBool_FromLong", f.select(f.compare("ne", f.load(obj, f.state(STATE["autograd"])), 0), 1, 0)))
+    # A tensor of a class that was not registered, or no tensor.
+    f.ret(f.call("PyBool_FromLong", f.call_int("PyObject_HasAttrString", obj, module.string("slot", "_autograd"))))
     f.end()

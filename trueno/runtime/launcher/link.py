@@ -66,7 +66,7 @@ def exported_names() -> tuple[str, ...]:
     """Return the names of the export table, in order, without emitting the code."""
     return (
         *("state", "empty_cache", "allocate", "pointer", "wrap", "view", "hash_words", "call_key", "host", "adopt"),
-        *("nonzero", "call_getitem", "call_setitem"),
+        *("taped", "nonzero", "call_getitem", "call_setitem"),
         *("call", "call_reflected", "call_record", "bind", "traverse", "clear", "dealloc", "selftest_kernel"),
     )
 

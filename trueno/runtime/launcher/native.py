@@ -139,6 +139,7 @@ class NativeLauncher:
         builtin = functools.partial(function_type.make_builtin, addresses, one_argument=True)
         self.host: Callable[[Any], np.ndarray] = builtin("host")
         self.adopt: Callable[[Any], Any] = builtin("adopt")
+        self.taped: Callable[[Any], bool] = builtin("taped")
         self.nonzero: Callable[[Any], Any] = builtin("nonzero")
 
     def learn(self, array: np.ndarray, layout: Layout) -> None:

@@ -145,6 +145,9 @@ class PythonLauncher:
             return None
         return self._new(self.pool.wrap(array.__array_interface__["data"][0], array), known[0])
 
+    def taped(self, value: Any) -> bool:
+        return hasattr(value, "_autograd")
+
     def nonzero(self, mask: Any) -> None:
         """Leave it to NumPy."""
 
