@@ -365,8 +365,7 @@ class ufunc:
         if (b is NOT_GIVEN) != (self.nin == 1):
             raise ValueError(f"{self.__name__}: second operand needed for ufunc, or given without need")
         target = a if isinstance(a, Tensor) else arguments.shared(a, self.__name__)
-        if hasattr(target, "_autograd"):
-            check_leaf(target, self.__name__)
+        check_leaf(target, self.__name__)
         rest = () if b is NOT_GIVEN else (arguments.host(b, self.__name__),)
         self._like.at(arguments.host(target, self.__name__), _host_index(indices), *rest)
         if hasattr(target, "_version"):

@@ -454,10 +454,10 @@ def _numbered(module: Module) -> None:
     mask, count = f.parameters
     job = new_job(f, count=count, row=WORD, index=_address(f, mask), places=f.words(MAX_PARTS + 2))
     total, key = f.call("count_parts", job), f.words(4)
-    for number, word in enumerate(
-        (f.state(STATE["place_dtype"]), 1 | (FLAG_ALIGNED | FLAG_WRITEABLE) << 32, total, WORD)
-    ):
-        f.store(word, key, number * WORD)
+    f.store(f.state(STATE["place_dtype"]), key)
+    f.store(1 | (FLAG_ALIGNED | FLAG_WRITEABLE) << 32, key, WORD)
+    f.store(total, key, 2 * WORD)
+    f.store(WORD, key, 3 * WORD)
     layout = f.call("result_layout", f.state(STATE["place_layout"]), key)
     with f.when(f.compare("eq", layout, 0)):
         f.ret(0)

@@ -137,6 +137,34 @@ def _check_indexing(launcher: NativeLauncher, x: Any) -> str | None:
     return None
 
 
+def _check_picking(launcher: NativeLauncher, x: Any) -> str | None:
+    changed: list[Any] = []
+    get = launcher.getter(launcher.function("part", 1, _miss, None, __name__), _miss)
+    put = launcher.setter(launcher.function("assign", 2, _miss, None, __name__), _miss, changed.append)
+    places = _make(launcher, _Tensor, x._layout, [3, -4, 1, 1])
+    wrong = _make(launcher, _Tensor, x._layout, [0, 1, 2, _WORDS])
+    values = _make(launcher, _Tensor, x._layout, [4, 1, 7, 2])
+    mask = _make(launcher, _Tensor, layout_of(np.dtype(bool), (_WORDS,)), [0x01000100])
+    get(x, places), get(x, mask), launcher.nonzero(mask)  # the layouts of their results are learnt, and kept
+    counted = (x._layout, x, x._storage, places, places._storage, values, values._storage, mask, mask._storage)
+    before = [sys.getrefcount(obj) for obj in counted]
+    for _ in range(_ROUNDS):
+        if launcher.host(get(x, places)).tolist() != [4, 1, 2, 2] or launcher.host(get(x, mask)).tolist() != [2, 4]:
+            return "places or a mask select other elements"
+        if launcher.host(get(x, (places,))).tolist() != [4, 1, 2, 2] or launcher.host(launcher.nonzero(mask))[1] != 3:
+            return "places are other ones"
+        put(x, mask, 9)
+        put(x, places, values)
+    if _values(launcher, x) != [1, 2, 3, 4] or changed:
+        return "an assignment by places or a mask goes elsewhere"
+    if not (_raises(get, x, wrong) and _raises(put, x, wrong, 5) and _raises(put, x, mask, places)):
+        return "places that do not exist are taken"
+    after = [sys.getrefcount(obj) for obj in counted]
+    if any(abs(a - b) > 1 for a, b in zip(after, before)):
+        return f"references are lost or kept by places and masks: {before} became {after}"
+    return None
+
+
 def _check(launcher: NativeLauncher, add: Any, entry: Entry, x: Any) -> str | None:
     layout = entry.outputs[0]
     statics = {"axis": (0, 1.5, slice(None, 2)), "keepdims": True}
@@ -181,7 +209,7 @@ def _check(launcher: NativeLauncher, add: Any, entry: Entry, x: Any) -> str | No
     after = [sys.getrefcount(obj) for obj in counted]
     if any(abs(a - b) > 1 for a, b in zip(after, before)):
         return f"references are lost or kept: {before} became {after}"
-    failure = _check_arrays(launcher, x) or _check_indexing(launcher, x)
+    failure = _check_arrays(launcher, x) or _check_indexing(launcher, x) or _check_picking(launcher, x)
     if failure is not None:
         return failure
     if launcher.pool.view(x._storage, 8) is None or launcher.pool.pointer(launcher.pool.wrap(4096, x)) != 4096:
