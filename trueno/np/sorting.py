@@ -120,12 +120,15 @@ def sort(
     algorithm = None if kind is None and order is None and not stable else _kind("sort", kind, order, stable)
     if requires_grad(x) and launcher.grad_enabled():
         return _along(x, _order(host(x, "sort"), axis, algorithm, descending), axis)
-    result = x.clone()
-    values = memory.host(result)
-    if values.size >= _HALVES and algorithm is None and _in_halves(values):
-        _sort_halves(values)
+    given = memory.host(x)
+    if given.size >= _HALVES and algorithm is None and _in_halves(given):
+        result = x.clone()
+        _sort_halves(memory.host(result))
     else:
+        # Copied on this thread: what another core has copied would be fetched from its cache.
+        values = given.copy()
         values.sort(axis, algorithm)
+        result = adopt(values)
     return functions.flip(result, axis) if descending else result
 
 
