@@ -12,6 +12,7 @@ import torch
 import trueno as tn
 import trueno.np as tnp
 from tests.np.comparing import compare, gradient
+from trueno.runtime import threads
 
 GENERATOR = np.random.default_rng(7)
 ARRAYS = {
@@ -172,3 +173,45 @@ def test_second_gradient_of_sort() -> None:
     (first,) = tn.grad((tnp.sort(x) ** 3 * weights).sum(), [x], create_graph=True)
     (second,) = tn.grad(first.sum(), [x])
     np.testing.assert_allclose(np.asarray(second), [6 * 3 * 100, 6 * 1 * 1, 6 * 2 * 10])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "uint8", "complex64"])
+def test_large_vectors(dtype: str) -> None:
+    """Vectors that two threads sort, NaNs among them, and queries that two threads search."""
+    generator = np.random.default_rng(8)
+    x = (generator.random(1_200_000) * 200).astype(dtype)
+    if x.dtype.kind in "fc":
+        x[::1000] = np.nan
+    t = tnp.array(x)
+    assert np.array_equal(np.asarray(tnp.sort(t)), np.sort(x), equal_nan=x.dtype.kind in "fc")
+    assert np.array_equal(np.asarray(tnp.sort(t, descending=True)), np.sort(x)[::-1], equal_nan=x.dtype.kind in "fc")
+    assert np.array_equal(np.asarray(t), x, equal_nan=x.dtype.kind in "fc")
+    steps = np.sort(x[:1000])
+    for side in ("left", "right"):
+        queries = x[:60_000].reshape(200, 300)
+        found = tnp.searchsorted(tnp.array(steps), tnp.array(queries), side)
+        assert found.shape == (200, 300) and np.array_equal(np.asarray(found), np.searchsorted(steps, queries, side))
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint64", "float16", "float32", "float64"])
+@pytest.mark.parametrize("size", [1, 2, 100, 5_000])
+def test_distinct_elements(size: int, dtype: str) -> None:
+    x = np.random.default_rng(9).integers(-3, 30, size).astype(dtype)
+    if x.dtype.kind == "f":
+        x[::7], x[::5] = np.nan, np.inf
+    for shaped in (x, x.reshape(1, -1), x[::-1]):
+        for equal_nan in (True, False):
+            found, expected = tnp.unique(tnp.array(shaped), equal_nan=equal_nan), np.unique(shaped, equal_nan=equal_nan)
+            assert found.dtype == expected.dtype
+            assert np.array_equal(np.asarray(found), expected, equal_nan=x.dtype.kind == "f")
+
+
+def test_an_error_of_one_of_several_tasks_is_raised() -> None:
+    done: list[int] = []
+
+    def fail() -> None:
+        raise ValueError("of a task")
+
+    with pytest.raises(ValueError, match="of a task"):
+        threads.together(lambda: done.append(0), fail, lambda: done.append(2))
+    assert sorted(done) == [0, 2]

@@ -13,7 +13,7 @@ import trueno as tn
 from tests.ops.support import accepts, close, numpy_function, run, trace, values
 from tests.ops.test_special_values import specials
 from trueno import dtypes as dt
-from trueno.ir import build, promotion
+from trueno.ir import build
 from trueno.ir.interp import evaluate
 from trueno.ir.op import Op, rows
 

@@ -84,10 +84,6 @@ def together(*tasks: Callable[[], object]) -> None:
     Exception
         What the first of them to fail, in their order, raised, when all have ended.
     """
-    if get_num_threads() == 1:
-        for task in tasks:
-            task()
-        return
     errors: list[Exception | None] = [None] * len(tasks)
 
     def attempt(number: int) -> None:
@@ -96,10 +92,12 @@ def together(*tasks: Callable[[], object]) -> None:
         except Exception as error:
             errors[number] = error
 
-    others = [threading.Thread(target=attempt, args=(number,)) for number in range(1, len(tasks))]
+    own = 1 if get_num_threads() > 1 else len(tasks)
+    others = [threading.Thread(target=attempt, args=(number,)) for number in range(own, len(tasks))]
     for other in others:
         other.start()
-    attempt(0)
+    for number in range(own):
+        attempt(number)
     for other in others:
         other.join()
     for error in errors:
