@@ -177,7 +177,7 @@ def test_second_gradient_of_sort() -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "uint8", "complex64"])
 def test_large_vectors(dtype: str) -> None:
-    """Vectors that two threads sort, NaNs among them, and queries that two threads search."""
+    """Vectors with NaNs among them, and queries that two threads search."""
     generator = np.random.default_rng(8)
     x = (generator.random(1_200_000) * 200).astype(dtype)
     if x.dtype.kind in "fc":

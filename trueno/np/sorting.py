@@ -14,8 +14,6 @@ from trueno.runtime import launcher, memory, threads
 from trueno.runtime.inplace import requires_grad
 from trueno.tensor import Tensor
 
-#: Bytes from which on a vector is sorted in two halves; finding the median takes a quarter of sorting.
-_HALVES = 1 << 22
 #: Elements that are searched for from which on two threads share them.
 _SHARED = 1 << 14
 #: NumPy looks at the first letter alone.
@@ -61,13 +59,6 @@ def _order(x: np.ndarray, axis: int, kind: Any, descending: bool) -> np.ndarray:
     return x.shape[axis] - 1 - backwards
 
 
-def _sort_halves(x: np.ndarray) -> None:
-    """Sort a vector in place: what is below the median and what is above it, at the same time."""
-    middle = x.size // 2
-    x.partition(middle)
-    threads.together(x[:middle].sort, x[middle:].sort)
-
-
 def sort(
     a: Any, axis: int | None = -1, kind: str | None = None, order: None = None, *, stable: bool | None = None,
     descending: bool = False,
@@ -104,11 +95,7 @@ def sort(
     if requires_grad(x) and launcher.grad_enabled():
         return _along(x, _order(host(x, "sort"), axis, algorithm, descending), axis)
     result = x.clone()
-    values = memory.host(result)
-    if values.nbytes >= _HALVES and values.ndim == 1 and algorithm is None and threads.get_num_threads() > 1:
-        _sort_halves(values)
-    else:
-        values.sort(axis, algorithm)
+    memory.host(result).sort(axis, algorithm)
     return functions.flip(result, axis) if descending else result
 
 
