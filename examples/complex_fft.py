@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import trueno.np as np
+from trueno import np
 
 # Two tones, one second at 200 Hz, under noise.
 rate = 200

@@ -8,7 +8,7 @@ import pickle
 import numpy
 
 import trueno as tn
-import trueno.np as np
+from trueno import np
 
 # NumPy's functions, given Trueno's arrays, call Trueno's: the result is one of its arrays, and has a gradient.
 t = np.linspace(0.0, 1.0, 4).requires_grad_()

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import trueno.np as np
-from trueno import io
+from trueno import io, np
 
 # A disc and a bar, 24 pixels high: channels come first, values are from 0 to 1.
 rows, columns = np.mgrid[0:24, 0:48]

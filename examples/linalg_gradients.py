@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import trueno.np as np
+import trueno as tn
+from trueno import np
 
 rng = np.random.default_rng(1)
 x = np.linspace(0, 6, 40)
@@ -31,7 +32,8 @@ for step in range(201):
         length, noise = np.exp(logarithms.detach())
         print(f"step {step:3d}: loss {loss:7.3f}, length scale {length:.3f}, noise {noise:.3f}")
     loss.backward()
-    logarithms.data -= 0.01 * logarithms.grad
+    with tn.no_grad():
+        logarithms -= 0.01 * logarithms.grad
     logarithms.grad = None
 
 # What the fitted process says about the function, from noisy values.

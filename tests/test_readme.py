@@ -34,7 +34,14 @@ def run(*arguments: str) -> str:
 def test_readme_shows_each_main_feature() -> None:
     headings = re.findall(r"^## (.*)$", README, flags=re.MULTILINE)
     assert len(BLOCKS) == 9
-    assert {"Arrays", "NumPy's programs", "Automatic differentiation", "Devices", "The kernel cache", "Benchmarks"} <= set(headings)
+    assert {
+        "Arrays",
+        "NumPy's programs",
+        "Automatic differentiation",
+        "Devices",
+        "The kernel cache",
+        "Benchmarks",
+    } <= set(headings)
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
