@@ -79,6 +79,12 @@ class _Comparison(Operation):
         """Replace such integers by infinities."""
         return super().miss(*(comparable(args) if len(args) == 2 and not kwargs else args), **kwargs)
 
+    def _refuse(self, args: Sequence[Any]) -> Any:
+        """Compare with None and texts element by element, as NumPy: no number is equal to one."""
+        if self.is_operator and self.name in ("eq", "ne") and (args[1] is None or isinstance(args[1], (str, bytes))):
+            return asarray(np.full(args[0].shape, self.name == "ne")).to(args[0].device)
+        return super()._refuse(args)
+
 
 def comparable(operands: Sequence[Any]) -> list[Any]:
     """Return two operands of a comparison with integers that the other's dtype does not hold as infinities."""
@@ -159,10 +165,11 @@ class ViewOperation(Operation):
     """An operation whose result shares the operand's memory where strides allow it, else copies."""
 
     def __init__(
-        self, name: str, record: Callable[..., Any], layout: Callable[..., Any], doc: str | None = None
-    ) -> None:
+        self, name: str, record: Callable[..., Any], layout: Callable[..., Any], doc: str | None = None,
+        readonly: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__(name, record, 1, doc=doc)
-        self.layout = layout
+        self.layout, self.readonly = layout, readonly
 
     def run(self, bound: Any, operands: Sequence[Any]) -> Any:
         """Return the view, without a launch."""
@@ -173,6 +180,8 @@ class ViewOperation(Operation):
     def _bind(self, operands: Sequence[Any], static: tuple, named: dict[str, Any]) -> Any:
         (x,) = operands
         found = self.layout(x, *static, **named)
+        if found is not None and self.readonly:
+            found = (*found[:3], True)
         if found is None:
             return super()._bind(operands, static, named)
         # The kernel is what is differentiated; running it is not needed.
@@ -209,7 +218,8 @@ def _permute_layout(x: Tensor, *, axes: tuple[int, ...] | None = None) -> tuple:
     return result.shape, tuple(x._layout.strides[axis] for axis in order), 0
 
 
-def _expand_layout(x: Tensor, *, shape: tuple[int, ...]) -> tuple:
+def expand_layout(x: Tensor, *, shape: tuple[int, ...]) -> tuple:
+    """Return shape, strides, offset of the view that broadcasting makes, and whether it is read-only."""
     result = build.expand(build.array(0, x.dtype, x.shape), shape=shape)
     lead = result.ndim - x.ndim
     strides = [0] * lead + [
@@ -243,7 +253,7 @@ for _part, _name in enumerate(("real", "imag")):
 
 _reshape = ViewOperation("reshape", build.reshape, _reshape_layout)
 _permute = ViewOperation("permute", views.permute, _permute_layout)
-_expand = ViewOperation("expand", build.expand, _expand_layout)
+_expand = ViewOperation("expand", build.expand, expand_layout)
 _window = ViewOperation("window", windows.window, _window_layout)
 
 

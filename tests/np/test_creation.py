@@ -85,8 +85,14 @@ def test_memory_is_shared_or_not() -> None:
     x = np.asarray(given)
     assert np.asarray(x) is x and np.asarray(x, copy=True) is not x
     matrix = np.zeros((3, 3))
-    np.diag(matrix, 1).fill_(2)
-    assert matrix.tolist() == numpy.diag([2.0, 2.0], 1).tolist()
+    diagonal = np.diag(matrix, 1)
+    matrix[0, 1] = 2
+    assert diagonal.tolist() == [2, 0]
+    for view in (diagonal, np.diagonal(matrix), matrix.diagonal(), np.linalg.diagonal(matrix)):
+        with pytest.raises(ValueError, match="read-only"):
+            view[0] = 1
+    np.einsum("ii->i", matrix)[...] = 3
+    assert matrix.tolist() == [[3, 2, 0], [0, 3, 0], [0, 0, 3]]
     buffer = bytearray(b"\x00" * 4)
     np.frombuffer(buffer, "u1")[1] = 7
     assert buffer == b"\x00\x07\x00\x00"

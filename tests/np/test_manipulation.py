@@ -278,3 +278,17 @@ def test_out() -> None:
         tnp.concatenate([x, x], out=np.zeros(5, np.float32))
     with pytest.raises(TypeError, match="cast"):
         tnp.stack([x, x], out=np.zeros((2, 3), np.int32))
+
+
+def test_broadcast_views_are_read_only() -> None:
+    x = np.arange(3.0)
+    ours, theirs = tnp.asarray(x), x
+    for shape in ((2, 3), (3,)):
+        assert not tnp.broadcast_to(ours, shape).flags.writeable and not np.broadcast_to(theirs, shape).flags.writeable
+        with pytest.raises(ValueError, match="read-only"):
+            tnp.broadcast_to(ours, shape)[0] = 1
+    wide, same = tnp.broadcast_arrays(ours[:1], ours)
+    same[0] = 5
+    assert ours.tolist() == [5, 1, 2]
+    with pytest.raises(ValueError, match="read-only"):
+        wide[0] = 1

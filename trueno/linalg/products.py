@@ -17,7 +17,7 @@ from trueno.linalg.solving import inv
 from trueno.runtime.inplace import is_tensor
 from trueno.tensor import Tensor
 
-_diagonal = ViewOperation("diagonal", matrices.diagonal, matrices.diagonal_layout)
+_diagonal = ViewOperation("diagonal", matrices.diagonal, matrices.diagonal_layout, readonly=True)
 
 
 def as_tensor(value: Any) -> Tensor:
@@ -167,7 +167,7 @@ def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Tensor:
 
 
 def diagonal(x: Any, /, *, offset: int = 0) -> Tensor:
-    """Return a view of the diagonals of matrices.
+    """Return a view of the diagonals of matrices, which may only be read.
 
     Parameters
     ----------

@@ -180,7 +180,7 @@ def fromiter(iter: Iterable[Any], dtype: Any, count: int = -1) -> Tensor:
 
 def fromfunction(function: Callable[..., Any], shape: Any, *, dtype: Any = float, **kwargs: Any) -> Any:
     """Return what a function gives for the arrays of each element's coordinates; see `indices`."""
-    return function(*indices(shape, dtype=dtype), **kwargs)
+    return function(*indices(tuple(shape), dtype=dtype), **kwargs)
 
 
 # --- filled -----------------------------------------------------------------------------------------------------------
@@ -433,6 +433,8 @@ _triu = Operation("triu", matrices.triu, 1)
 _diagonal_matrix = Operation("diagonal_matrix", matrices.diagonal_matrix, 1)
 _vander = Operation("vander", matrices.vander, 1)
 diagonal_view = functions.ViewOperation("diagonal", matrices.diagonal, matrices.diagonal_layout)
+#: The same, that NumPy's functions give: it may only be read.
+fixed_diagonal = functions.ViewOperation("diagonal", matrices.diagonal, matrices.diagonal_layout, readonly=True)
 
 
 def eye(
@@ -508,16 +510,13 @@ def diag(v: Any, k: int = 0) -> Tensor:
     ValueError
         For other numbers of axes.
 
-    Notes
-    -----
-    Differs from NumPy: the view of a matrix's diagonal can be written to.
     """
     given, offset = arguments.array(v), index("diag", k)
     if given.ndim == 1:
         return _diagonal_matrix.call(given, k=offset)
     if given.ndim != 2:
         raise ValueError(f"Input must be 1- or 2-d, not of shape {given.shape}")
-    return diagonal_view.call(given, offset=offset)
+    return fixed_diagonal.call(given, offset=offset)
 
 
 def diagflat(v: Any, k: int = 0) -> Tensor:

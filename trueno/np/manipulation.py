@@ -249,8 +249,11 @@ def atleast_3d(*arys: Any) -> Any:
     return _each_at_least(arys, 3)
 
 
+_broadcast = functions.ViewOperation("broadcast_to", build.expand, functions.expand_layout, readonly=True)
+
+
 def broadcast_to(array: Any, shape: Any) -> Tensor:
-    """Return a view broadcast to a shape.
+    """Return a view broadcast to a shape, which may only be read.
 
     Raises
     ------
@@ -261,7 +264,7 @@ def broadcast_to(array: Any, shape: Any) -> Tensor:
     fits = len(wanted) >= x.ndim and all(a in (1, b) for a, b in zip(x.shape[::-1], wanted[::-1]))
     if not fits or min(wanted, default=0) < 0:
         raise ValueError(f"broadcast_to: an array of shape {x.shape} cannot be broadcast to shape {wanted}")
-    return functions.expand(x, wanted) if wanted else x._alias()
+    return _broadcast.call(x, shape=wanted)
 
 
 def broadcast_arrays(*args: Any) -> tuple[Tensor, ...]:

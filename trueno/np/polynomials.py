@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 
 from trueno import functions, linalg
+from trueno.ir import promotion
 from trueno.np.arguments import adopt, array, host, index
 from trueno.np.calculus import convolve
+from trueno.np.creation import vander
 from trueno.tensor import Tensor
 
 
@@ -124,7 +127,53 @@ def polyint(p: Any, m: int = 1, k: Any = None) -> Tensor:
     return x
 
 
-def polyfit(x: Any, y: Any, deg: int) -> Tensor:
+def roots(p: Any) -> Tensor:
+    """Return the roots of a polynomial: the eigenvalues of its companion matrix (Horn and Johnson 1999), no gradient.
+
+    Parameters
+    ----------
+    p : array_like, shape (N + 1,)
+        Coefficients, the highest power first.
+
+    Returns
+    -------
+    Tensor
+        Of shape (N,), complex where a root is.
+
+    Raises
+    ------
+    ValueError
+        For more than one dimension.
+    """
+    return adopt(np.roots(host(_vector("roots", p), "roots")))
+
+
+def poly(seq_of_zeros: Any) -> Tensor:
+    """Return the coefficients of the polynomial with given roots, or of a square matrix's characteristic polynomial.
+
+    Parameters
+    ----------
+    seq_of_zeros : array_like, shape (N,) or (N, N)
+
+    Returns
+    -------
+    Tensor
+        Of shape (N + 1,), the highest power first, which is 1; without a gradient.
+
+    Raises
+    ------
+    ValueError
+        For other shapes.
+    """
+    given = host(seq_of_zeros, "poly")
+    if given.ndim > 1 and (given.ndim != 2 or given.shape[0] != given.shape[1] or not given.size):
+        raise ValueError(f"poly: input must be 1-D or a non-empty square matrix, not of shape {given.shape}")
+    return adopt(np.asarray(np.poly(given)))
+
+
+def polyfit(
+    x: Any, y: Any, deg: int, rcond: float | None = None, full: bool = False, w: Any = None, cov: bool | str = False
+) -> Any:
     """Return the coefficients of the polynomial that fits points best in the sense of least squares.
 
     Parameters
@@ -132,35 +181,78 @@ def polyfit(x: Any, y: Any, deg: int) -> Tensor:
     x : array_like, shape (M,)
     y : array_like, shape (M,) or (M, K)
     deg : int
+    rcond : float, optional
+        Singular values up to `rcond` times the largest count as zero; M times the precision of x by default.
+    full : bool
+        Return also the sum of squared residuals, the rank and singular values of the scaled Vandermonde matrix, and
+        `rcond`.
+    w : array_like, shape (M,), optional
+        Weights of the residuals, before they are squared.
+    cov : bool or "unscaled"
+        Return also the covariance matrix of the coefficients, scaled by the residuals unless it is "unscaled".
 
     Returns
     -------
     Tensor
-        Of shape (deg + 1,) or (deg + 1, K), the highest power first. Gradients flow to `y`.
+        Of shape (deg + 1,) or (deg + 1, K), the highest power first; first of a tuple for `full` and `cov`. Gradients
+        flow to the arrays.
 
     Raises
     ------
     ValueError
-        `deg` is negative.
+        `deg` is negative, or there are too few points for a covariance.
     TypeError
         The arrays are empty, have other dimensions or different lengths.
 
-    Notes
+    Warns
     -----
-    Differs from NumPy: there is no `rcond`, `full`, `w` or `cov`. Columns are scaled to norm 1 first, as in NumPy.
+    numpy.exceptions.RankWarning
+        The matrix has not full rank, and `full` is false.
     """
-    places, values, degree = array(x), array(y), index("polyfit", deg)
-    if degree < 0:
-        raise ValueError(f"polyfit: expected deg >= 0, got {deg}")
+    places, values = (functions.add(array(one), 0.0) for one in (x, y))
+    order = index("polyfit", deg) + 1
+    _check_points(places, values, order, w)
+    precision = np.finfo(places.dtype).eps if rcond is None else 0.0
+    limit = len(places) * precision if rcond is None else rcond
+    powers = vander(places, order)
+    if w is not None:
+        weights = functions.add(array(w), 0.0)
+        powers = functions.mul(powers, functions.reshape(weights, (-1, 1)))
+        values = functions.mul(values, weights if values.ndim == 1 else functions.reshape(weights, (-1, 1)))
+    # Columns of norm 1 make the matrix less ill-conditioned.
+    scale = functions.sqrt(functions.sum(functions.mul(powers, powers), 0))
+    powers = functions.div(powers, scale)
+    dtype = promotion.common((powers.dtype, values.dtype))
+    found, residuals, rank, singular = linalg.lstsq(powers.astype(dtype), values.astype(dtype), rcond=limit)
+    fitted = functions.div(found, scale if values.ndim == 1 else functions.reshape(scale, (-1, 1)))
+    if full:
+        return fitted, residuals, rank, singular, limit
+    if int(rank) != order:
+        warnings.warn("Polyfit may be poorly conditioned", np.exceptions.RankWarning, stacklevel=2)
+    if not cov:
+        return fitted
+    base = functions.div(linalg.inv(powers.mT @ powers), functions.mul(functions.reshape(scale, (-1, 1)), scale))
+    factor: Any = 1.0
+    if cov != "unscaled":
+        if len(places) <= order:
+            raise ValueError(
+                f"polyfit: the number of data points must exceed order to scale the covariance; {len(places)}, {order}"
+            )
+        factor = functions.div(residuals, len(places) - order)
+    return fitted, functions.mul(base if values.ndim == 1 else functions.reshape(base, (order, order, 1)), factor)
+
+
+def _check_points(places: Tensor, values: Tensor, order: int, w: Any) -> None:
+    if order < 1:
+        raise ValueError(f"polyfit: expected deg >= 0, got {order - 1}")
     if places.ndim != 1 or not places.size:
         raise TypeError(f"polyfit: expected a non-empty 1-D vector for x, got shape {places.shape}")
     if values.ndim not in (1, 2) or values.shape[0] != places.shape[0]:
         raise TypeError(f"polyfit: expected x and y to have same length, got shapes {places.shape} and {values.shape}")
-    matrix = np.vander(host(places, "polyfit").astype(np.float64), degree + 1)
-    scale = np.sqrt((matrix * matrix).sum(axis=0))
-    inverse = linalg.pinv(adopt(matrix / scale), rcond=len(matrix) * np.finfo(np.float64).eps)
-    fitted = functions.matmul(inverse, values.astype("float64", copy=False))
-    return functions.div(fitted, adopt(scale if values.ndim == 1 else scale[:, None]))
+    if w is not None and array(w).shape != places.shape:
+        raise TypeError(
+            f"polyfit: expected w and y to have same length, got shapes {array(w).shape} and {values.shape}"
+        )
 
 
-__all__ = ["polyadd", "polyder", "polydiv", "polyfit", "polyint", "polymul", "polysub", "polyval"]
+__all__ = ["poly", "polyadd", "polyder", "polydiv", "polyfit", "polyint", "polymul", "polysub", "polyval", "roots"]

@@ -258,7 +258,7 @@ def _fitting_weights(x: Tensor, axis: Any, w: Tensor) -> Tensor:
     if axis is None:
         raise TypeError(f"Axis must be specified when shapes of a and weights differ; they are {x.shape} and {w.shape}")
     found = arguments.axes("average", axis)
-    given = found if isinstance(found, tuple) else (found,)
+    given = found if isinstance(found, tuple) else (arguments.index("average", found),)
     functions.normalise_axes("average", given, x.ndim, x.shape)
     many = [one % x.ndim for one in given]
     if w.shape != tuple(x.shape[k] for k in many):

@@ -11,7 +11,7 @@ from trueno import dtypes as dt
 from trueno import functions
 from trueno.ir import build, promotion
 from trueno.np.arguments import adopt, array, can_cast, finish, host, index, operand
-from trueno.np.creation import diagonal_view, ones, zeros_like
+from trueno.np.creation import fixed_diagonal, ones, zeros_like
 from trueno.np.joining import taken
 from trueno.np.manipulation import axis_of
 from trueno.runtime import memory
@@ -392,7 +392,7 @@ def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: 
 
 
 def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-    """Return the diagonals of the matrices along two axes, as the last axis: a view.
+    """Return the diagonals of the matrices along two axes, as the last axis: a view that may only be read.
 
     Parameters
     ----------
@@ -406,10 +406,6 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     ------
     ValueError
         The array has fewer axes, or the two are the same.
-
-    Notes
-    -----
-    Differs from NumPy: the view can be written to.
     """
     x = array(a)
     if x.ndim < 2:
@@ -417,7 +413,7 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     first, second = (axis_of("diagonal", one, x.ndim, x.shape) for one in (axis1, axis2))
     if first == second:
         raise ValueError(f"diagonal: axis1 and axis2 cannot be the same, {axis1} and {axis2} of shape {x.shape}")
-    return diagonal_view.call(x, offset=index("diagonal", offset), axis1=first, axis2=second)
+    return fixed_diagonal.call(x, offset=index("diagonal", offset), axis1=first, axis2=second)
 
 
 __all__ = [

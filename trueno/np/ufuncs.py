@@ -360,7 +360,9 @@ class ufunc:
         IndexError
             For indices out of bounds.
         """
-        if self.nout != 1 or self.signature is not None:
+        if self.signature is not None:
+            raise TypeError(f"{self.__name__}.at does not support a ufunc with the signature {self.signature}")
+        if self.nout != 1:
             raise ValueError(f"{self.__name__}: at only supports functions of one result, element by element")
         if (b is NOT_GIVEN) != (self.nin == 1):
             raise ValueError(f"{self.__name__}: second operand needed for ufunc, or given without need")

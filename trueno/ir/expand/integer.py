@@ -153,7 +153,7 @@ def next_half(dtype: np.dtype, a: Node, b: Node) -> Node:
         # Its bits are the upper half of a float32's.
         return _towards(a, b, _stepped(a, b, 1 << 16), rows.bitcast(const(1 << 16, dt.int32), dtype=a.dtype))
     size, tiny = rows.abs(a), number(a, 2.0**-24)
-    # Up to the least normal number the distance is that of the subnormal ones; what follows the infinite is the largest.
+    # Up to the least normal number the distance is that of the subnormal ones; next to infinity is the largest.
     up = rows.where(rows.lt(a, b), tiny, -tiny)
     below = rows.logical_or(rows.lt(size, number(a, 2.0**-14)), rows.eq(size, number(a, 2.0**-14)))
     stepped = rows.where(below, rows.copysign(a + up, a), _stepped(a, b, 1 << 13))
