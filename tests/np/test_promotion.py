@@ -38,8 +38,8 @@ def recorded(one: ufunc, operands: tuple[Any, ...]) -> tuple[np.dtype, ...]:
     given = [tn.from_numpy(value) if isinstance(value, np.ndarray) else value for value in operands]
     given = comparable(given) if one._checks_integers else given
     kernel = one.operation.trace(_as_operands(given, one.__name__), (), {})
-    made = enumerate(kernel.outputs)
-    return tuple(dt.complex_of(node.dtype) if k in kernel.paired else node.dtype for k, node in made)
+    complex_ones, made = kernel.complex_outputs, enumerate(kernel.outputs)
+    return tuple(dt.complex_of(node.dtype) if k in complex_ones else node.dtype for k, node in made)
 
 
 def dtypes_of(call: Any, *args: Any) -> Any:
