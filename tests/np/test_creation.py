@@ -43,6 +43,7 @@ CASES: list[tuple[str, tuple, dict[str, Any]]] = [
     ("diag", (numpy.zeros(0), 2), {}), ("diagflat", ([[1, 2], [3, 4]], 1), {}), ("diagflat", (5,), {}),
     ("vander", ([1, 2, 3],), {}), ("vander", ([1.5, 2.0], 4), {"increasing": True}), ("vander", (X,), {}),
     ("vander", ([1, 2], 0), {}), ("vander", ([1, 2], 1), {}), ("vander", (numpy.array([2], "i1"), 3), {}),
+    ("vander", (numpy.array([2, 3], "f4"),), {}), ("vander", (numpy.array([2, 1j], "c8"),), {}),
     *[("meshgrid", ([1, 2, 3], [4.0, 5.0]), k) for k in ({}, {"indexing": "ij"}, {"sparse": True}, {"copy": False})],
     ("meshgrid", ([1, 2], [3], [4, 5, 6]), {}), ("meshgrid", ([1, 2],), {}), ("meshgrid", (3, [1, 2]), {}),
     ("meshgrid", ([], [1]), {}), ("meshgrid", ([1], [2]), {"indexing": "z"}), ("meshgrid", (), {}),

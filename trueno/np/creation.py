@@ -11,7 +11,7 @@ import numpy as np
 from trueno import creation, functions
 from trueno import dtypes as dt
 from trueno.interop import from_dlpack
-from trueno.ir import matrices
+from trueno.ir import matrices, promotion
 from trueno.np import arguments
 from trueno.np.arguments import adopt, index
 from trueno.runtime import device as devices
@@ -536,8 +536,7 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Tensor:
     if given.ndim != 1:
         raise ValueError(f"x must be a one-dimensional array or sequence, not of shape {given.shape}")
     columns = given.size if N is None else index("vander", N)
-    if not dt.is_floating(given.dtype):
-        given = given.astype(np.promote_types(given.dtype, dt.int64))
+    given = given.astype(promotion.common((given.dtype, dt.int64)), copy=False)
     if columns < 1 or not given.size:
         return empty((given.size, columns), given.dtype)
     return _vander.call(given, columns=columns, increasing=bool(increasing))
