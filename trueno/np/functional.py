@@ -192,12 +192,12 @@ def size(a: Any, axis: Any = None) -> int:
     return int(np.prod([extents[axis_of("size", one, len(extents), extents)] for one in found], dtype=np.int64))
 
 
-def shares_memory(a: Any, b: Any, /, max_work: int | None = None) -> bool:
+def shares_memory(a: Any, b: Any, /, max_work: Any = None) -> bool:
     """Return whether two arrays have an element in common; may take long, as NumPy's."""
     return np.shares_memory(host(a, "shares_memory"), host(b, "shares_memory"), max_work)
 
 
-def may_share_memory(a: Any, b: Any, /, max_work: int | None = None) -> bool:
+def may_share_memory(a: Any, b: Any, /, max_work: Any = None) -> bool:
     """Return whether the memory that two arrays span overlaps."""
     return np.may_share_memory(host(a, "may_share_memory"), host(b, "may_share_memory"), max_work)
 
@@ -301,12 +301,11 @@ class errstate(np.errstate):
 
 def geterr() -> dict[str, str]:
     """Return how NumPy treats floating-point errors, by kind; kernels do not look for them."""
-    return np.geterr()
+    return dict(np.geterr())  # type: ignore[arg-type]
 
 
 def seterr(
-    all: str | None = None, divide: str | None = None, over: str | None = None, under: str | None = None,
-    invalid: str | None = None,
+    all: Any = None, divide: Any = None, over: Any = None, under: Any = None, invalid: Any = None
 ) -> dict[str, str]:  # fmt: skip
     """Set how NumPy treats floating-point errors and return what was set before; see `errstate`.
 
@@ -317,7 +316,7 @@ def seterr(
     """
     wanted = {"all": all, "divide": divide, "over": over, "under": under, "invalid": invalid}
     _only_quiet("seterr", wanted.items())
-    return np.seterr(all, divide, over, under, invalid)
+    return dict(np.seterr(all, divide, over, under, invalid))  # type: ignore[arg-type]
 
 
 __all__ = [
