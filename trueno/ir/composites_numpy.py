@@ -180,7 +180,8 @@ def sums_of_groups(group: Node, value: Node, *, extent: int, blocks: int) -> Nod
 
 def sizes_of_groups(group: Node, *, extent: int, blocks: int) -> Node:
     """How often each number occurs in a vector; see `sums_of_groups`."""
-    return sums_of_groups(group, like(build.cast(group, dtype=dt.int64), 1), extent=extent, blocks=blocks)
+    ones = expand(build.const(1, dt.int64), shape=group.shape)
+    return sums_of_groups(group, ones, extent=extent, blocks=blocks)
 
 
 def histogram(x: Node, first: Any, last: Any, width: Any, scale: Any, count: Any, *, extent: int, blocks: int) -> Node:
