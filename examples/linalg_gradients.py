@@ -26,11 +26,11 @@ def negative_log_likelihood(logarithms: np.ndarray) -> np.ndarray:
 
 # slogdet and solve are LAPACK's; their gradients are Trueno's, so plain descent finds the parameters.
 logarithms = np.log(np.array([0.3, 0.5])).requires_grad_()
-for step in range(201):
+for step in range(51):
     loss = negative_log_likelihood(logarithms)
-    if step % 50 == 0:
+    if step % 10 == 0:
         length, noise = np.exp(logarithms.detach())
-        print(f"step {step:3d}: loss {loss:7.3f}, length scale {length:.3f}, noise {noise:.3f}")
+        print(f"step {step:2d}: loss {loss:7.3f}, length scale {length:.3f}, noise {noise:.3f}")
     loss.backward()
     with tn.no_grad():
         logarithms -= 0.01 * logarithms.grad
