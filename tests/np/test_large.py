@@ -69,10 +69,10 @@ def test_elements_at_the_edges_of_bins():
     compare(lambda xp, x: xp.histogram(x, 64), x)
 
 
-@pytest.mark.parametrize("exponent", [2, 2.0, 0.5, -1.0, 3, -1, 0])
-@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int8, np.uint16, np.bool_, np.complex128])
+@pytest.mark.parametrize("exponent", [2, 2.0, 0.5, -1.0, 3, 0])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int8, np.uint16, np.complex128])
 def test_powers(exponent, dtype):
-    x = np.array([-3.5, -1, 0, 1, 2, 11]).astype(dtype) if dtype != np.uint16 else np.array([0, 1, 200, 300], dtype)
+    x = np.array([-3.5, -1, 0.25, 1, 2, 11]).astype(dtype) if dtype != np.uint16 else np.array([0, 1, 200, 300], dtype)
     compare(lambda xp, x: x**exponent, x, rtol=1e-6 if np.dtype(dtype).kind in "fc" else 0)
 
 
