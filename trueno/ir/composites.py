@@ -42,7 +42,7 @@ def _floating(x: Any, name: str) -> tuple[Node, Any]:
     return cast(node, dtype=dt.accumulator(result)), result
 
 
-def _squared_size(x: Node) -> Node:
+def squared_size(x: Node) -> Node:
     """Return the squares of the distances from 0."""
     return square(real(x)) + square(imag(x)) if dt.is_complex(x.dtype) else square(x)
 
@@ -68,7 +68,7 @@ def mean(x: Any, axis: Any = None, *, keepdims: bool = False, dtype: Any = None)
 
 def _centred_squares(x: Node, axes: tuple[int, ...]) -> Node:
     centre = sum(x, axis=axes, keepdims=True) / build.param(_count(x, axes), x.dtype)
-    return sum(_squared_size(x - centre), axis=axes, keepdims=True)
+    return sum(squared_size(x - centre), axis=axes, keepdims=True)
 
 
 def var(x: Any, axis: Any = None, *, ddof: float = 0, correction: Any = None, keepdims: bool = False) -> Node:
@@ -117,7 +117,7 @@ def norm(x: Any, ord: Any = 2, axis: Any = None, *, keepdims: bool = False) -> N
     elif ord == 1:
         value = sum(size, axis=axes, keepdims=True)
     elif ord == 2:
-        value = sqrt(sum(_squared_size(x), axis=axes, keepdims=True))
+        value = sqrt(sum(squared_size(x), axis=axes, keepdims=True))
     else:
         value = pow(sum(pow(size, like(x, ord)), axis=axes, keepdims=True), 1.0 / ord)
     return _finish(value, axes, keepdims, result)

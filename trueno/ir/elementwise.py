@@ -220,9 +220,9 @@ trunc: Op = elementwise(
     doc="The integer part.", **_ROUNDING,
 )  # fmt: skip
 round: Op = elementwise(
-    "round", 1, ref=lambda x: np.rint(x) if dt.is_floating(x.dtype) else x, llvm={"f": "@rint", "iu": ""},
+    "round", 1, ref=lambda x: np.rint(x) if dt.is_inexact(x.dtype) else x, llvm={"f": "@rint", "iu": ""},
     opencl={"f": "rint({0})", "iu": "{0}"}, doc="Nearest integer, halves to even.",
-    **_ROUNDING | {"result": promotion.rounded},
+    pair=pairs.rounded, **_ROUNDING | {"result": promotion.rounded},
 )  # fmt: skip
 
 # --- tests of one operand ---------------------------------------------------------------------------------------------

@@ -7,8 +7,8 @@ from typing import Any
 from trueno import dtypes as dt
 from trueno.ir import build, promotion
 from trueno.ir.build import cast, expand, normalise_axes
-from trueno.ir.composites import argmax, argmin
-from trueno.ir.elementwise import isnan, like, logical_and, logical_not, sqrt, square
+from trueno.ir.composites import argmax, argmin, squared_size
+from trueno.ir.elementwise import isnan, like, logical_and, logical_not, sqrt
 from trueno.ir.elementwise import where as select
 from trueno.ir.node import Node
 from trueno.ir.op import Op
@@ -18,7 +18,7 @@ from trueno.ir.reductions import any, cumprod, cumsum, drop_axes, neutral, reduc
 def _chosen(x: Node, where: Any, skip: bool) -> Node | None:
     """Return which elements take part: those of the mask, without NaNs where these are skipped; None for all."""
     mask = None if where is None else cast(where, dtype=dt.bool_)
-    if skip and dt.is_floating(x.dtype):
+    if skip and dt.is_inexact(x.dtype):
         plain = logical_not(isnan(x))
         mask = plain if mask is None else logical_and(mask, plain)
     return mask
@@ -58,7 +58,7 @@ def _float(x: Node, name: str, dtype: Any) -> tuple[Node, Any]:
 
 
 def _count(x: Node, mask: Node, axes: tuple[int, ...]) -> Node:
-    return cast(sum(cast(mask, dtype=dt.int64), axis=axes, keepdims=True), dtype=x.dtype)
+    return cast(sum(cast(mask, dtype=dt.int64), axis=axes, keepdims=True), dtype=dt.real_of(x.dtype))
 
 
 def mean(
@@ -79,7 +79,7 @@ def var(
 ) -> Node:  # fmt: skip
     """Variance of the chosen elements, or its root; NaN where `skip` leaves no more than ddof of them."""
     mask = _chosen(x, where, skip)
-    undefined = skip and dt.is_floating(x.dtype)
+    undefined = skip and dt.is_inexact(x.dtype)
     x, result = _float(x, "var", dtype)
     x, mask = _shaped(x, build.const(True, dt.bool_) if mask is None else mask)
     # What is left out must not get into the gradient as NaN * 0.
@@ -88,13 +88,13 @@ def var(
     count = _count(x, mask, axes)
     if centre is None:
         centre = reduced(sum, x, mask, None, axes, keepdims=True) / count
-    total = reduced(sum, square(x - cast(centre, dtype=x.dtype)), mask, None, axes, keepdims=True)
-    freedom = count - cast(build.as_node(ddof, x.dtype), dtype=x.dtype)
+    total = reduced(sum, squared_size(x - cast(centre, dtype=x.dtype)), mask, None, axes, keepdims=True)
+    freedom = count - cast(build.as_node(ddof, count.dtype), dtype=count.dtype)
     positive = freedom > like(freedom, 0)
     none = like(freedom, float("nan")) if undefined else like(freedom, 0)
     value = total / select(positive, freedom, none)
     value = sqrt(value) if root else value
-    return cast(value if keepdims else drop_axes(value, axes), dtype=result)
+    return cast(value if keepdims else drop_axes(value, axes), dtype=dt.real_of(result))
 
 
 def std(
@@ -107,7 +107,7 @@ def std(
 
 def _plain(x: Node, value: Any) -> Node:
     """Return the elements with NaNs replaced by a number."""
-    return select(isnan(x), build.const(value, x.dtype), x) if dt.is_floating(x.dtype) else x
+    return select(isnan(x), build.const(value, x.dtype), x) if dt.is_inexact(x.dtype) else x
 
 
 def nancumsum(x: Node, axis: Any = None, *, dtype: Any = None) -> Node:

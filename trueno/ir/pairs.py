@@ -291,6 +291,12 @@ def conj(a: Node, b: Node) -> Parts:
     return a, -b
 
 
+@unary
+def rounded(a: Node, b: Node) -> Parts:
+    """Both parts rounded."""
+    return rows.round(a), rows.round(b)
+
+
 def reciprocal(z: Node) -> Node:
     """1 / z."""
     return rows.div(_build().const(1, z.dtype), z)

@@ -49,7 +49,7 @@ from trueno.ir.elementwise import (
 )
 from trueno.ir.expand.notation import FORMATS
 from trueno.ir.node import Node
-from trueno.ir.op import Op
+from trueno.ir.op import Op, is_complex
 from trueno.ir.reductions import sum
 from trueno.ir.transcendental import exp2, log1p, pow, sin
 from trueno.ir.views import matmul
@@ -72,6 +72,13 @@ def _float(name: str, *operands: Any, rule: Any = promotion.real_float) -> tuple
     """Return operands in the float dtype in which they meet, halves in float32, and the dtype of the result."""
     result = rule(name, tuple(given_type(one) for one in operands))[0]
     return [cast(build.as_node(one, result), dtype=dt.accumulator(result)) for one in operands], result
+
+
+def _real(name: str, x: Any) -> Any:
+    """Return an operand that must not be complex."""
+    if is_complex(x):
+        raise TypeError(f"{name} is not defined for {given_type(x)}; it takes real numbers")
+    return x
 
 
 def _together(name: str, a: Any, b: Any) -> tuple[Node, Node]:
@@ -117,7 +124,7 @@ def heaviside(x: Any, y: Any) -> Node:
 
 def fabs(x: Any) -> Node:
     """Absolute value as a float."""
-    (x,), result = _float("fabs", x)
+    (x,), result = _float("fabs", _real("fabs", x))
     return cast(abs(x), dtype=result)
 
 
@@ -131,13 +138,13 @@ def rint(x: Any) -> Node:
 
 def deg2rad(x: Any) -> Node:
     """An angle in degrees, in radians."""
-    (x,), result = _float("deg2rad", x)
+    (x,), result = _float("deg2rad", _real("deg2rad", x))
     return cast(x * (math.pi / 180), dtype=result)
 
 
 def rad2deg(x: Any) -> Node:
     """An angle in radians, in degrees."""
-    (x,), result = _float("rad2deg", x)
+    (x,), result = _float("rad2deg", _real("rad2deg", x))
     return cast(x * (180 / math.pi), dtype=result)
 
 
@@ -260,6 +267,10 @@ def frexp(x: Any) -> tuple[Node, Node]:
 # --- products of vectors and matrices ---------------------------------------------------------------------------------
 
 
+def _conjugate(x: Node) -> Node:
+    return conj(x) if is_complex(x) else x
+
+
 def vecdot(a: Any, b: Any) -> Node:
     """Sum over the last axis of the products of two arrays of vectors; the first is conjugated where it is complex."""
     a, b = _node(a), _node(b)
@@ -295,6 +306,8 @@ def vecmat(a: Any, b: Any) -> Node:
 def around(x: Any, *, decimals: int = 0) -> Node:
     """The values rounded to a number of decimals, halves to even; a negative number rounds to tens, hundreds, ..."""
     x = _node(x)
+    if is_complex(x):
+        return build.pair(*(around(part, decimals=decimals) for part in x.src))
     if x.dtype == dt.bool_ or not decimals or (not dt.is_floating(x.dtype) and decimals > 0):
         return round(x)
     wide = cast(x, dtype=dt.accumulator(x.dtype) if dt.is_floating(x.dtype) else dt.float64)

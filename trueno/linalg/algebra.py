@@ -10,8 +10,8 @@ from trueno.tensor import Tensor
 
 
 def conjugate(a: Tensor) -> Tensor:
-    """Return the conjugate; of real floating-point numbers the tensor itself."""
-    return a if a.dtype in dt.FLOATING else a.conj()
+    """Return the conjugate; of real numbers the tensor itself."""
+    return a if a.dtype in dt.ALL else a.conj()
 
 
 def adjoint(a: Tensor) -> Tensor:

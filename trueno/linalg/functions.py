@@ -29,7 +29,7 @@ def expm(a: Any) -> Tensor:
     Parameters
     ----------
     a : array_like of shape (..., n, n)
-        float32 or float64; integers are computed in float64.
+        float32, float64, complex64 or complex128; integers are computed in float64.
 
     Returns
     -------
@@ -48,7 +48,7 @@ def expm(a: Any) -> Tensor:
     """
     x = host(a, "expm")
     need_square("expm", x)
-    if not dt.is_floating(x.dtype):
+    if not dt.is_inexact(x.dtype):
         x = x.astype(dt.float64)
     if not x.size:
         return x.clone()

@@ -13,6 +13,7 @@ from trueno.creation import from_numpy
 from trueno.functions import ViewOperation, operations
 from trueno.ir import matrices
 from trueno.ir.build import normalise_axes
+from trueno.linalg.algebra import conjugate
 from trueno.linalg.solving import inv
 from trueno.runtime.inplace import is_tensor
 from trueno.tensor import Tensor

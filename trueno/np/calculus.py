@@ -10,6 +10,7 @@ import numpy as np
 from trueno import dtypes as dt
 from trueno import functions
 from trueno.ir import composites_numpy, promotion
+from trueno.linalg.algebra import conjugate
 from trueno.np.arguments import adopt, array, can_cast, host, index, operand
 from trueno.np.manipulation import axes_of, axis_of
 from trueno.runtime import launcher
@@ -153,7 +154,7 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
             raise ValueError(f"gradient: shape {x.shape} too small to calculate a numerical gradient along axis {one}: "
                              f"at least {edge_order + 1} elements are required")  # fmt: skip
         derivative = _gradient.call(x, dx, axis=one, edge_order=2 if edge_order == 2 else 1)
-        results.append(derivative.astype(x.dtype, copy=False) if dt.is_floating(x.dtype) else derivative)
+        results.append(derivative.astype(x.dtype, copy=False) if dt.is_inexact(x.dtype) else derivative)
     return results[0] if len(results) == 1 else tuple(results)
 
 
@@ -245,7 +246,7 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
     Returns
     -------
     Tensor
-        float64, of the shape of `x`. Gradients flow to `x`, `xp` and `fp`.
+        float64, or complex128 for complex `fp`, of the shape of `x`. Gradients flow to `x`, `xp` and `fp`.
 
     Raises
     ------
@@ -257,7 +258,8 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
     if not recorded:
         arrays = (host(one, "interp") for one in (places, points, values))
         return adopt(np.interp(*arrays, left=left, right=right, period=period))  # type: ignore[call-overload]
-    places, points, values = (one.astype(dt.float64, copy=False) for one in (places, points, values))
+    places, points = (one.astype(dt.float64, copy=False) for one in (places, points))
+    values = values.astype(dt.complex128 if dt.is_complex(values.dtype) else dt.float64, copy=False)
     if points.ndim != 1 or values.ndim != 1:
         raise ValueError(f"interp: data points must be 1-D sequences, not of shapes {points.shape} and {values.shape}")
     if points.shape != values.shape:

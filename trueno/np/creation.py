@@ -146,7 +146,7 @@ def asarray_chkfinite(a: Any, dtype: Any = None, order: Any = None) -> Tensor:
         It holds a NaN or an infinity.
     """
     result = asarray(a, dtype, order)
-    if dt.is_floating(result.dtype) and not functions.operations["isfinite"].call(result).all().item():
+    if dt.is_inexact(result.dtype) and not functions.operations["isfinite"].call(result).all().item():
         raise ValueError("array must not contain infs or NaNs")
     return result
 

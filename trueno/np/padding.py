@@ -130,11 +130,11 @@ def _filled(x: Tensor, widths: list[tuple[int, int]], mode: str, values: list[tu
             return None
         if mode != "linear_ramp":
             shape = tuple(width if k == axis else n for k, n in enumerate(x.shape))
-            return from_numpy(np.full(shape, value, x.dtype) if dt.is_floating(x.dtype) else np.full(
+            return from_numpy(np.full(shape, value, x.dtype) if dt.is_inexact(x.dtype) else np.full(
                 shape, np.asarray(value).astype(x.dtype)))  # fmt: skip
         steps = np.arange(width) / width
         steps = (steps if side == 0 else steps[::-1]).reshape([-1 if k == axis else 1 for k in range(x.ndim)])
-        wide = x.dtype if dt.is_floating(x.dtype) else dt.float64
+        wide = x.dtype if dt.is_inexact(x.dtype) else dt.float64
         edge = _edge(x, axis, 0 if side == 0 else x.shape[axis] - 1).astype(wide, copy=False)
         ramp = (edge - value) * from_numpy(steps.astype(wide)) + value
         return ramp if wide == x.dtype else functions.floor(ramp).astype(x.dtype)
@@ -177,7 +177,7 @@ def _summarised(x: Tensor, widths: list[tuple[int, int]], mode: str, lengths: li
         for part, width in zip(parts, (before, after)):
             value = _STATISTICS[mode](part, axis)
             if value.dtype != x.dtype:
-                value = (value if dt.is_floating(x.dtype) else functions.round(value)).astype(x.dtype)
+                value = (value if dt.is_inexact(x.dtype) else functions.round(value)).astype(x.dtype)
             found.append(_spread(value, width, axis) if width else None)
         x = _extended(x, axis, *found)
     return x

@@ -103,7 +103,7 @@ class Reduction:
         if isinstance(initial, Tensor):
             return initial
         result = wanted or self._natural(x)
-        return initial if dt.is_floating(result) else int(initial) if result != dt.bool_ else bool(initial)
+        return initial if dt.is_inexact(result) else int(initial) if result != dt.bool_ else bool(initial)
 
 
 def _mask(name: str, x: Tensor, where: Any) -> Tensor:

@@ -120,8 +120,8 @@ def _averaged(
     if dtype is not None:
         named["dtype"] = arguments.dtype(dtype)
     for wanted in (named.get("dtype"), None if into is None else dt.as_dtype(into.dtype)):
-        if wanted is not None and not dt.is_floating(wanted) and (
-            name.endswith("std") or (skip and dt.is_floating(x.dtype))
+        if wanted is not None and not dt.is_inexact(wanted) and (
+            name.endswith("std") or (skip and dt.is_inexact(x.dtype))
         ):  # fmt: skip
             raise TypeError(f"{name}: the result of {x.dtype} is a floating-point number, which cannot be {wanted}")
     if mask is not None and mask.ndim > x.ndim:
@@ -243,7 +243,7 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
         return (result, scale.clone()) if returned else result
     w = _fitting_weights(x, axis, arguments.array(weights))
     dtype = np.promote_types(x.dtype, w.dtype) if dt.bfloat16 not in (x.dtype, w.dtype) else (x * w).dtype
-    dtype = dtype if dt.is_floating(dtype) else np.promote_types(dtype, dt.float64)
+    dtype = dtype if dt.is_inexact(dtype) else np.promote_types(dtype, dt.float64)
     total = sum(functions.broadcast_to(w.astype(dtype, copy=False), x.shape), axis, keepdims=keepdims)
     if (total == 0).any().item():
         raise ZeroDivisionError("Weights sum to zero, can't be normalized")
@@ -446,7 +446,7 @@ def nanstd(
 def _check_rows(name: str, a: Any, axis: Any) -> Tensor:
     """Refuse rows of NaNs alone, which have no place of an extreme."""
     x = arguments.array(a)
-    if dt.is_floating(x.dtype) and x.size and all(operations["isnan"].call(x), axis).any().item():
+    if dt.is_inexact(x.dtype) and x.size and all(operations["isnan"].call(x), axis).any().item():
         raise ValueError(f"{name}: All-NaN slice encountered, shape {x.shape}, axis {axis}")
     return x
 

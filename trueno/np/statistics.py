@@ -487,7 +487,7 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -
     found = cov(x, y, rowvar, dtype=dtype)
     if not found.ndim:
         return functions.div(found, found)
-    spread = functions.sqrt(diagonal(found))
+    spread = functions.sqrt(diagonal(found).real)
     scaled = functions.div(functions.div(found, functions.reshape(spread, (-1, 1))), spread)
     if not dt.is_complex(scaled.dtype):
         return functions.clip(scaled, -1, 1)
