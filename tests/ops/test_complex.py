@@ -218,6 +218,13 @@ def test_parts_are_views() -> None:
     assert plain.imag.tolist() == [0, 0, 0]
 
 
+def test_comparisons_with_python_numbers() -> None:
+    z = tn.tensor([1 + 0j, 2j, 0])
+    assert (z == 0).tolist() == [False, False, True]
+    assert (z != 1).tolist() == [False, True, True]
+    assert (z == 2j).tolist() == [False, True, False]
+
+
 def test_python_complex_numbers_are_weak() -> None:
     assert (tn.ones(2) * 2j).dtype == dt.complex64
     assert (tn.ones(2, dtype=dt.float64) + 1j).dtype == dt.complex128
