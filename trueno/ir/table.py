@@ -11,6 +11,20 @@ _KINDS = {
 }  # fmt: skip
 
 
+def _library() -> list[str]:
+    """Return the table of what a library computes; the modules that declare it are above the op table."""
+    from importlib import import_module
+
+    for name in ("trueno.linalg", "trueno.fft"):
+        import_module(name)
+    lines = ["## Library operations", "", "LAPACK and pocketfft, on whole arrays on the CPU.", ""]
+    lines += ["| function | operands | gradient | complex | meaning |", "|---|---|---|---|---|"]
+    for row in sorted(import_module("trueno.library").rows(), key=lambda one: one.name):
+        gradient, kinds = "yes" if row.grad is not None else "no", "".join(one.kind for one in row.dtypes)
+        lines.append(f"| `{row.name}` | {row.operands} | {gradient} | {'yes' if 'c' in kinds else 'no'} | {row.doc} |")
+    return [*lines, ""]
+
+
 def markdown() -> str:
     """Return one table a kind: name, operands, whether it has a gradient, and its line of documentation."""
     note = "Generated from the op table by `python -m trueno.ir.table`; a test keeps it current."
@@ -24,6 +38,7 @@ def markdown() -> str:
                 gradient = "yes" if op.differentiable else "no"
                 lines.append(f"| `{op.name}` | {arity} | {gradient} | {op.doc} |")
             lines.append("")
+    lines += _library()
     lines += ["## Composites", "", "One kernel each, and one for the gradient.", ""]
     lines += ["| function | meaning |", "|---|---|"]
     for function in (*composites.COMPOSITES, *ufuncs.COMPOSITES):

@@ -19,7 +19,8 @@ from trueno.tensor import Tensor
 
 _rank = library(
     "matrix_rank", lambda a, **options: np.asarray(np.linalg.matrix_rank(a, **options), dtype=np.int64), grad=None,
-    domain=matrices((3, 3), (4, 2), (2, 3, 4)), doc="The number of singular values that are not negligible.",
+    domain=matrices((3, 3), (4, 2), (2, 3, 4)), dtypes=(dt.float64, dt.complex128),
+    doc="The number of singular values that are not negligible.",
 )  # fmt: skip
 
 

@@ -11,13 +11,15 @@ from trueno import dtypes as dt
 from trueno import functions
 from trueno.creation import from_numpy
 from trueno.functions import ViewOperation, operations
-from trueno.ir import matrices
+from trueno.ir import composites_numpy, matrices
 from trueno.ir.build import normalise_axes
-from trueno.linalg.algebra import conjugate
 from trueno.linalg.solving import inv
 from trueno.runtime.inplace import is_tensor
+from trueno.runtime.operation import Operation
 from trueno.tensor import Tensor
 
+#: The cross product of vectors of two or three elements along the last axes.
+cross_of_last = Operation("cross", composites_numpy.cross, 2)
 _diagonal = ViewOperation("diagonal", matrices.diagonal, matrices.diagonal_layout, readonly=True)
 
 
@@ -119,9 +121,7 @@ def cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Tensor:
             f"cross: both input arrays must be vectors of 3 elements along axis {axis}, but have shapes "
             f"{as_tensor(x1).shape} and {as_tensor(x2).shape}"
         )
-    a, b = ([one[..., k] for k in range(3)] for one in (left, right))
-    parts = [a[k - 2] * b[k - 1] - a[k - 1] * b[k - 2] for k in range(3)]
-    return functions.moveaxis(functions.stack(parts, axis=-1), -1, axis)
+    return functions.moveaxis(cross_of_last.call(left, right), -1, axis)
 
 
 def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Tensor:

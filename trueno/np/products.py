@@ -13,6 +13,7 @@ from trueno import functions
 from trueno.ir import composites_numpy
 from trueno.ir import einsum as einstein
 from trueno.linalg.algebra import conjugate
+from trueno.linalg.products import cross_of_last
 from trueno.linalg.products import tensordot as _tensordot
 from trueno.np import arguments
 from trueno.np.arguments import array, finish
@@ -23,7 +24,6 @@ from trueno.runtime.operation import Operation
 from trueno.tensor import Tensor
 
 _kron = Operation("kron", composites_numpy.kron, 2)
-_cross = Operation("cross", composites_numpy.cross, 2)
 _einsum = Operation("einsum", einstein.einsum)
 
 # --- products ---------------------------------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axi
     if left.shape[-1] not in (2, 3) or right.shape[-1] not in (2, 3):
         raise ValueError(f"cross: incompatible dimensions for cross product (dimension must be 2 or 3), shapes "
                          f"{left.shape} and {right.shape}")  # fmt: skip
-    result = _cross.call(left, right)
+    result = cross_of_last.call(left, right)
     planar = left.shape[-1] == right.shape[-1] == 2
     return result if planar or axisc == -1 else moveaxis(result, -1, axis_of("cross", axisc, result.ndim, result.shape))
 
