@@ -367,7 +367,7 @@ def test_files_pickles_and_exchange() -> None:
     assert tnp.load(file).tolist() == MATRIX.tolist()
     assert pickle.loads(pickle.dumps(x)).tolist() == MATRIX.tolist()
     assert np.from_dlpack(x).ctypes.data == x.data_ptr()
-    assert tnp.from_dlpack(MATRIX.copy()).dtype == np.complex128
+    assert tn.from_dlpack(MATRIX.copy()).dtype == np.complex128
     assert np.asarray(memoryview(x)).dtype == np.complex128
     assert (x == 0).tolist() == (MATRIX == 0).tolist()
 
