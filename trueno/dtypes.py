@@ -91,28 +91,19 @@ def int_of_same_width(dtype: np.dtype) -> np.dtype:
     return np.dtype(f"i{dtype.itemsize}")
 
 
-def _ordered(dtype: np.dtype) -> None:
-    if is_complex(dtype):
-        raise TypeError(f"the largest and smallest of {dtype} are not defined; complex numbers have no order")
-
-
 def lowest(dtype: np.dtype) -> Any:
-    """Return the neutral element of max: minus infinity or the smallest integer.
-
-    Raises
-    ------
-    TypeError
-        For a complex dtype, whose numbers have no order.
-    """
-    _ordered(dtype)
+    """Return the neutral element of max: minus infinity (in both parts) or the smallest integer."""
+    if is_complex(dtype):
+        return complex("-inf-infj")
     if is_floating(dtype):
         return float("-inf")
     return False if dtype == bool_ else int(np.iinfo(dtype).min)
 
 
 def highest(dtype: np.dtype) -> Any:
-    """Return the neutral element of min: infinity or the largest integer; see `lowest`."""
-    _ordered(dtype)
+    """Return the neutral element of min: infinity (in both parts) or the largest integer."""
+    if is_complex(dtype):
+        return complex("inf+infj")
     if is_floating(dtype):
         return float("inf")
     return True if dtype == bool_ else int(np.iinfo(dtype).max)

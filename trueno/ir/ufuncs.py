@@ -267,10 +267,6 @@ def frexp(x: Any) -> tuple[Node, Node]:
 # --- products of vectors and matrices ---------------------------------------------------------------------------------
 
 
-def _conjugate(x: Node) -> Node:
-    return conj(x) if is_complex(x) else x
-
-
 def vecdot(a: Any, b: Any) -> Node:
     """Sum over the last axis of the products of two arrays of vectors; the first is conjugated where it is complex."""
     a, b = _node(a), _node(b)

@@ -10,7 +10,6 @@ import numpy as np
 from trueno import dtypes as dt
 from trueno import functions
 from trueno.ir import composites_numpy, promotion
-from trueno.linalg.algebra import conjugate
 from trueno.np.arguments import adopt, array, can_cast, host, index, operand
 from trueno.np.manipulation import axes_of, axis_of
 from trueno.runtime import launcher

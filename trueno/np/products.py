@@ -12,7 +12,6 @@ from trueno import dtypes as dt
 from trueno import functions
 from trueno.ir import composites_numpy
 from trueno.ir import einsum as einstein
-from trueno.linalg.algebra import conjugate
 from trueno.linalg.products import cross_of_last
 from trueno.linalg.products import tensordot as _tensordot
 from trueno.np import arguments
