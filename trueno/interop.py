@@ -376,9 +376,9 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> T
     array = np.from_dlpack(producer, **wishes)
     if producer.bfloat16:
         array = array.view(ml_dtypes.bfloat16)
-    if array.dtype not in dt.ALL:
+    if array.dtype not in dt.STORED:
         raise BufferError(
-            f"from_dlpack: dtype {array.dtype} is not supported; supported are {', '.join(map(str, dt.ALL))}"
+            f"from_dlpack: dtype {array.dtype} is not supported; supported are {', '.join(map(str, dt.STORED))}"
         )
     result = from_numpy(array)
     if copy is False and result.size and result.data_ptr() != array.ctypes.data:
