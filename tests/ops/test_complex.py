@@ -115,7 +115,7 @@ def test_both_sides_of_branch_cuts_and_large_numbers(name: str) -> None:
 DIFFERENTIABLE = [
     row.name for row in MAPS if row.name not in ("isnan", "isinf", "isfinite", "logical_not", "logical_and",
                                                  "logical_or", "logical_xor", "eq", "ne", "where",
-                                                 "lt", "le", "gt", "ge", "maximum", "minimum", "clip")
+                                                 "lt", "le", "gt", "ge", "maximum", "minimum", "clip", "round")
 ]  # fmt: skip
 TORCH = {
     "neg": "neg", "conj": "conj_physical", "abs": "abs", "sign": "sgn", "div": "div", "positive": "positive",
