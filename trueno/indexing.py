@@ -136,7 +136,18 @@ def _record_assign(target: Node, value: Any) -> Node:
     return build.expand(node, shape=target.shape)
 
 
-_assign = Operation("assign", _record_assign, 2, (0,))
+class _Assign(Operation):
+    """The kernel behind assignments; arrays of dtypes that no tensor has (objects, text) are read in the target's."""
+
+    def miss(self, *args: Any, **kwargs: Any) -> Any:
+        """Convert the value if need be, then record, compile and run."""
+        target, value = args
+        if isinstance(value, np.ndarray) and value.dtype not in dt.STORED:
+            value = _source(target, value)
+        return super().miss(target, value, **kwargs)
+
+
+_assign = _Assign("assign", _record_assign, 2, (0,))
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -256,7 +267,7 @@ def setitem(x: Tensor, index: Any, value: Any) -> None:
     if x._layout.readonly:
         raise ValueError(f"assignment destination is read-only (shape {x.shape}, dtype {x.dtype})")
     value = _source(x, value)
-    recorded = launcher.grad_enabled() and dt.is_floating(x.dtype) and (requires_grad(x) or requires_grad(value))
+    recorded = launcher.grad_enabled() and dt.is_inexact(x.dtype) and (requires_grad(x) or requires_grad(value))
     if recorded:
         check_leaf(x, "setitem")
     _write(x, items, value.detach() if isinstance(value, Tensor) else value)
@@ -278,7 +289,7 @@ def _source(x: Tensor, value: Any) -> Any:
     if type(value) in (bool, int, float):
         return value
     if not isinstance(value, Tensor):
-        typed = isinstance(value, (np.ndarray, np.generic)) and value.dtype in dt.ALL
+        typed = isinstance(value, (np.ndarray, np.generic)) and value.dtype in dt.STORED
         value = asarray(np.asarray(value) if typed else np.asarray(value, x.dtype))
     return value if value._layout.device == x._layout.device else value.to(x.device)
 
@@ -312,7 +323,7 @@ def _record_write(x: Tensor, items: tuple[Any, ...], value: Any) -> None:
     kept = _kept(items)
     shape, dtype = (value.shape, value.dtype) if isinstance(value, Tensor) else ((), x.dtype)
     parts: list[Callable[[Tensor], Tensor]] = [
-        lambda g: _cleared(g, kept), lambda g: _summed(_received(g, kept), shape).astype(dtype, copy=False),
+        lambda g: _cleared(g, kept), lambda g: _cast_back(_summed(_received(g, kept), shape), dtype),
     ]  # fmt: skip
     backward: Any = _Backward(lambda g: tuple([parts[target](g) for target in targets]))
     record_node(BackwardPlan(backward, [("grad", 0)], targets, "setitem"), [x, value], history, [x])
@@ -334,6 +345,12 @@ def _received(g: Tensor, items: tuple[Any, ...]) -> Tensor:
     last = np.empty(g.shape, number.dtype)
     last[items] = number
     return part * from_numpy(last[items] == number).to(g.device)
+
+
+def _cast_back(part: Tensor, dtype: np.dtype) -> Tensor:
+    """Return a gradient in the dtype of the value: of a real value that became complex, the real part."""
+    part = part.real if dt.is_complex(part.dtype) and not dt.is_complex(dtype) else part
+    return part.astype(dtype, copy=False)
 
 
 def _summed(part: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -326,3 +326,14 @@ def test_memory_of_results_is_aligned_for_its_dtype() -> None:
     part = x[[1, 0]]
     assert part.data_ptr() % ctypes.sizeof(ctypes.c_double) == 0
     assert part.tolist() == [4, 3]
+
+
+@pytest.mark.parametrize("value", [np.array([3, 4], object), np.array(["3", "4"]), np.array([3, 4], "g")], ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "int64"])
+def test_values_of_dtypes_that_no_tensor_has_are_read_in_the_targets(value: np.ndarray, dtype: str) -> None:
+    x = tn.zeros(5, dtype=dtype)
+    x[0:2] = 1
+    for _ in range(3):
+        x[0:2] = value
+        assert x.tolist() == [3, 4, 0, 0, 0]
+        x[1:3] = 0

@@ -168,3 +168,32 @@ def test_on_opencl(name: str) -> None:
     close(y.cpu(), ty)
     close(x.grad, tx.grad)
     close(v.grad, tv.grad)
+
+
+def test_assignments_into_complex_tensors_are_recorded() -> None:
+    x, v = tn.tensor([1j, 2.0], requires_grad=True), tn.tensor([3.0], requires_grad=True)
+    y = x * 2
+    y[0:1] = v
+    (y * tn.tensor([5.0, 7.0])).real.sum().backward()
+    assert x.grad is not None and v.grad is not None
+    assert x.grad.tolist() == [0, 14]
+    assert (v.grad.dtype, v.grad.tolist()) == (tn.float32, [5])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "complex64"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x.__setitem__(0, 5), lambda x: x[1:3].__setitem__(0, 5), lambda x: x.reshape(2, 2)[1].__imul__(2),
+        lambda x: x.flat.__setitem__(0, 5), lambda x: x[::-1].fill_(0),
+    ],
+    ids=["leaf", "slice", "view of a view", "flat", "backwards"],
+)  # fmt: skip
+def test_leaves_and_their_views_are_not_changed_in_place(change: Any, dtype: str) -> None:
+    x = tn.ones(4, dtype=dtype, requires_grad=True)
+    with pytest.raises(RuntimeError, match=r"leaf tensor.* requires a gradient is changed in place"):
+        change(x)
+    assert x.tolist() == [1, 1, 1, 1]
+    with tn.no_grad():
+        change(x)
+    assert x.tolist() != [1, 1, 1, 1]

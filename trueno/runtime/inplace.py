@@ -83,10 +83,15 @@ def copied(one: Any) -> Any:
 
 
 def check_leaf(target: Any, name: str) -> None:
-    """Raise a RuntimeError where an operation is about to change a leaf that requires a gradient."""
-    if requires_grad(target) and target._autograd.node is None:
+    """Raise a RuntimeError where an operation is about to change a leaf that requires a gradient, or a view of one."""
+    if not requires_grad(target):
+        return
+    owner, what = target._autograd, "a leaf tensor"
+    while owner.node is not None and owner.node.plan.view:
+        owner, what = owner.node.edges[0], "a view of a leaf tensor,"
+    if owner.node is None:
         raise RuntimeError(
-            f"{name}: a leaf tensor of shape {target.shape} that requires a gradient is changed in place; "
+            f"{name}: {what} of shape {target.shape} that requires a gradient is changed in place; "
             "do it under no_grad(), or compute a new tensor"
         )
 

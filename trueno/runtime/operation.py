@@ -106,6 +106,8 @@ class BackwardPlan:
         Of the forward results; None before the first of them.
     fills : bool
         Whether the gradient of a result that none arrived at is given as zeros; else as None.
+    view : bool
+        Whether the result shares the operand's memory.
     """
 
     operation: Operation
@@ -117,6 +119,7 @@ class BackwardPlan:
     all_targets: bool = False
     layouts: list[Layout] | None = None
     fills: bool = True
+    view: bool = False
 
     def __post_init__(self) -> None:
         self.kept = [(position, *pick) for position, pick in enumerate(self.picks) if pick[0] != "grad"]
@@ -345,6 +348,8 @@ class Operation:
         if needs not in bound.backward:
             bound.backward[needs] = self._plan_backward(bound.kernel, needs, list(map(_is_complex, operands)))
         plan = bound.backward[needs]
+        if plan is not None:
+            plan.view = bound.device == "view"
         saved_inputs = operands if not self.inplace or plan is None else kept_operands(operands, plan, self.inplace)
         history = [getattr(one, "_autograd", None) if need else None for one, need in zip(operands, needs, strict=True)]
         result = self.run(bound, operands)
