@@ -170,6 +170,8 @@ class Interchange:
             return _ufunc_on_host(ufunc, method, inputs, kwargs)
         if not kwargs:
             return getattr(ours, method)(*inputs)
+        if not all(map(_may_share, kwargs.get("out", ()))):
+            return _ufunc_on_host(ufunc, method, inputs, kwargs)
         given = kwargs.pop("out", None)
         if given is not None:
             # Tensors on the memory of arrays; reductions take one array, not a tuple.
@@ -202,10 +204,12 @@ def exported(tensor: Any) -> np.ndarray:
     Raises
     ------
     BufferError
-        For a tensor on another device.
+        For a tensor on another device, and for bfloat16, which buffers have no letter for.
     """
     if tensor._layout.device != "cpu":
         raise BufferError(f"buffer: the tensor is on {tensor._layout.device}; move it with .cpu()")
+    if tensor._layout.dtype == dt.bfloat16:
+        raise BufferError(f"buffer: there is no letter for bfloat16 (shape {tensor.shape}); view it as uint16")
     return tensor.detach()._view_array()
 
 
@@ -255,7 +259,16 @@ def _adopted(array: Any) -> Any:
     from trueno.creation import from_numpy
 
     array = np.asarray(array)
-    return from_numpy(array) if array.dtype in dt.ALL else array
+    return from_numpy(array) if array.dtype in dt.STORED else array
+
+
+def _may_share(target: Any) -> bool:
+    """Whether a target can be written to as a tensor: not an ndarray of misaligned elements, or of a foreign dtype."""
+    if not isinstance(target, np.ndarray):
+        return True
+    if target.dtype not in dt.STORED or not target.flags.writeable:
+        return False
+    return not target.size or _adopted(target).data_ptr() == target.ctypes.data
 
 
 def _on_host(value: Any) -> Any:

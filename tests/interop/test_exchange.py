@@ -73,7 +73,7 @@ def test_a_buffer_keeps_the_memory_alive() -> None:
 def test_a_buffer_that_cannot_be_had() -> None:
     with pytest.raises(BufferError, match=r"on opencl:3; move it with .cpu\(\)"):
         memoryview(elsewhere())  # type: ignore[arg-type]
-    with pytest.raises((BufferError, ValueError)):
+    with pytest.raises(BufferError, match="no letter for bfloat16"):
         memoryview(tn.ones(2, dtype="bfloat16"))  # type: ignore[arg-type]
 
 
@@ -270,8 +270,6 @@ def test_gradients_are_not_handed_on() -> None:
 def test_what_cannot_be_taken() -> None:
     with pytest.raises(TypeError, match="__dlpack__"):
         tn.from_dlpack([1, 2])
-    with pytest.raises(BufferError, match="complex"):
-        tn.from_dlpack(np.ones(2, np.complex64))
     assert tn.from_dlpack(Old(base())).tolist() == base().tolist()
 
 
@@ -298,3 +296,12 @@ def test_tensors_on_other_devices_are_copied() -> None:
     assert np.asarray(x).tolist() == base().tolist()
     with pytest.raises(ValueError, match="unable to avoid a copy"):
         np.array(x, copy=False)
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+def test_complex_numbers_come_by_dlpack(dtype: str) -> None:
+    array = np.array([1 + 2j, 3], dtype)
+    x = tn.from_dlpack(array)
+    x[0] = 5j
+    assert array.tolist() == [5j, 3]
+    assert pytest.importorskip("torch").from_dlpack(x).tolist() == [5j, 3]

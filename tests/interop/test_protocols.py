@@ -183,3 +183,27 @@ def test_importing_trueno_imports_no_namespace() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert run.stdout.strip() == "[]"
+
+
+FOREIGN = {
+    "misaligned": lambda: np.zeros(3, [("a", "i1"), ("b", "f8")])["b"],
+    "misaligned strides": lambda: np.zeros(3, np.dtype([("a", "c16"), ("b", "f8")], align=True))["a"],
+    "byte-swapped": lambda: np.zeros(3, np.dtype("f8").newbyteorder()), "longdouble": lambda: np.zeros(3, "g"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("make", FOREIGN.values(), ids=FOREIGN)
+def test_targets_whose_memory_cannot_be_shared_are_written_to(make: Any) -> None:
+    a, t = make(), tn.tensor([1.0, 2.0, 3.0], dtype="float64")
+    a += t
+    assert a.tolist() == [1, 2, 3]
+    assert np.multiply(t, 2, out=a) is a
+    assert a.tolist() == [2, 4, 6]
+    np.add.reduce(tn.ones((2, 3), dtype="float64"), axis=0, out=a)
+    assert a.tolist() == [2, 2, 2]
+
+
+def test_complex_results_of_numpys_own_computation_are_tensors() -> None:
+    agrees(
+        np.add.outer(tn.tensor([1j]), np.array([1.0, 2.0])), np.add.outer(np.array([1j], "c8"), np.array([1.0, 2.0]))
+    )
