@@ -226,7 +226,7 @@ def view(x: Tensor, *shape: Any) -> Tensor:
     TypeError
         For a dtype, where the tensor is not on the CPU.
     ValueError
-        The bytes of the last axis are not whole elements of the dtype.
+        The bytes of the last axis are not whole elements of the dtype, or not aligned as such.
     """
     from trueno.functions import reshape
     from trueno.tensor import view_of
@@ -238,7 +238,14 @@ def view(x: Tensor, *shape: Any) -> Tensor:
     from trueno.creation import from_numpy
 
     x._need_cpu("view")
-    result = from_numpy(x.detach()._view_array().view(dt.as_dtype(shape[0])))
+    wanted = dt.as_dtype(shape[0])
+    array = x.detach()._view_array().view(wanted)
+    result = from_numpy(array)
+    if array.size and result.data_ptr() != array.ctypes.data:
+        raise ValueError(
+            f"view: a tensor of shape {x.shape}, {x.dtype}, cannot be read as {wanted} without a copy: its elements "
+            f"would not lie at multiples of {wanted.itemsize} bytes; copy it first (clone())"
+        )
     result._version = version_of(x)
     return result
 

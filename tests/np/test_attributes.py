@@ -147,3 +147,11 @@ def test_methods_that_the_namespace_computes() -> None:
 def test_namespace_of_the_standard_is_not_loaded_by_methods_alone() -> None:
     assert np.ndarray is trueno.Tensor
     assert outcome(lambda: trueno.ones(2).no_such_method)[1] is AttributeError
+
+
+def test_a_view_as_another_dtype_shares_the_memory_or_is_refused() -> None:
+    x = trueno.zeros(16, dtype="uint8")
+    x[8:16].view("float32")[0] = 1
+    assert x[8:12].tobytes() == numpy.float32(1).tobytes()
+    with pytest.raises(ValueError, match=r"shape \(8,\), uint8, cannot be read as float32 without a copy"):
+        x[1:9].view("float32")

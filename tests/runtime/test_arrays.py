@@ -14,6 +14,7 @@ import pytest
 from tests.runtime.launcher_support import Bench, Missed, X, Y, entry, make_add, miss
 from trueno import dtypes as dt
 from trueno.runtime import launcher
+from trueno.runtime.launcher import arrays
 from trueno.runtime.layout import Layout, layout_of
 
 
@@ -183,3 +184,9 @@ def test_references_balance(bench: Bench) -> None:
     after = [sys.getrefcount(one) for one in watched]
     assert all(abs(a - b) < 50 for a, b in zip(after, before, strict=True)), (before, after)
     assert bench.pool.statistics()["active"] == active
+
+
+def test_a_layout_that_is_described_twice_keeps_the_first_description() -> None:
+    # Another thread's native code may be reading it.
+    layout = layout_of(dt.float32, (3, 17, 5))
+    assert arrays.describe(layout) is arrays.describe(layout) is layout.description

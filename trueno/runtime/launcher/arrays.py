@@ -33,6 +33,9 @@ _CODES = {
 } | {dt.float32: STORED_FLOAT32, dt.float64: STORED_FLOAT64}
 
 
+_descriptions: dict[Layout, bytes] = {}
+
+
 def functions() -> tuple[int, int]:
     """Return the addresses of PyArray_NewFromDescr and PyArray_SetBaseObject."""
     get = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
@@ -69,7 +72,9 @@ def describe(layout: Layout) -> bytes:
     }
     head = [words[name] for name in DESCRIPTION if name != "size"]
     strides = [stride * itemsize for stride in layout.strides]
-    layout.description = struct.pack(f"={len(head) + 2 * len(strides)}q", *head, *layout.shape, *strides)
+    made = struct.pack(f"={len(head) + 2 * len(strides)}q", *head, *layout.shape, *strides)
+    # Native code keeps addresses into the bytes: where two threads describe a layout, both must give it the same.
+    layout.description = _descriptions.setdefault(layout, made)
     return layout.description
 
 
