@@ -75,8 +75,8 @@ def test_writing(data: st.DataObject) -> None:
     else:
         # A negative number has no meaning for unsigned floats' casts: C leaves it open.
         assume(not (np.asarray(value).dtype.kind == "f" and array.dtype.kind == "u" and np.any(np.asarray(value) < 0)))
-        # An element of bools takes what an array with axes is as a condition: an accident of bool(array). One of complex
-        # numbers refuses it by TypeError, all others by ValueError.
+        # An element of bools takes what an array with axes is as a condition: an accident of bool(array). One of
+        # complex numbers refuses it by TypeError, all others by ValueError.
         assume(isinstance(part, np.ndarray) or np.ndim(value) == 0 or array.dtype.kind not in "bc")
         want = outcome(lambda: array.__setitem__(index, value))
         given_value = tn.from_numpy(laid_out_as(value)) if isinstance(value, np.ndarray) else value
