@@ -144,6 +144,8 @@ class _Assign(Operation):
         target, value = args
         if isinstance(value, np.ndarray) and value.dtype not in dt.STORED:
             value = _source(target, value)
+        elif type(value) is int and target.dtype == dt.bool_ and value.bit_length() > 63:
+            value = True
         return super().miss(target, value, **kwargs)
 
 

@@ -337,3 +337,13 @@ def test_values_of_dtypes_that_no_tensor_has_are_read_in_the_targets(value: np.n
         x[0:2] = value
         assert x.tolist() == [3, 4, 0, 0, 0]
         x[1:3] = 0
+
+
+def test_any_integer_but_zero_is_true() -> None:
+    x = tn.zeros(5, dtype="bool")
+    x[0:2] = 1
+    for value in (2**70, -(2**63) - 1, 2**63):
+        x[1:3] = value
+        x[4] = value
+        assert x.tolist() == [True, True, True, False, True]
+        x[1:] = False
