@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import importlib
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -262,9 +263,19 @@ def _sizes(shape: tuple) -> tuple[int, ...]:
     return tuple(one.__index__() for one in items)
 
 
-def reshape(x: Any, *shape: Any) -> Any:
-    """Return the same elements in C order under another shape; a view where strides allow it. One extent may be -1."""
+def reshape(x: Any, *shape: Any, order: str = "C") -> Any:
+    """Return the same elements under another shape, a view where strides allow it; `trueno.np.reshape` has the orders.
+
+    One extent may be -1.
+    """
+    if order != "C":
+        return _namespace().reshape(x, shape[0] if len(shape) == 1 else shape, order)
     return _reshape.call(x, shape=_sizes(shape))
+
+
+def _namespace() -> Any:
+    """Return NumPy's namespace, which is imported where NumPy's orders of memory are asked for."""
+    return importlib.import_module("trueno.np")
 
 
 def permute(x: Any, *axes: Any) -> Any:
@@ -319,16 +330,25 @@ def unsqueeze(x: Any, axis: Any = None, *, dim: Any = None) -> Any:
     return reshape(x, views.unsqueeze(_symbol(x), axis if dim is None else dim).shape)
 
 
-def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
-    """Return the array with the axes from start_dim to end_dim joined."""
+def flatten(x: Any, start_dim: int | str = 0, end_dim: int = -1, *, order: str | None = None) -> Any:
+    """Return the array with the axes from start_dim to end_dim joined.
+
+    With an order, as NumPy's ``flatten("F")``: a copy of all elements in that order.
+    """
+    if isinstance(start_dim, str):
+        order, start_dim = start_dim, 0
+    if order is not None:
+        return copy(_namespace().ravel(x, order))
     if x.ndim == 0:
         return reshape(x, (1,))
     first, last = (normalise_axes("flatten", axis, x.ndim, x.shape)[0] for axis in (start_dim, end_dim))
     return reshape(x, (*x.shape[:first], math.prod(x.shape[first : last + 1]), *x.shape[last + 1 :]))
 
 
-def ravel(x: Any) -> Any:
-    """Return the elements as one axis."""
+def ravel(x: Any, order: str = "C") -> Any:
+    """Return the elements as one axis; `trueno.np.ravel` has the orders."""
+    if order != "C":
+        return _namespace().ravel(x, order)
     return reshape(x, (-1,)) if x.size else reshape(x, (0,))
 
 
