@@ -75,6 +75,8 @@ def test_writing(data: st.DataObject) -> None:
     else:
         # A negative number has no meaning for unsigned floats' casts: C leaves it open.
         assume(not (np.asarray(value).dtype.kind == "f" and array.dtype.kind == "u" and np.any(np.asarray(value) < 0)))
+        # Which error comes first where the index is wrong as well depends on NumPy's path.
+        assume(type(value) is not complex or array.dtype.kind == "c")
         # An element of bools takes what an array with axes is as a condition: an accident of bool(array). One of
         # complex numbers refuses it by TypeError, all others by ValueError.
         assume(isinstance(part, np.ndarray) or np.ndim(value) == 0 or array.dtype.kind not in "bc")

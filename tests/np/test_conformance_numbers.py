@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, note
+from hypothesis import assume, given, note
 from hypothesis import strategies as st
 
 import trueno as tn
@@ -83,6 +83,8 @@ def test_unary_functions(data: st.DataObject) -> None:
     if like is np.spacing and x.dtype.kind != "c":
         # Of negative halves NumPy gives the distance to the next one above, of other floats to the next one below.
         x = np.abs(x)
+    # What an integer divided by zero is, C leaves open: NumPy's reciprocal gives what the processor does.
+    assume(like is not np.reciprocal or x.dtype.kind not in "iu" or np.all(x != 0))
     want, got = outcome(like, x), outcome(UFUNCS[like], _tensor(x))
     if not agree(want, got):
         check_close(got, want)

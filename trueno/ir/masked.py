@@ -6,13 +6,13 @@ from typing import Any
 
 from trueno import dtypes as dt
 from trueno.ir import build, promotion
-from trueno.ir.build import cast, expand, normalise_axes
+from trueno.ir.build import cast, expand
 from trueno.ir.composites import argmax, argmin, squared_size
 from trueno.ir.elementwise import isnan, like, logical_and, logical_not, sqrt
 from trueno.ir.elementwise import where as select
 from trueno.ir.node import Node
 from trueno.ir.op import Op
-from trueno.ir.reductions import any, cumprod, cumsum, drop_axes, neutral, reduced, sum
+from trueno.ir.reductions import any, cumprod, cumsum, drop_axes, neutral, reduced, reduced_axes, sum
 
 
 def _chosen(x: Node, where: Any, skip: bool) -> Node | None:
@@ -68,7 +68,7 @@ def mean(
     mask = _chosen(x, where, skip)
     x, result = _float(x, "mean", dtype)
     x, mask = _shaped(x, build.const(True, dt.bool_) if mask is None else mask)
-    axes = normalise_axes("mean", axis, x.ndim, x.shape)
+    axes = reduced_axes("mean", axis, x)
     value = reduced(sum, x, mask, None, axes, keepdims=True) / _count(x, mask, axes)
     return cast(value if keepdims else drop_axes(value, axes), dtype=result)
 
@@ -84,7 +84,7 @@ def var(
     x, mask = _shaped(x, build.const(True, dt.bool_) if mask is None else mask)
     # What is left out must not get into the gradient as NaN * 0.
     x = select(mask, x, like(x, 0))
-    axes = normalise_axes("var", axis, x.ndim, x.shape)
+    axes = reduced_axes("var", axis, x)
     count = _count(x, mask, axes)
     if centre is None:
         centre = reduced(sum, x, mask, None, axes, keepdims=True) / count

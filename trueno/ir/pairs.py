@@ -321,7 +321,8 @@ def phase(a: Node, b: Node) -> Node:
 def sign(a: Node, b: Node) -> Parts:
     """z / |z|, and 0 for 0; of an infinite part its sign, of two, and of what is no number, NaN in both parts."""
     one, size = _build().const(1, a.dtype), rows.hypot(a, b)
-    size = rows.where(rows.eq(size, 0.0), one, size)
+    # 0 divided by infinity has the gradient 0, too.
+    size = rows.where(rows.eq(size, 0.0), _build().const(math.inf, a.dtype), size)
     none = rows.logical_or(rows.isnan(a), rows.isnan(b))
     none = rows.logical_or(none, rows.logical_and(rows.isinf(a), rows.isinf(b)))
 

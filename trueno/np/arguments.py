@@ -77,7 +77,7 @@ def arrays(values: Iterable[Any], name: str) -> list[Tensor]:
 
 def operand(value: Any) -> Any:
     """Return an operand of an elementwise function: Python numbers stay as they are, since they are weak."""
-    return value if isinstance(value, Tensor) or type(value) in (bool, int, float) else array(value)
+    return value if isinstance(value, Tensor) or type(value) in (bool, int, float, complex) else array(value)
 
 
 def host(value: Any, name: str) -> np.ndarray:
