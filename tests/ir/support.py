@@ -11,11 +11,17 @@ from trueno.ir import build, composites
 from trueno.ir.node import Kernel, Node, recording
 from trueno.ir.op import Op, registry, rows
 from trueno.ir.pooling import largest
+from trueno.ir.transcendental import exp
 
 SHAPE = (2, 3)
 #: Rows that are made by the recorder only.
 LEAVES = tuple(op.name for op in rows("leaf"))
 ROWS = tuple(op.name for op in rows() if op.kind != "leaf")
+
+#: Elementwise rows that take float32, whatever their promotion says.
+OF_FLOATS = ("where", "cast", "bitcast", "analytic")
+#: Rows whose operands are values of a narrower dtype than theirs.
+NARROW = {f"nextafter_{dtype}": dtype for dtype in dt.HALF}
 
 _STATIC: dict[str, dict[str, Any]] = {
     "cast": {"dtype": dt.int32}, "bitcast": {"dtype": dt.int32}, "expand": {"shape": (4, 2, 3)},
@@ -32,7 +38,7 @@ _STATIC: dict[str, dict[str, Any]] = {
 
 def dtype_of(op: Op) -> np.dtype:
     """Return a dtype that the row takes."""
-    if op.kind not in ("elementwise", "reduction") or op.result is None or op.name in ("where", "cast", "bitcast"):
+    if op.kind not in ("elementwise", "reduction") or op.result is None or op.name in OF_FLOATS:
         return dt.float32
     for dtype in (dt.float32, dt.int32):
         try:
@@ -50,6 +56,8 @@ def operands(op: Op, dtype: np.dtype, seed: int = 0) -> list[np.ndarray]:
         return [rng.uniform(-1, 1, shape).astype(dtype) for shape in ((2, 3, 5), (4, 3, 2))]
     if op.name == "picked":  # the other two follow from one operand
         return [rng.uniform(-1, 1, SHAPE).astype(dtype)]
+    if op.name == "analytic":  # its first operand follows from the other two, the parts of a complex number
+        return [rng.uniform(-1, 1, SHAPE).astype(dtype) for _ in range(2)]
     if op.kind == "contraction":
         return [rng.uniform(-1, 1, SHAPE).astype(dtype), rng.uniform(-1, 1, SHAPE[::-1]).astype(dtype)]
     if op.kind in ("gather", "scatter"):
@@ -60,7 +68,7 @@ def operands(op: Op, dtype: np.dtype, seed: int = 0) -> list[np.ndarray]:
         return [rng.integers(0, 2, SHAPE).astype(bool) for _ in range(count)]
     if not dt.is_floating(dtype):
         return [rng.integers(int(low), int(high) + 1, SHAPE).astype(dtype) for low, high in domain]
-    return [rng.uniform(low, high, SHAPE).astype(dtype) for low, high in domain]
+    return [rng.uniform(low, high, SHAPE).astype(NARROW.get(op.name, dtype)).astype(dtype) for low, high in domain]
 
 
 def kernel_of(name: str, dtype: np.dtype | None = None) -> tuple[Kernel, list[np.ndarray]]:
@@ -69,7 +77,12 @@ def kernel_of(name: str, dtype: np.dtype | None = None) -> tuple[Kernel, list[np
     arrays = operands(op, dtype_of(op) if dtype is None else dtype)
     leaves = [build.array(k, one.dtype, one.shape) for k, one in enumerate(arrays)]
     with recording():
-        result = largest(leaves[0], (1,))[0] if name == "picked" else op(*leaves, **_STATIC.get(name, {}))
+        if name == "picked":
+            result = largest(leaves[0], (1,))[0]
+        elif name == "analytic":
+            result = exp(build.pair(*leaves)).src[0]
+        else:
+            result = op(*leaves, **_STATIC.get(name, {}))
     return Kernel(name, tuple(leaves), (result,)), arrays
 
 

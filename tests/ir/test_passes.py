@@ -40,11 +40,12 @@ def test_half_kernels_keep_their_meaning(name: str, dtype: np.dtype) -> None:
     same(kernel, verify.verify(simplify(kernel)), *arrays)
 
 
+# The kernel of `analytic` has fewer operands than the row: its value follows from them.
 COMPOSITE_ROWS = [
     (name, backend)
     for name in support.ROWS
     for backend in ("llvm", "opencl")
-    if registry[name].kind == "elementwise" and is_composite(registry[name], backend)
+    if name != "analytic" and registry[name].kind == "elementwise" and is_composite(registry[name], backend)
 ]
 
 

@@ -48,6 +48,7 @@ Grid = list[list[Node]]
 
 
 def times(factor: float, x: Node) -> Node:
+    """Return ``factor * x``."""
     return x * build.expand(build.const(factor, x.dtype), shape=x.shape)
 
 
@@ -238,6 +239,7 @@ def grid(x: Node, axes: tuple[int, int], shape: tuple[int, ...]) -> Grid:
 
 
 def assembled(transform: Callable[[Sequence[Node]], list[Node]], grid: Grid, axis: int) -> Node:
+    """Return a grid transformed along both of its axes, its elements joined along an axis of theirs."""
     return concatenate(*(one for row in both_axes(transform, grid) for one in row), axis=axis)
 
 

@@ -61,7 +61,7 @@ def _finish(value: Node, axes: tuple[int, ...], keepdims: bool, dtype: Any) -> N
 def mean(x: Any, axis: Any = None, *, keepdims: bool = False, dtype: Any = None) -> Node:
     """Arithmetic mean over axes; float32 at least while summing, integers are averaged in float64."""
     x, result = _floating(x if dtype is None else cast(x, dtype=dtype), "mean")
-    axes = reduced_axes("mean", axis, x)
+    axes = normalise_axes("mean", axis, x.ndim, x.shape)
     total = sum(x, axis=axes, keepdims=True)
     return _finish(total / build.param(_count(x, axes), x.dtype), axes, keepdims, result)
 
@@ -74,7 +74,7 @@ def _centred_squares(x: Node, axes: tuple[int, ...]) -> Node:
 def var(x: Any, axis: Any = None, *, ddof: float = 0, correction: Any = None, keepdims: bool = False) -> Node:
     """Variance over axes, divided by N - ddof (PyTorch's `correction` is the same number)."""
     x, result = _floating(x, "var")
-    axes = reduced_axes("var", axis, x)
+    axes = normalise_axes("var", axis, x.ndim, x.shape)
     less = ddof if correction is None else correction
     freedom = build.param(build_max(_count(x, axes) - less, 0), x.dtype)
     return _finish(_centred_squares(x, axes) / freedom, axes, keepdims, dt.real_of(result))
@@ -88,7 +88,7 @@ def build_max(a: float, b: float) -> float:
 def std(x: Any, axis: Any = None, *, ddof: float = 0, correction: Any = None, keepdims: bool = False) -> Node:
     """Standard deviation over axes: the square root of `var`."""
     x, result = _floating(x, "std")
-    axis = reduced_axes("std", axis, x)
+    axis = normalise_axes("std", axis, x.ndim, x.shape)
     return cast(sqrt(var(x, axis, ddof=ddof, correction=correction, keepdims=keepdims)), dtype=dt.real_of(result))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from trueno import dtypes as dt
 from trueno.ir import build, promotion
-from trueno.ir.build import cast, expand
+from trueno.ir.build import cast, expand, normalise_axes
 from trueno.ir.composites import argmax, argmin, squared_size
 from trueno.ir.elementwise import isnan, like, logical_and, logical_not, sqrt
 from trueno.ir.elementwise import where as select
@@ -57,6 +57,11 @@ def _float(x: Node, name: str, dtype: Any) -> tuple[Node, Any]:
     return cast(cast(x, dtype=wanted), dtype=dt.accumulator(computed)), computed if dtype is None else wanted
 
 
+def _axes(name: str, axis: Any, x: Node, skip: bool) -> tuple[int, ...]:
+    """Return the axes of an average: as NumPy, a 0-d array has none, unless NaNs are skipped."""
+    return reduced_axes(name, axis, x) if skip else normalise_axes(name, axis, x.ndim, x.shape)
+
+
 def _count(x: Node, mask: Node, axes: tuple[int, ...]) -> Node:
     return cast(sum(cast(mask, dtype=dt.int64), axis=axes, keepdims=True), dtype=dt.real_of(x.dtype))
 
@@ -66,9 +71,10 @@ def mean(
 ) -> Node:
     """Mean of the chosen elements; NaN where there is none."""
     mask = _chosen(x, where, skip)
+    skip = skip and dt.is_inexact(x.dtype)
     x, result = _float(x, "mean", dtype)
     x, mask = _shaped(x, build.const(True, dt.bool_) if mask is None else mask)
-    axes = reduced_axes("mean", axis, x)
+    axes = _axes("mean", axis, x, skip)
     value = reduced(sum, x, mask, None, axes, keepdims=True) / _count(x, mask, axes)
     return cast(value if keepdims else drop_axes(value, axes), dtype=result)
 
@@ -79,19 +85,19 @@ def var(
 ) -> Node:  # fmt: skip
     """Variance of the chosen elements, or its root; NaN where `skip` leaves no more than ddof of them."""
     mask = _chosen(x, where, skip)
-    undefined = skip and dt.is_inexact(x.dtype)
+    skip = skip and dt.is_inexact(x.dtype)
     x, result = _float(x, "var", dtype)
     x, mask = _shaped(x, build.const(True, dt.bool_) if mask is None else mask)
     # What is left out must not get into the gradient as NaN * 0.
     x = select(mask, x, like(x, 0))
-    axes = reduced_axes("var", axis, x)
+    axes = _axes("var", axis, x, skip)
     count = _count(x, mask, axes)
     if centre is None:
         centre = reduced(sum, x, mask, None, axes, keepdims=True) / count
     total = reduced(sum, squared_size(x - cast(centre, dtype=x.dtype)), mask, None, axes, keepdims=True)
     freedom = count - cast(build.as_node(ddof, count.dtype), dtype=count.dtype)
     positive = freedom > like(freedom, 0)
-    none = like(freedom, float("nan")) if undefined else like(freedom, 0)
+    none = like(freedom, float("nan")) if skip else like(freedom, 0)
     value = total / select(positive, freedom, none)
     value = sqrt(value) if root else value
     return cast(value if keepdims else drop_axes(value, axes), dtype=dt.real_of(result))

@@ -203,6 +203,7 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Tensor:
 
 
 def aligned(name: str, arr: Any, indices: Any, axis: int | None) -> tuple[Tensor, Tensor, int]:
+    """Return an array, integer positions and the axis that they are on: both flat and axis 0 where it is None."""
     x, places = array(arr), array(indices)
     axis = None if axis is None else axis_of(name, axis, x.ndim, x.shape)
     if places.dtype.kind not in "iu":
