@@ -249,6 +249,7 @@ def small_blocks(always: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(winograd, "LEAST_TILES", 4)
 
 
+@pytest.mark.unchecked
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("shape", [(8, 6, 8, 8), (1, 5, 64, 24), (2, 17, 32, 31), (3, 9, 26, 40)], ids=str)
 def test_blocks(shape: tuple[int, ...]) -> None:
@@ -266,6 +267,7 @@ def test_blocks(shape: tuple[int, ...]) -> None:
     np.testing.assert_allclose(got, want, rtol=0, atol=4e-6 * want.max())
 
 
+@pytest.mark.unchecked
 @pytest.mark.usefixtures("always")
 @pytest.mark.parametrize("shape", [(1, 5, 12, 12), (2, 6, 7, 9), (3, 17, 4, 8)], ids=str)
 def test_parts_of_the_results(monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...]) -> None:
@@ -329,6 +331,7 @@ def test_blocks_of_a_result_that_overwrites_the_image() -> None:
     np.testing.assert_allclose(operands[0].numpy(), want, rtol=0, atol=4e-6 * np.abs(want).max())
 
 
+@pytest.mark.unchecked
 @pytest.mark.usefixtures("small_blocks")
 def test_two_convolutions_are_two_chains() -> None:
     arrays = [normal(8, 6, 8, 8), normal(5, 6, 3, 3, seed=1), normal(4, 5, 3, 3, seed=2)]
