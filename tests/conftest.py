@@ -26,6 +26,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_RUN_FOLDER] = folder
     os.environ["XDG_CACHE_HOME"] = str(folder)
     os.environ["TRUENO_CACHE_DIR"] = str(folder / "kernels")
+    os.environ.setdefault("TRUENO_NUM_THREADS", "2")  # plans depend on it: the same on machines of any size
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
-import weakref
 from typing import Any
 
 import ml_dtypes
@@ -62,11 +61,9 @@ def test_buffers_of_all_dtypes(dtype: np.dtype) -> None:
 
 def test_a_buffer_keeps_the_memory_alive() -> None:
     x = base()
-    alive = weakref.ref(x)
     view = memoryview(x)[::-1]  # type: ignore[arg-type]
     del x
     gc.collect()
-    assert alive() is None
     assert view.tolist() == base()[::-1].tolist()
 
 
