@@ -14,6 +14,7 @@ from typing import Any
 import llvmlite.binding as llvm
 from llvmlite.binding import ffi
 
+from trueno.codegen.objects import linker
 from trueno.codegen.parts import PART
 from trueno.codegen.streaming import MARK, past_caches
 from trueno.codegen.target import Target, host_architecture, named, parse
@@ -216,7 +217,7 @@ _linkers: dict[Target, Any] = {}
 
 def _linker(target: Target) -> Any:
     if target not in _linkers:
-        _linkers[target] = llvm.create_lljit_compiler(machine(target))
+        _linkers[target] = linker(machine(target))
     return _linkers[target]
 
 

@@ -81,6 +81,7 @@ def _linked() -> tuple[int, int]:
     """Return the addresses of the function and of the cell that holds the exporter, compiled or from the store."""
     import llvmlite.binding as llvm
 
+    from trueno.codegen.objects import linker
     from trueno.runtime.launcher import load_code, save_code
     from trueno.runtime.launcher.link import target_key
 
@@ -95,7 +96,7 @@ def _linked() -> tuple[int, int]:
         module.triple = machine.triple
         code = machine.emit_object(module)
         save_code(parts, code, {"name": "buffer slot", "backend": "llvm", "compile_seconds": 0.0})
-    jit = llvm.create_lljit_compiler(machine)
+    jit = linker(machine)
     builder = llvm.JITLibraryBuilder().add_current_process().add_object_img(code)
     library = builder.export_symbol("getbuffer").export_symbol("exporter").link(jit, "trueno.buffer")
     # The slot outlives everything: the code must never be unmapped.

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import llvmlite
 import llvmlite.binding as llvm
 
-from trueno.codegen.objects import bundle, unbundle
+from trueno.codegen.objects import bundle, linker, unbundle
 from trueno.runtime.launcher.abi import STATE, WORD
 
 Key = tuple[tuple[str, str], ...]
@@ -121,7 +121,7 @@ def link(load: Load | None = None, save: Save | None = None) -> Linked:
             header = {"name": "launcher", "backend": "llvm", "compile_seconds": time.perf_counter() - started}
             save(key, code, header)
     machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
-    jit = llvm.create_lljit_compiler(machine)
+    jit = linker(machine)
     builder = llvm.JITLibraryBuilder().add_current_process().export_symbol("exports")
     for part in unbundle(code):
         builder.add_object_img(part)
