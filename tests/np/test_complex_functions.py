@@ -395,7 +395,9 @@ def test_functions_of_two_arrays(case: str, operands: str) -> None:
     }[operands]
     if case in ("polyadd", "polydiv") and a.ndim > 1:
         pytest.skip("polynomials are vectors here")
-    compare(PAIRS[case], a, b, rtol=1e-4 if operands == "single" else 1e-9)
+    # What the cross product of near vectors leaves is 1e-9 of the products that cancel, rounded as the CPU does.
+    rounding = 1e-6 if operands == "near" and "cross" in case else 1e-9
+    compare(PAIRS[case], a, b, rtol=1e-4 if operands == "single" else rounding)
 
 
 @pytest.mark.parametrize("dtype", ["c16", "c8"])
