@@ -171,17 +171,11 @@ def equal_bins(x: Node, first: Any, last: Any, width: Any, scale: Any, count: An
     return where(inside, where(beyond, above, place), top + 1)
 
 
-def sums_of_groups(group: Node, value: Node, *, extent: int, blocks: int) -> Node:
-    """The sums of a vector's elements by the number of their group: blocks, which threads take, are added up."""
-    rows = (blocks, group.size // blocks)
-    apart = views.scatter_add(reshape(value, shape=rows), reshape(group, shape=rows), extent=extent, axis=1)
-    return sum(apart, axis=0)
-
-
 def sizes_of_groups(group: Node, *, extent: int, blocks: int) -> Node:
-    """How often each number occurs in a vector; see `sums_of_groups`."""
-    ones = expand(build.const(1, dt.int64), shape=group.shape)
-    return sums_of_groups(group, ones, extent=extent, blocks=blocks)
+    """How often each number occurs in a vector: the counts of its blocks, which threads take, are added up."""
+    rows = (blocks, group.size // blocks)
+    ones = expand(build.const(1, dt.int64), shape=rows)
+    return sum(views.scatter_add(ones, reshape(group, shape=rows), extent=extent, axis=1), axis=0)
 
 
 def histogram(x: Node, first: Any, last: Any, width: Any, scale: Any, count: Any, *, extent: int, blocks: int) -> Node:

@@ -11,10 +11,11 @@ from trueno import functions
 from trueno.creation import from_numpy
 from trueno.ir import composites_numpy
 from trueno.np.arguments import adopt, array, finish, host
+from trueno.np.creation import ascontiguousarray
 from trueno.np.joining import concatenate
 from trueno.np.manipulation import axes_of, axis_of
 from trueno.np.selection import diagonal
-from trueno.runtime import launcher
+from trueno.runtime import launcher, memory
 from trueno.runtime.inplace import requires_grad
 from trueno.runtime.operation import Operation
 from trueno.tensor import Tensor
@@ -23,12 +24,9 @@ from trueno.tensor import Tensor
 
 _median_of_few = Operation("median_of_few", composites_numpy.median_of_few, 1)
 _histogram = Operation("histogram", composites_numpy.histogram, 6)
-_sums_of_groups = Operation("sums_of_groups", composites_numpy.sums_of_groups, 2)
-_sizes_of_groups = Operation("sizes_of_groups", composites_numpy.sizes_of_groups, 1)
-_extremes = Operation("extremes", composites_numpy.extremes, 1)
 
-#: Parts of a vector that are counted apart, and from how many elements on a kernel counts integers.
-_BLOCKS, _COUNTED = 8, 1 << 14
+#: Parts of a vector that are counted apart.
+_BLOCKS = 8
 
 #: Up to so many elements a line's median is found by a sorting network, if there are as many lines as that.
 _FEW, _LINES = 16, 256
@@ -259,9 +257,14 @@ def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Tensor:
     ValueError
         A negative element, another shape, or weights of another length.
     """
+    known = memory.count(x, weights, minlength)
+    if known is not None:
+        return known
     recorded = weights is not None and _recorded(array(weights))
-    if not recorded and isinstance(x, Tensor) and (counted := _counted(x, weights, minlength)) is not None:
-        return counted
+    if not recorded and isinstance(x, (Tensor, np.ndarray)) and len(x.shape) == 1 and x.dtype.kind in "iu":
+        known = _counted(x, weights, minlength)
+        if known is not None:
+            return known
     found = np.bincount(_plain(x, "bincount"), None if weights is None else host(weights, "bincount"), minlength)
     if not recorded:
         return adopt(found)
@@ -269,28 +272,12 @@ def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Tensor:
     return functions.scatter_add(array(weights).astype(dt.float64, copy=False), places, extent=len(found), axis=0)
 
 
-def _counted(x: Tensor, weights: Any, minlength: Any) -> Tensor | None:
-    """Return what `bincount` does of a long vector by a kernel; None for other arguments, also wrong ones."""
-    weight = None if weights is None else array(weights)
-    if x.ndim != 1 or x.size < _COUNTED or x.dtype.kind not in "iu" or x.dtype == dt.uint64:
+def _counted(x: Any, weights: Any, minlength: Any) -> Tensor | None:
+    """Return what `bincount` does of other integers and weights, by way of copies; None where NumPy has to look."""
+    if x.dtype == dt.uint64 or weights is not None and array(weights).dtype.kind not in "fiu":
         return None
-    if type(minlength) is not int or (
-        weight is not None and (weight.shape != x.shape or weight.dtype.kind not in "fiu")
-    ):
-        return None
-    low, high = (int(one) for one in _extremes.call(x))
-    extent = max(high + 1, minlength)
-    if low < 0 or minlength < 0 or extent * _BLOCKS > x.size:
-        return None
-    main = x.size - x.size % _BLOCKS
-    if weight is None:
-        result = _sizes_of_groups.call(x[:main], extent=extent, blocks=_BLOCKS)
-        rest = np.bincount(host(x[main:], "bincount"), minlength=extent)
-    else:
-        weight = weight.astype(dt.float64, copy=False)
-        result = _sums_of_groups.call(x[:main], weight[:main], extent=extent, blocks=_BLOCKS)
-        rest = np.bincount(host(x[main:], "bincount"), host(weight[main:], "bincount"), extent)
-    return functions.add(result, adopt(rest))
+    weight = None if weights is None else ascontiguousarray(weights, np.float64)
+    return memory.count(ascontiguousarray(x, np.int64), weight, minlength)
 
 
 def histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any = None) -> Tensor:

@@ -16,7 +16,7 @@ from trueno.ir.op import Op, rows
 from trueno.np import arguments
 from trueno.np.arguments import NOT_GIVEN
 from trueno.np.reducing import REDUCTIONS
-from trueno.runtime import launcher
+from trueno.runtime import launcher, memory
 from trueno.runtime.inplace import bump_version, check_leaf
 from trueno.runtime.operation import Operation, calling
 from trueno.tensor import Tensor
@@ -360,6 +360,8 @@ class ufunc:
         IndexError
             For indices out of bounds.
         """
+        if self._like is np.add and memory.add_at(a, indices, b):
+            return
         if self.signature is not None:
             raise TypeError(f"{self.__name__}.at does not support a ufunc with the signature {self.signature}")
         if self.nout != 1:

@@ -128,7 +128,7 @@ def pool() -> Any:
 
 
 def bridge() -> Any:
-    """Return what has the methods host, adopt, taped, nonzero and learn; trueno.runtime.memory is their interface."""
+    """Return what trueno.runtime.memory takes its functions of arrays and places from; they are described there."""
     return _launcher
 
 

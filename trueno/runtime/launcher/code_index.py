@@ -345,7 +345,7 @@ def _write(f: Function, function: str, args: str, description: str) -> None:
     value, out = f.load(args, 2 * WORD), f.words(_RESOLVED_WORDS)
     resolved = f.call("resolve", description, f.load(args, WORD), out)
     with f.when(f.compare("eq", resolved, _NO)):
-        with f.when(f.compare("ne", f.call("pick_set", f.load(args), description, f.load(args, WORD), value), 0)):
+        with f.when(f.compare("ne", f.call("pick_set", f.load(args), description, f.load(args, WORD), value, 0), 0)):
             _written(f, function, args)
         with f.when(f.compare("ne", f.call("PyErr_Occurred"), 0)):
             f.ret(0)

@@ -79,18 +79,18 @@ def _apart(module: Module) -> None:
     """``apart(a, description_a, b, description_b)``: whether two dense tensors have no memory in common."""
     f = module.function("apart", "a", "description_a", "b", "description_b")
     a, description_a, b, description_b = f.parameters
-    low_a, low_b = _address(f, a), _address(f, b)
+    low_a, low_b = first_byte(f, a), first_byte(f, b)
     before = f.compare("ule", f.add(low_a, f.load(description_a, DESCRIPTION["nbytes"])), low_b)
     behind = f.compare("ule", f.add(low_b, f.load(description_b, DESCRIPTION["nbytes"])), low_a)
     f.ret(f.select(f.any(before, behind), 1, 0))
     f.end()
 
 
-def _address(f: Function, tensor: str) -> str:
+def first_byte(f: Function, tensor: str) -> str:
     return f.load(f.load(tensor, f.state(STATE["storage"])), CAPSULE_POINTER)
 
 
-def _ndim(f: Function, description: str) -> str:
+def ndim_of(f: Function, description: str) -> str:
     return f.both(f.load(description, DESCRIPTION["kind"]), _INT)
 
 
@@ -104,7 +104,7 @@ def _when_shapes_differ(f: Function, ndim: str, extents: str, others: str) -> No
         f.ret(0)
 
 
-def _is_places(f: Function, index: str) -> str:
+def is_places(f: Function, index: str) -> str:
     """Emit whether a description is that of places."""
     whole = f.compare("eq", f.load(index, DESCRIPTION["code"]), STORED_SIGNED)
     return f.all(whole, f.compare("eq", f.load(index, DESCRIPTION["itemsize"]), WORD))
@@ -118,12 +118,12 @@ def _joined(module: Module) -> None:
     f = module.function("joined_places", "description", "items", "count", "description_at")
     description, items, count, description_at = f.parameters
     joined, item_at = f.variable(0), f.words(1)
-    with f.when(f.any(f.compare("sgt", count, _ndim(f, description)), f.compare("eq", count, 0))):
+    with f.when(f.any(f.compare("sgt", count, ndim_of(f, description)), f.compare("eq", count, 0))):
         f.ret(0)
     with f.loop(count) as axis:
         item, good = f.call("as_tensor", f.element(items, axis), item_at), f.variable(0)
         with f.when(f.compare("ne", item, 0)):
-            with f.when(_is_places(f, f.load(item_at))):
+            with f.when(is_places(f, f.load(item_at))):
                 with f.when(f.compare("eq", joined.get(), 0)):
                     storage = f.call("new_storage", f.load(f.load(item_at), DESCRIPTION["nbytes"]))
                     joined.set(f.call("new_tensor", storage, f.load(item, f.state(STATE["layout"]))))
@@ -148,10 +148,10 @@ def _join_axis(module: Module) -> None:
     with f.when(f.compare("ne", f.load(joined, f.state(STATE["layout"])), f.load(item, f.state(STATE["layout"])))):
         f.ret(0)
     count = f.shift_right(f.load(given, DESCRIPTION["nbytes"]), 3)
-    fields = {"index": _address(f, item), "target": _address(f, joined), "step": axis}
-    held = _held(f, item)
+    fields = {"index": first_byte(f, item), "target": first_byte(f, joined), "step": axis}
+    held = hold(f, item)
     failed = f.call("perform", new_job(f, count=count, row=WORD, extent=extent, **fields), f.address_of("join8"), 0)
-    _released(f, held)
+    release(f, held)
     f.ret(f.select(f.compare("eq", failed, 0), 1, 0))
     f.end()
 
@@ -181,8 +181,8 @@ def _resolve(module: Module) -> None:
     """
     f = module.function("resolve_pick", "description", "index", "axes", "out")
     description, index, axes, out = f.parameters
-    masked, places = f.compare("eq", f.load(index, DESCRIPTION["code"]), STORED_BOOL), _is_places(f, index)
-    ndim, index_ndim, nbytes = _ndim(f, description), _ndim(f, index), f.load(description, DESCRIPTION["nbytes"])
+    masked, places = f.compare("eq", f.load(index, DESCRIPTION["code"]), STORED_BOOL), is_places(f, index)
+    ndim, index_ndim, nbytes = ndim_of(f, description), ndim_of(f, index), f.load(description, DESCRIPTION["nbytes"])
     few = f.compare("sle", f.add(ndim, index_ndim), MAX_DIMENSIONS // 2)
     dense = f.compare("ne", f.load(description, DESCRIPTION["dense"]), 0)
     some = f.all(f.compare("ne", ndim, 0), f.compare("ne", index_ndim, 0), f.compare("ne", nbytes, 0))
@@ -259,7 +259,7 @@ def _result_layout(module: Module) -> None:
 
 def _job(f: Function, out: str, index: str, **fields: str) -> str:
     count, row, extent = (f.load(out, _PICKED[name]) for name in ("count", "row", "extent"))
-    return new_job(f, count=count, row=row, extent=extent, index=_address(f, index), **fields)
+    return new_job(f, count=count, row=row, extent=extent, index=first_byte(f, index), **fields)
 
 
 def _gathered(module: Module) -> None:
@@ -274,7 +274,7 @@ def _gathered(module: Module) -> None:
     made = f.call("new_storage", f.mul(total, itemsize))
     with f.when(f.compare("eq", made, 0)):
         f.ret(0)
-    job = _job(f, out, index, source=_address(f, x), target=f.load(made, CAPSULE_POINTER))
+    job = _job(f, out, index, source=first_byte(f, x), target=f.load(made, CAPSULE_POINTER))
     failed = f.call("perform", job, kernel_of(f, "take", f.load(out, _PICKED["row"])), 0)
     with f.when(f.compare("ne", failed, 0)):
         f.call("Py_DecRef", made)
@@ -287,7 +287,7 @@ def _compressed(module: Module) -> None:
     """``compressed(x, description, mask, out)``: a tensor of the rows where the mask is true."""
     f = module.function("compressed", "x", "description", "mask", "out")
     x, description, mask, out = f.parameters
-    job = _job(f, out, mask, source=_address(f, x), places=f.words(MAX_PARTS + 2))
+    job = _job(f, out, mask, source=first_byte(f, x), places=f.words(MAX_PARTS + 2))
     key, itemsize = f.add(out, _PICKED["key"]), f.load(description, DESCRIPTION["itemsize"])
     f.store(f.call("count_parts", job), key, 2 * WORD)
     total = f.call("dense_strides", key, itemsize)
@@ -303,7 +303,7 @@ def _compressed(module: Module) -> None:
     f.end()
 
 
-def _held(f: Function, *tensors: str) -> list[str]:
+def hold(f: Function, *tensors: str) -> list[str]:
     """Emit references to the storages of tensors: while the GIL is let go, another thread may replace them."""
     storages = [f.load(tensor, f.state(STATE["storage"])) for tensor in tensors]
     for storage in storages:
@@ -311,7 +311,7 @@ def _held(f: Function, *tensors: str) -> list[str]:
     return storages
 
 
-def _released(f: Function, objects: list[str]) -> None:
+def release(f: Function, objects: list[str]) -> None:
     for obj in objects:
         f.call("Py_DecRef", obj)
 
@@ -326,13 +326,13 @@ def _pick_get(module: Module) -> None:
         f.ret(0)
     result = f.variable(0)
     with f.when(f.compare("ne", f.call("resolve_pick", description, f.load(index_at), f.load(axes_at), out), 0)):
-        held = _held(f, x, index)
+        held = hold(f, x, index)
         masked = f.compare("ne", f.load(out, _PICKED["masked"]), 0)
         with f.when(masked):
             result.set(f.call("compressed", x, description, index, out))
         with f.when(f.value(f"xor i1 {masked}, true")):
             result.set(f.call("gathered", x, description, index, out))
-        _released(f, held)
+        release(f, held)
     f.call("Py_DecRef", index)
     f.ret(result.get())
     f.end()
@@ -352,7 +352,7 @@ def _source(module: Module) -> None:
     shared = f.compare("eq", f.call("apart", x, description, value, given), 0)
     with f.when(f.any(recorded, other, shared)):
         f.ret(0)
-    row, nbytes, ndim = f.load(out, _PICKED["row"]), f.load(given, DESCRIPTION["nbytes"]), _ndim(f, given)
+    row, nbytes, ndim = f.load(out, _PICKED["row"]), f.load(given, DESCRIPTION["nbytes"]), ndim_of(f, given)
     one = f.all(f.compare("eq", nbytes, f.load(given, DESCRIPTION["itemsize"])), f.compare("sle", ndim, 1))
     with f.when(f.all(one, f.compare("eq", nbytes, row))):
         f.ret(2)
@@ -365,14 +365,14 @@ def _source(module: Module) -> None:
 
 
 def _scattered(module: Module) -> None:
-    """``scattered(x, description, index, value, given, address, out)``: write; 0 where the slow path must see it.
+    """``scattered(x, description, index, value, given, address, out, loop)``: write; 0 where the slow path must see it.
 
-    Without a `value`, one row is at the address.
+    Without a `value`, one row is at the address. With a `loop`, that is what writes to places.
     """
-    f = module.function("scattered", "x", "description", "index", "value", "given", "address", "out")
-    x, description, index, value, given, address, out = f.parameters
+    f = module.function("scattered", "x", "description", "index", "value", "given", "address", "out", "loop")
+    x, description, index, value, given, address, out, loop = f.parameters
     row = f.load(out, _PICKED["row"])
-    job = _job(f, out, index, target=_address(f, x), places=f.words(MAX_PARTS + 2))
+    job = _job(f, out, index, target=first_byte(f, x), places=f.words(MAX_PARTS + 2))
     masked = f.compare("ne", f.load(out, _PICKED["masked"]), 0)
     how, source = f.variable(2), f.variable(address)
     with f.when(f.compare("ne", value, 0)):
@@ -382,7 +382,7 @@ def _scattered(module: Module) -> None:
         how.set(f.call("pick_source", x, description, value, given, out))
         with f.when(f.compare("eq", how.get(), 0)):
             f.ret(0)
-        source.set(_address(f, value))
+        source.set(first_byte(f, value))
     f.store(source.get(), job, JOB["source"])
     each = f.compare("eq", how.get(), 1)
     f.store(f.select(each, row, 0), job, JOB["step"])
@@ -392,15 +392,18 @@ def _scattered(module: Module) -> None:
         f.ret(1)
     with f.when(f.compare("ne", f.call("perform", job, f.address_of("check0"), 0), 0)):
         f.ret(0)
-    f.call("perform", job, kernel_of(f, "put", row), 1)
+    f.call("perform", job, f.select(f.compare("eq", loop, 0), kernel_of(f, "put", row), loop), 1)
     f.ret(1)
     f.end()
 
 
 def _pick_set(module: Module) -> None:
-    """``pick_set(x, description, index, value)``: assign; 0 for the slow path, or with an exception set."""
-    f = module.function("pick_set", "x", "description", "index", "value")
-    x, description, obj, given = f.parameters
+    """``pick_set(x, description, index, value, loop)``: assign; 0 for the slow path, or with an exception set.
+
+    With a `loop`, which takes single elements, the index must be places.
+    """
+    f = module.function("pick_set", "x", "description", "index", "value", "loop")
+    x, description, obj, given, loop = f.parameters
     index_at, axes_at, value_at, bits = (f.words(1) for _ in range(4))
     out = f.words(_PICKED_WORDS)
     index = f.call("pick_index", description, obj, index_at, axes_at)
@@ -408,20 +411,21 @@ def _pick_set(module: Module) -> None:
         f.ret(0)
     done = f.variable(0)
     resolved = f.call("resolve_pick", description, f.load(index_at), f.load(axes_at), out)
-    with f.when(f.compare("ne", resolved, 0)):
-        held = _held(f, x, index)
+    single = f.compare("eq", f.load(out, _PICKED["row"]), f.load(description, DESCRIPTION["itemsize"]))
+    by_places = f.all(single, f.compare("eq", f.load(out, _PICKED["masked"]), 0))
+    with f.when(f.all(f.compare("ne", resolved, 0), f.any(f.compare("eq", loop, 0), by_places))):
+        held = hold(f, x, index)
         with f.when(f.compare("ne", f.call("apart", x, description, index, f.load(index_at)), 0)):
             number = f.call("store_element", description, bits, given)
-            single = f.compare("eq", f.load(out, _PICKED["row"]), f.load(description, DESCRIPTION["itemsize"]))
             with f.when(f.all(f.compare("ne", number, 0), single)):
-                done.set(f.call("scattered", x, description, index, 0, 0, bits, out))
+                done.set(f.call("scattered", x, description, index, 0, 0, bits, out, loop))
             with f.when(f.compare("eq", number, 0)):
                 value = f.call("as_tensor", given, value_at)
                 with f.when(f.compare("ne", value, 0)):
-                    kept = _held(f, value)
-                    done.set(f.call("scattered", x, description, index, value, f.load(value_at), 0, out))
-                    _released(f, [*kept, value])
-        _released(f, held)
+                    kept = hold(f, value)
+                    done.set(f.call("scattered", x, description, index, value, f.load(value_at), 0, out, loop))
+                    release(f, [*kept, value])
+        release(f, held)
     f.call("Py_DecRef", index)
     f.ret(done.get())
     f.end()
@@ -436,10 +440,10 @@ def _nonzero(module: Module) -> None:
     with f.when(f.compare("ne", mask, 0)):
         index = f.load(index_at)
         truth = f.compare("eq", f.load(index, DESCRIPTION["code"]), STORED_BOOL)
-        with f.when(f.all(truth, f.compare("eq", _ndim(f, index), 1))):
-            held = _held(f, mask)
+        with f.when(f.all(truth, f.compare("eq", ndim_of(f, index), 1))):
+            held = hold(f, mask)
             result.set(f.call("numbered", mask, f.load(index, DESCRIPTION["nbytes"])))
-            _released(f, held)
+            release(f, held)
         f.call("Py_DecRef", mask)
     with f.when(f.all(f.compare("eq", result.get(), 0), f.compare("eq", f.call("PyErr_Occurred"), 0))):
         f.call("Py_IncRef", f.state(STATE["none"]))
@@ -452,7 +456,7 @@ def _numbered(module: Module) -> None:
     """``numbered(mask, count)``: a tensor of the places where a mask is true."""
     f = module.function("numbered", "mask", "count")
     mask, count = f.parameters
-    job = new_job(f, count=count, row=WORD, index=_address(f, mask), places=f.words(MAX_PARTS + 2))
+    job = new_job(f, count=count, row=WORD, index=first_byte(f, mask), places=f.words(MAX_PARTS + 2))
     total, key = f.call("count_parts", job), f.words(4)
     f.store(f.state(STATE["place_dtype"]), key)
     f.store(1 | (FLAG_ALIGNED | FLAG_WRITEABLE) << 32, key, WORD)

@@ -6,7 +6,7 @@ each part then begins where those before it end, so that the result does not dep
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from trueno.runtime.launcher.abi import JOB, MAX_PARTS, PART_BYTES, PART_ROWS, STATE, WIDTHS, WORD
@@ -58,8 +58,8 @@ def new_job(f: Function, **fields: str | int) -> str:
     return job
 
 
-class _Loop:
-    """What the loops share: the job's fields, and moving rows of one width."""
+class RowLoop:
+    """What loops over the rows of a part share: the job's fields, and moving rows of one width."""
 
     def __init__(self, module: Module, name: str, width: int) -> None:
         self.f = module.function(f"{name}{width}", "job", "first", "last", "part")
@@ -88,6 +88,16 @@ class _Loop:
     def chosen(self, mask: str, number: str) -> str:
         return self.f.value(f"icmp ne i8 {self.f.load_bits(self.f.add(mask, number), 1)}, 0")
 
+    def each(self, body: Callable[[list[str]], None], together: int = 4) -> None:
+        """Emit a body for the numbers of several rows of the part at a time, and for one at a time of what is left."""
+        f, at = self.f, self.f.variable(self.first)
+        for count in sorted({together, 1}, reverse=True):
+            with f.forever() as steps:
+                number = at.get()
+                steps.leave_when(f.compare("sgt", f.add(number, count), self.last))
+                body([f.add(number, k) for k in range(count)])
+                at.increase(count)
+
     @contextmanager
     def each_until_found(self) -> Iterator[tuple[str, str]]:
         """Run the block for each row of the part, and the place among what is chosen; as long as some are left."""
@@ -108,39 +118,50 @@ class _Loop:
 
 def _take(module: Module, width: int) -> None:
     """Copy the rows at the places; note a place that does not exist, and stop."""
-    loop = _Loop(module, "take", width)
+    loop = RowLoop(module, "take", width)
     f, extent, index = loop.f, loop.field("extent"), loop.field("index")
     source, target = loop.field("source"), loop.field("target")
-    with f.loop(loop.last, loop.first) as number:
-        place = loop.place(index, number, extent)
-        with f.when(f.compare("uge", place, extent)):
+
+    def copy(numbers: list[str]) -> None:
+        places = [loop.place(index, number, extent) for number in numbers]
+        with f.when(f.any(*[f.compare("uge", place, extent) for place in places])):
             f.store(1, loop.job, JOB["failed"])
             f.ret(0)
-        loop.move(loop.at(source, place), loop.at(target, number))
+        for number, place in zip(numbers, places, strict=True):
+            loop.move(loop.at(source, place), loop.at(target, number))
+
+    loop.each(copy)
     loop.end()
 
 
 def _put(module: Module, width: int) -> None:
     """Write rows to the places, all in order; one that was changed meanwhile, and does not exist, is passed."""
-    loop = _Loop(module, "put", width)
+    loop = RowLoop(module, "put", width)
     f, extent, index = loop.f, loop.field("extent"), loop.field("index")
     source, target, step = f.variable(loop.field("source")), loop.field("target"), loop.field("step")
-    with f.loop(loop.last, loop.first) as number:
-        place = loop.place(index, number, extent)
-        with f.when(f.compare("ult", place, extent)):
-            loop.move(source.get(), loop.at(target, place))
-        source.increase(step)
+
+    def write(numbers: list[str]) -> None:
+        for number in numbers:
+            place = loop.place(index, number, extent)
+            with f.when(f.compare("ult", place, extent)):
+                loop.move(source.get(), loop.at(target, place))
+            source.increase(step)
+
+    loop.each(write)
     loop.end()
 
 
 def _check(module: Module) -> None:
     """``check0``: note a place that does not exist."""
-    loop = _Loop(module, "check", 0)
+    loop = RowLoop(module, "check", 0)
     f, extent, index = loop.f, loop.field("extent"), loop.field("index")
     wrong, span = f.variable(0), f.shift_left(extent, 1)
-    with f.loop(loop.last, loop.first) as number:
-        beyond = f.compare("uge", f.add(f.element(index, number), extent), span)
+
+    def look(numbers: list[str]) -> None:
+        beyond = f.any(*[f.compare("uge", f.add(f.element(index, number), extent), span) for number in numbers])
         wrong.set(f.either(wrong.get(), f.value(f"zext i1 {beyond} to i64")))
+
+    loop.each(look)
     with f.when(f.compare("ne", wrong.get(), 0)):
         f.store(1, loop.job, JOB["failed"])
     loop.end()
@@ -148,7 +169,7 @@ def _check(module: Module) -> None:
 
 def _compress(module: Module, width: int) -> None:
     """Copy the rows where the mask is true, one behind the other."""
-    loop = _Loop(module, "compress", width)
+    loop = RowLoop(module, "compress", width)
     f, source, target = loop.f, loop.field("source"), loop.field("target")
     with loop.each_until_found() as (number, k):
         # A narrow row is written in any case, and again by the next one that is chosen: no branch can be mispredicted.
@@ -162,7 +183,7 @@ def _compress(module: Module, width: int) -> None:
 
 def _expand(module: Module, width: int) -> None:
     """Write one row after the other where the mask is true."""
-    loop = _Loop(module, "expand", width)
+    loop = RowLoop(module, "expand", width)
     f, source, target = loop.f, loop.field("source"), loop.field("target")
     with loop.each_until_found() as (number, k):
         chosen = loop.chosen(loop.field("index"), number)
@@ -177,7 +198,7 @@ def _expand(module: Module, width: int) -> None:
 
 def _fill(module: Module, width: int) -> None:
     """Write one and the same row where the mask is true."""
-    loop = _Loop(module, "fill", width)
+    loop = RowLoop(module, "fill", width)
     f, source, target, mask = loop.f, loop.field("source"), loop.field("target"), loop.field("index")
     with f.loop(loop.last, loop.first) as number:
         chosen, address = loop.chosen(mask, number), loop.at(target, number)
@@ -191,7 +212,7 @@ def _fill(module: Module, width: int) -> None:
 
 def _number(module: Module) -> None:
     """``number8``: write the place of each true element of the mask, one behind the other."""
-    loop = _Loop(module, "number", 8)
+    loop = RowLoop(module, "number", 8)
     target = loop.field("target")
     with loop.each_until_found() as (number, k):
         loop.f.set_element(number, target, k)
@@ -200,7 +221,7 @@ def _number(module: Module) -> None:
 
 def _join(module: Module) -> None:
     """``join8``: what stands at `target` times the extent, and the place; at first, without a step, the place alone."""
-    loop = _Loop(module, "join", 8)
+    loop = RowLoop(module, "join", 8)
     f, extent, index, target = loop.f, loop.field("extent"), loop.field("index"), loop.field("target")
     keep = f.select(f.compare("eq", loop.field("step"), 0), 0, -1)
     with f.loop(loop.last, loop.first) as number:
@@ -215,7 +236,7 @@ def _join(module: Module) -> None:
 
 def _count(module: Module) -> None:
     """``count0``: the number of true elements of a part, into the word of `places` behind the part's own."""
-    loop = _Loop(module, "count", 0)
+    loop = RowLoop(module, "count", 0)
     f, mask, total = loop.f, loop.field("index"), loop.f.variable(0)
     length = f.sub(loop.last, loop.first)
     start, words = f.add(mask, loop.first), f.shift_right(length, 3)

@@ -81,6 +81,11 @@ def _names(texts: Iterable[str]) -> set[str]:
     return {name for text in texts for name in re.findall(r"@([\w.]+)", text)}
 
 
+def bits_of(width: int, lanes: int = 1) -> str:
+    """Return LLVM's type of the bits of so many bytes, or of a vector of such."""
+    return f"i{8 * width}" if lanes == 1 else f"<{lanes} x i{8 * width}>"
+
+
 class Variable:
     """A word in a stack slot."""
 
@@ -211,13 +216,13 @@ class Function:
         """Write a word to address + offset."""
         self.line(f"store i64 {value}, ptr {self._pointer(address, offset)}")
 
-    def load_bits(self, address: Word, width: int) -> str:
-        """Return the bits of so many bytes, aligned or not: an LLVM integer, not a word."""
-        return self.value(f"load i{8 * width}, ptr {self._pointer(address, 0)}, align 1")
+    def load_bits(self, address: Word, width: int, lanes: int = 1) -> str:
+        """Return the bits of so many bytes, aligned or not: an LLVM integer, not a word, or a vector of integers."""
+        return self.value(f"load {bits_of(width, lanes)}, ptr {self._pointer(address, 0)}, align 1")
 
-    def store_bits(self, value: str, address: Word, width: int) -> None:
+    def store_bits(self, value: str, address: Word, width: int, lanes: int = 1) -> None:
         """Write bits that `load_bits` has read."""
-        self.line(f"store i{8 * width} {value}, ptr {self._pointer(address, 0)}, align 1")
+        self.line(f"store {bits_of(width, lanes)} {value}, ptr {self._pointer(address, 0)}, align 1")
 
     def element(self, address: Word, index: Word) -> str:
         """Return the word number `index` of an array."""

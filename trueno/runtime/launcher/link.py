@@ -25,7 +25,7 @@ Save = Callable[[Key, bytes, dict[str, Any]], object]
 
 _LEVEL = {"hot": 1, "cold": 0}  # of the code generator; the time it takes grows fourfold from 0 to 1
 _numbers = itertools.count()
-_CODE = tuple(f"code_{part}" for part in ("pool", "key", "run", "array", "select", "pick", "index", "function"))
+_CODE = tuple(f"code_{part}" for part in ("pool", "key", "run", "array", "select", "pick", "count", "index", "function"))
 _PARTS = ("abi", "emit", *_CODE, "link")
 
 
@@ -66,7 +66,7 @@ def exported_names() -> tuple[str, ...]:
     """Return the names of the export table, in order, without emitting the code."""
     return (
         *("state", "empty_cache", "allocate", "pointer", "wrap", "view", "hash_words", "call_key", "host", "adopt"),
-        *("taped", "nonzero", "call_getitem", "call_setitem"),
+        *("taped", "nonzero", "add_at", "count", "call_getitem", "call_setitem"),
         *("call", "call_reflected", "call_record", "bind", "traverse", "clear", "dealloc", "selftest_kernel"),
     )
 

@@ -141,6 +141,8 @@ class NativeLauncher:
         self.adopt: Callable[[Any], Any] = builtin("adopt")
         self.taped: Callable[[Any], bool] = builtin("taped")
         self.nonzero: Callable[[Any], Any] = builtin("nonzero")
+        self.add_at: Callable[[Any, Any, Any], bool] = builtin("add_at", one_argument=False)
+        self.count: Callable[[Any, Any, Any], Any] = builtin("count", one_argument=False)
 
     def learn(self, array: np.ndarray, layout: Layout) -> None:
         key = arrays.key_of_array(array)

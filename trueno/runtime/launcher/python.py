@@ -151,6 +151,13 @@ class PythonLauncher:
     def nonzero(self, mask: Any) -> None:
         """Leave it to NumPy."""
 
+    def add_at(self, x: Any, places: Any, value: Any) -> bool:
+        """Leave it to NumPy."""
+        return False
+
+    def count(self, groups: Any, weights: Any, extent: Any) -> None:
+        """Leave it to NumPy."""
+
     def learn(self, array: np.ndarray, layout: Layout) -> None:
         key = arrays.key_of_array(array)
         if key is None:
