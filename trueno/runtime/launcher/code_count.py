@@ -125,6 +125,7 @@ def _largest(module: Module) -> None:
     found = [f.variable(0) for _ in range(_APART)]
 
     def compare(numbers: list[str]) -> None:
+        loop.fetch(index, numbers)
         for number, top in zip(numbers, found, strict=False):
             _raise(f, top, f.element(index, number))
 
@@ -150,6 +151,8 @@ def _tally(module: Module, name: str, tables: int) -> None:
     f.call("memset", base, 0, total)
 
     def add(numbers: list[str]) -> None:
+        for streamed in (index, weights) if name == "weigh" else (index,):
+            loop.fetch(streamed, numbers)
         for k, number in enumerate(numbers):
             group = f.element(index, number)
             # What another thread has changed meanwhile may not exist any more.

@@ -232,6 +232,11 @@ class Function:
         """Write the word number `index` of an array."""
         self.store(value, address, self.shift_left(index, 3))
 
+    def prefetch(self, address: Word) -> None:
+        """Hint that the memory at an address, valid or not, will be read."""
+        self.module.declare("llvm.prefetch.p0", "void", ("ptr", "i32", "i32", "i32"))
+        self.line(f"call void @llvm.prefetch.p0(ptr {self._pointer(address, 0)}, i32 0, i32 3, i32 1)")
+
     def words(self, count: Word) -> str:
         """Return the address of an array on the stack; one of constant size lives as long as the call."""
         self._count += 1
