@@ -71,6 +71,7 @@ def _add(module: Module, name: str, width: int) -> None:
     source, target, step = f.variable(loop.field("source")), loop.field("target"), loop.field("step")
 
     def add(numbers: list[str]) -> None:
+        loop.fetch_places(target, numbers)
         for number in numbers:
             place = loop.place(index, number, extent)
             with f.when(f.compare("ult", place, extent)):

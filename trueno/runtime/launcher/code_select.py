@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from trueno.runtime.launcher.abi import JOB, MAX_PARTS, PART_BYTES, PART_ROWS, STATE, WIDTHS, WORD
 from trueno.runtime.launcher.emit import Function, Module
 
-_AHEAD = 2048  # bytes
+_AHEAD, _PLACES_AHEAD, _NEAR = 2048, 32, 1 << 19  # bytes, rows, bytes
 _LOW_BITS, _LOW_SEVEN = 0x0101010101010101, 0x7F7F7F7F7F7F7F7F
 
 
@@ -95,6 +95,16 @@ class RowLoop:
             ahead = self.f.add(array, self.f.shift_left(numbers[0], 3))
             self.f.prefetch(self.f.add(ahead, _AHEAD))
 
+    def fetch_places(self, array: str, numbers: list[str]) -> None:
+        """Emit hints that the rows at places further on will be touched, in an array that is beyond the near caches."""
+        if len(numbers) > 1:
+            f, index = self.f, self.field("index")
+            later = f.add(numbers[0], _PLACES_AHEAD)
+            far = f.compare("ugt", f.mul(self.field("extent"), self.width or self.row), _NEAR)
+            with f.when(f.all(far, f.compare("sle", f.add(later, len(numbers)), self.last))):
+                for k in range(len(numbers)):
+                    f.prefetch(self.at(array, f.element(index, f.add(later, k))))
+
     def chosen(self, mask: str, number: str) -> str:
         return self.f.value(f"icmp ne i8 {self.f.load_bits(self.f.add(mask, number), 1)}, 0")
 
@@ -151,6 +161,7 @@ def _put(module: Module, width: int) -> None:
     source, target, step = f.variable(loop.field("source")), loop.field("target"), loop.field("step")
 
     def write(numbers: list[str]) -> None:
+        loop.fetch_places(target, numbers)
         for number in numbers:
             place = loop.place(index, number, extent)
             with f.when(f.compare("ult", place, extent)):
