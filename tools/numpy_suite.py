@@ -66,8 +66,8 @@ SKIPPED = {
     r"(?i)seterr|errstate|fperr|fpe_|fp_?error|floating_?point_?error|TestSeterr|TestFloatExceptions": "error states",
     r"(?i)byte_?swap|endian|byteorder": "other byte orders",
     r"types_metadata": "metadata of dtypes",
-    r"(?i)large_mem|huge|_4gb|bigmem": "more memory than tests should take",
 }
+NOT_RUN = {r"(?i)large_mem|huge|_4gb|bigmem": "more memory than tests should take"}
 #: Tests that differ by design, by what their failure says.
 BY_DESIGN = {
     r"DID NOT WARN": "expects a warning",
@@ -229,7 +229,9 @@ def _check_dtype_of(args: tuple, kwargs: dict[str, Any]) -> None:
 
 
 class Ufunc(Standin):
-    """A ufunc of NumPy's by Trueno's, with its methods."""
+    """A ufunc of NumPy's by Trueno's, with its methods. Tests look for ufuncs by `isinstance`."""
+
+    __class__ = property(lambda self: numpy.ufunc)  # type: ignore[assignment]
 
     def __getattr__(self, name: str) -> Any:
         theirs = getattr(self.theirs, name)
@@ -240,11 +242,12 @@ class Ufunc(Standin):
 
 
 class Namespace(types.ModuleType):
-    """A module of NumPy's whose functions are translated as they are asked for."""
+    """A module of NumPy's with its functions translated. Tests read its `__dict__` as well as its attributes."""
 
     def __init__(self, module: types.ModuleType, translate: Callable[[Any], Any]) -> None:
         super().__init__(module.__name__)
-        self.__dict__.update(_module=module, _translate=translate)
+        functions = {name: translate(one) for name, one in vars(module).items() if callable(one)}
+        self.__dict__.update(functions, _module=module, _translate=translate)
 
     def __getattr__(self, name: str) -> Any:
         return self._translate(getattr(self._module, name))
@@ -340,7 +343,7 @@ class Plugin:
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
         for item in items:
-            reason = next((why for pattern, why in SKIPPED.items() if re.search(pattern, item.nodeid)), None)
+            reason = next((why for pattern, why in NOT_RUN.items() if re.search(pattern, item.nodeid)), None)
             if reason is not None:
                 RECORDER.results[_name_of(item)] = ("skipped", reason, ())
                 item.add_marker(pytest.mark.skip(reason=reason))
@@ -354,7 +357,7 @@ class Plugin:
     def pytest_runtest_makereport(self, item: Any, call: Any) -> Iterator[Any]:
         report = yield
         if call.when == "call":
-            RECORDER.results[_name_of(item)] = _outcome(report, call)
+            RECORDER.results[_name_of(item)] = _outcome(_name_of(item), report, call)
         return report
 
 
@@ -362,7 +365,7 @@ def _name_of(item: Any) -> str:
     return str(item.nodeid)
 
 
-def _outcome(report: Any, call: Any) -> tuple[str, str, tuple[str, ...]]:
+def _outcome(name: str, report: Any, call: Any) -> tuple[str, str, tuple[str, ...]]:
     """Return a test's state, the reason for it and the functions that it called, the last one last."""
     calls = tuple(dict.fromkeys(reversed(RECORDER.calls)))[::-1]
     if not calls:
@@ -371,7 +374,10 @@ def _outcome(report: Any, call: Any) -> tuple[str, str, tuple[str, ...]]:
         return report.outcome if report.outcome == "passed" else "skipped by NumPy", "", calls
     text = f"{call.excinfo.typename}: {call.excinfo.value}"
     design = next((why for pattern, why in BY_DESIGN.items() if re.search(pattern, text)), None)
-    return ("by design", design, calls) if design else ("failed", text[:300], calls)
+    if design:
+        return "by design", design, calls
+    reason = next((why for pattern, why in SKIPPED.items() if re.search(pattern, name)), None)
+    return ("left out", reason + ": " + text[:300], calls) if reason else ("failed", text[:300], calls)
 
 
 # --- report -----------------------------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -84,6 +86,8 @@ def asarray(
         result = data if dtype is None else data.astype(dtype, copy=False)
         result = result if device is None else result.to(device=device)
         return result.clone() if copy and result is data else result
+    if isinstance(data, memoryview) and not copy:
+        data = np.asarray(data)
     if isinstance(data, np.ndarray) and not copy:
         result = from_numpy(data if dtype is None else data.astype(dt.as_dtype(dtype), copy=False))
         return result if device is None else result.to(device=device)
@@ -108,7 +112,10 @@ def empty(*shape: Any, dtype: Any = None, device: Any = None, requires_grad: boo
     """Return a tensor of a shape whose elements are not set."""
     wanted = dt.float32 if dtype is None else dt.as_dtype(dtype)
     place = devices.current_device() if device is None else devices.check_device(str(device))
-    layout = layout_of(wanted, shape_of(shape), None, place)
+    extents = shape_of(shape)
+    if math.prod(extents) * wanted.itemsize > sys.maxsize:
+        raise ValueError(f"array of shape {extents} and dtype {wanted} is too big: it has more bytes than addresses")
+    layout = layout_of(wanted, extents, None, place)
     nbytes = max(layout.nbytes, 1)
     storage = memory.allocate(nbytes) if place == "cpu" else devices.opencl_device(place).allocate(nbytes)
     return finished(wrap(storage, layout), requires_grad)

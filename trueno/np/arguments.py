@@ -11,6 +11,7 @@ import numpy as np
 
 from trueno import creation, functions
 from trueno import dtypes as dt
+from trueno.ir import promotion
 from trueno.ir.promotion import can_cast
 from trueno.runtime import memory
 from trueno.runtime.inplace import requires_grad
@@ -18,7 +19,7 @@ from trueno.tensor import Tensor
 
 #: Stands for an argument that was not given, where None has a meaning of its own.
 NOT_GIVEN: Any = type("NotGiven", (), {"__repr__": lambda self: "<not given>", "__module__": __name__})()
-
+_NUMBERS = (bool, int, float, complex)
 
 # --- in ---------------------------------------------------------------------------------------------------------------
 
@@ -75,9 +76,19 @@ def arrays(values: Iterable[Any], name: str) -> list[Tensor]:
     return [array(one) for one in values]
 
 
+def weak(values: Iterable[Any]) -> list[Tensor]:
+    """Return values as Tensors, Python numbers among them in the dtype that the others give them; integers wrap."""
+    many = list(values)
+    if not any(type(one) in _NUMBERS for one in many):
+        return [array(one) for one in many]
+    given = [one if type(one) in _NUMBERS else array(one) for one in many]
+    wanted = promotion.common(tuple(one.dtype if isinstance(one, Tensor) else type(one) for one in given))
+    return [array(one).astype(wanted, copy=False) for one in given]
+
+
 def operand(value: Any) -> Any:
     """Return an operand of an elementwise function: Python numbers stay as they are, since they are weak."""
-    return value if isinstance(value, Tensor) or type(value) in (bool, int, float, complex) else array(value)
+    return value if isinstance(value, Tensor) or type(value) in _NUMBERS else array(value)
 
 
 def host(value: Any, name: str) -> np.ndarray:
@@ -120,6 +131,19 @@ def index(name: str, value: Any) -> int:
         raise TypeError(f"{name}: {type(value).__name__!r} object cannot be interpreted as an integer") from None
 
 
+def position(name: str, value: Any) -> int:
+    """Return an axis or an extent as an int; a bool is none, as in NumPy.
+
+    Raises
+    ------
+    TypeError
+        For bools and for what is no integer.
+    """
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name}: an integer is required, got the bool {value}")
+    return index(name, value)
+
+
 def axes(name: str, axis: Any) -> int | tuple[int, ...] | None:
     """Return an ``axis`` argument as None, an int or a tuple of int: hashable, and of Python's own types.
 
@@ -128,8 +152,8 @@ def axes(name: str, axis: Any) -> int | tuple[int, ...] | None:
     if axis is None:
         return None
     if isinstance(axis, (tuple, list, range)):
-        return tuple(index(name, one) for one in axis)
-    return index(name, axis)
+        return tuple(position(name, one) for one in axis)
+    return position(name, axis)
 
 
 def shape(name: str, value: Any) -> tuple[int, ...]:
@@ -149,7 +173,7 @@ def shape(name: str, value: Any) -> tuple[int, ...]:
         items = value.tolist()
     else:
         items = (value,)
-    result = tuple(index(name, one) for one in items)
+    result = tuple(position(name, one) for one in items)
     if any(one < 0 for one in result):
         raise ValueError(f"{name}: negative dimensions are not allowed, got the shape {result}")
     return result

@@ -106,7 +106,7 @@ def _is_new(result: Tensor, given: Any) -> bool:
     if isinstance(given, Tensor):
         same = result._layout.device == given._layout.device
         return not same or (result is not given and result._storage is not given._storage)
-    return not (isinstance(given, np.ndarray) and np.shares_memory(arguments.host(result, "array"), given))
+    return not (isinstance(given, (np.ndarray, memoryview)) and np.shares_memory(arguments.host(result, "array"), given))
 
 
 def asarray(a: Any, dtype: Any = None, order: Any = None, *, device: Any = None, copy: bool | None = None) -> Tensor:
@@ -283,7 +283,8 @@ def _plain(value: Any) -> Any:
 
 
 def _placed(made: np.ndarray, device: Any) -> Tensor:
-    return adopt(made).to(devices.current_device() if device is None else str(device))
+    result = adopt(made)
+    return result.to(device=devices.current_device() if device is None else str(device))
 
 
 def arange(start: Any = None, stop: Any = None, step: Any = None, dtype: Any = None, *, device: Any = None) -> Tensor:

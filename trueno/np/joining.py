@@ -10,7 +10,7 @@ import numpy as np
 
 from trueno import dtypes as dt
 from trueno import functions
-from trueno.np.arguments import array, arrays, can_cast, finish
+from trueno.np.arguments import array, arrays, can_cast, finish, weak
 from trueno.np.manipulation import atleast_1d, atleast_2d, atleast_3d, axis_of
 from trueno.tensor import Tensor
 
@@ -60,7 +60,7 @@ def concatenate(
     if not pieces:
         raise ValueError("concatenate: need at least one array")
     if axis is None:
-        pieces, axis = [functions.ravel(one) for one in pieces], 0
+        pieces, axis = [functions.ravel(one) for one in weak(arrays)], 0
     elif any(not one.ndim for one in pieces):
         raise ValueError("concatenate: zero-dimensional arrays cannot be concatenated; use stack")
     return _joined("concatenate", pieces, operator.index(axis), dtype, casting, out)

@@ -22,7 +22,7 @@ def axis_of(name: str, axis: Any, ndim: int, shape: Sequence[int]) -> int:
     """Return one axis as a non-negative number; AxisError names the function and the shape."""
     if type(axis) is int and -ndim <= axis < ndim:
         return axis + ndim if axis < 0 else axis
-    return build.normalise_axes(name, operator.index(axis), ndim, tuple(shape))[0]
+    return build.normalise_axes(name, arguments.position(name, axis), ndim, tuple(shape))[0]
 
 
 def axes_of(name: str, axes: Any, ndim: int, shape: Sequence[int]) -> tuple[int, ...]:
@@ -34,10 +34,10 @@ def axes_of(name: str, axes: Any, ndim: int, shape: Sequence[int]) -> tuple[int,
     return result
 
 
-def extents(shape: Any) -> tuple[int, ...]:
-    """Return a shape, an integer or a sequence of them, as a tuple."""
+def extents(name: str, shape: Any) -> tuple[int, ...]:
+    """Return the argument of a function that is a shape, an integer or a sequence of them, as a tuple."""
     many = (shape,) if not hasattr(shape, "__iter__") else tuple(shape)
-    return tuple(operator.index(one) for one in many)
+    return tuple(arguments.position(name, one) for one in many)
 
 
 # --- shapes -----------------------------------------------------------------------------------------------------------
@@ -75,7 +75,7 @@ def reshape(a: Any, shape: Any, order: str = "C", *, copy: bool | None = None) -
     ValueError
         The sizes differ, or `copy` is False and strides do not allow a view.
     """
-    x, wanted = array(a), extents(shape)
+    x, wanted = array(a), extents("reshape", shape)
     if copy:
         x = functions.copy(x)
     if _memory_order(x, order, "CFA") == "F":
@@ -122,7 +122,7 @@ def transpose(a: Any, axes: Any = None) -> Tensor:
     x = array(a)
     if axes is None:
         return functions.permute(x)
-    order = extents(axes)
+    order = extents("transpose", axes)
     if len(order) != x.ndim:
         raise ValueError(f"transpose: axes {order} do not match an array of shape {x.shape}")
     return functions.permute(x, axes_of("transpose", order, x.ndim, x.shape)) if order else x._alias()
@@ -260,7 +260,7 @@ def broadcast_to(array: Any, shape: Any) -> Tensor:
     ValueError
         The array's shape does not broadcast to this one.
     """
-    x, wanted = arguments.array(array), extents(shape)
+    x, wanted = arguments.array(array), extents("broadcast_to", shape)
     fits = len(wanted) >= x.ndim and all(a in (1, b) for a, b in zip(x.shape[::-1], wanted[::-1]))
     if not fits or min(wanted, default=0) < 0:
         raise ValueError(f"broadcast_to: an array of shape {x.shape} cannot be broadcast to shape {wanted}")
@@ -385,7 +385,7 @@ def resize(a: Any, new_shape: Any) -> Tensor:
     ValueError
         An extent is negative.
     """
-    x, shape = functions.ravel(array(a)), extents(new_shape)
+    x, shape = functions.ravel(array(a)), extents("resize", new_shape)
     if any(extent < 0 for extent in shape):
         raise ValueError(f"resize: all elements of the new shape must be non-negative, got {shape}")
     size = math.prod(shape)
@@ -450,7 +450,7 @@ def ravel_multi_index(multi_index: Any, dims: Any, mode: Any = "raise", order: s
         A coordinate is out of bounds (with ``mode="raise"``).
     """
     places = tuple(host(one, "ravel_multi_index") for one in multi_index)
-    return adopt(np.ravel_multi_index(places, extents(dims), mode=mode, order=order))  # type: ignore[call-overload]
+    return adopt(np.ravel_multi_index(places, extents("ravel_multi_index", dims), mode=mode, order=order))  # type: ignore[call-overload]
 
 
 def unravel_index(indices: Any, shape: Any, order: str = "C") -> tuple[Tensor, ...]:
@@ -461,7 +461,7 @@ def unravel_index(indices: Any, shape: Any, order: str = "C") -> tuple[Tensor, .
     ValueError
         A position is out of bounds for the shape.
     """
-    found = np.unravel_index(host(indices, "unravel_index"), extents(shape), order=order)  # type: ignore[call-overload]
+    found = np.unravel_index(host(indices, "unravel_index"), extents("unravel_index", shape), order=order)  # type: ignore[call-overload]
     return tuple(adopt(np.array(one)) for one in found)
 
 

@@ -15,7 +15,7 @@ from trueno.ir import einsum as einstein
 from trueno.linalg.products import cross_of_last
 from trueno.linalg.products import tensordot as _tensordot
 from trueno.np import arguments
-from trueno.np.arguments import array, finish
+from trueno.np.arguments import array, finish, target
 from trueno.np.creation import diagonal_view
 from trueno.np.manipulation import axis_of, moveaxis
 from trueno.np.selection import diagonal
@@ -40,14 +40,22 @@ def dot(a: Any, b: Any, out: Any = None) -> Any:
     Raises
     ------
     ValueError
-        The extents of these axes differ.
+        The extents of these axes differ, or `out` has not the result's shape and dtype in C order.
     """
     left, right = array(a), array(b)
     if not left.ndim or not right.ndim:
-        return finish(functions.mul(left, right), out, name="dot")
-    if right.ndim <= 2:
-        return finish(functions.matmul(left, right), out, name="dot")
-    return finish(_summed("dot", left, right, -1, -2), out, name="dot")
+        made = functions.mul(left, right)
+    elif right.ndim <= 2:
+        made = functions.matmul(left, right)
+    else:
+        made = _summed("dot", left, right, -1, -2)
+    into = target("dot", out)
+    if into is None:
+        return made
+    if dt.as_dtype(into.dtype) != made.dtype or tuple(into.shape) != made.shape or not into.flags.c_contiguous:
+        raise ValueError(f"dot: output array is not acceptable, it must be of shape {made.shape} and dtype {made.dtype} "
+                         f"in C order, not of shape {tuple(into.shape)} and dtype {into.dtype}")  # fmt: skip
+    return finish(made, into, name="dot")
 
 
 def _summed(name: str, a: Tensor, b: Tensor, axis: int, other: int) -> Tensor:

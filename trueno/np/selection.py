@@ -9,8 +9,8 @@ import numpy as np
 
 from trueno import dtypes as dt
 from trueno import functions
-from trueno.ir import build, promotion
-from trueno.np.arguments import adopt, array, can_cast, finish, host, index, operand
+from trueno.ir import build
+from trueno.np.arguments import adopt, array, can_cast, finish, host, index, operand, weak
 from trueno.np.creation import fixed_diagonal, ones, zeros_like
 from trueno.np.joining import taken
 from trueno.np.manipulation import axis_of
@@ -249,16 +249,6 @@ def extract(condition: Any, arr: Any) -> Tensor:
     return take(arr, np.flatnonzero(host(condition, "extract")))
 
 
-def _weak(values: Any) -> list[Tensor]:
-    """Return arrays, those of Python numbers in the dtype that the others give them."""
-    many = list(values)
-    if not any(type(one) in (bool, int, float, complex) for one in many):
-        return [array(one) for one in many]
-    given = [one if type(one) in (bool, int, float, complex) else array(one) for one in many]
-    dtype = promotion.common(tuple(one.dtype if isinstance(one, Tensor) else type(one) for one in given))
-    return [array(one, dtype) for one in given]
-
-
 def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
     """Return for each place the element of the array that an index names.
 
@@ -278,7 +268,7 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
     TypeError
         `a` does not hold integers.
     """
-    many = _weak(choices)
+    many = weak(choices)
     places = positions("choose", a, len(many), mode)
     if places.size and (places.min() < 0 or places.max() >= len(many)):
         raise ValueError(f"choose: invalid entry in choice array: {places.min()} to {places.max()}, "

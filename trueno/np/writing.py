@@ -108,7 +108,7 @@ def place(arr: Any, mask: Any, vals: Any) -> None:
     _write(x, places, values)
 
 
-def putmask(a: Any, mask: Any, values: Any) -> None:
+def putmask(a: Any, /, mask: Any, values: Any) -> None:
     """Write to the places of a mask, in place, the values at the same positions (repeated to the array's size).
 
     Raises
