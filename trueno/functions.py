@@ -44,7 +44,7 @@ operations: dict[str, Operation] = {}
 def _guard_power(a: Any, b: Any) -> bool:
     """NumPy refuses negative integer exponents of integers; whether there are any, only the data tell."""
     kinds = [build_type(one) for one in (a, b)]
-    if builtins.any(kind is float or (not isinstance(kind, type) and dt.is_floating(kind)) for kind in kinds):
+    if dt.is_inexact(promotion.common(tuple(kinds))):
         return False
     lowest = b if not isinstance(b, Tensor) else min(b).item() if b.size and b.dtype.kind == "i" else 0
     if lowest < 0:

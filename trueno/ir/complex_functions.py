@@ -172,18 +172,19 @@ def _log1p(a: Node, b: Node) -> Parts:
 
 
 def _pow(a: Node, b: Node, c: Node, d: Node) -> Parts:
-    """exp(w log z), 1 for w = 0, and 0 for z = 0 to a power with a positive real part."""
+    """exp(w log z), 1 for w = 0; z = 0 gives 0 to a power with a positive real part, NaN to any other, as in NumPy."""
     size, angle = _log(a, b)
     re, im = _exp(*product(c, d, size, angle))
     zero = rows.logical_and(rows.eq(a, 0.0), rows.eq(b, 0.0))
     real = rows.eq(d, 0.0)
     one = rows.logical_and(real, rows.eq(c, 0.0))
     none = rows.logical_and(zero, rows.gt(c, 0.0))
+    undefined = rows.logical_and(zero, rows.logical_not(rows.gt(c, 0.0)))
     first, second = rows.logical_and(real, rows.eq(c, 1.0)), rows.logical_and(real, rows.eq(c, 2.0))
     p, q = product(a, b, a, b)
 
     def chosen(unit: float, same: Node, squared: Node, usual: Node) -> Node:
-        usual = rows.where(none, _number(a, 0), usual)
+        usual = rows.where(undefined, _number(a, math.nan), rows.where(none, _number(a, 0), usual))
         return rows.where(one, _number(a, unit), rows.where(first, same, rows.where(second, squared, usual)))
 
     return chosen(1, a, p, re), chosen(0, b, q, im)

@@ -259,7 +259,17 @@ logical_not: Op = elementwise(
 
 def _record_comparison(op: Op, a: Any, b: Any) -> Node:
     first, second = given_type(a), given_type(b)
+    if dt.uint64 in (first, second) and "i" in (getattr(first, "kind", ""), getattr(second, "kind", "")):
+        return _compare_as_integers(op, a, b, first)
     return record_elementwise(op, promotion.comparable(a, second), promotion.comparable(b, first))
+
+
+def _compare_as_integers(op: Op, a: Any, b: Any, first: Any) -> Node:
+    """Compare signed integers with uint64, as NumPy: in the float64 that both meet in, large ones would be equal."""
+    negative = lt(a, 0) if first.kind == "i" else lt(b, 0)
+    compared = record_elementwise(op, cast(a, dtype=dt.uint64), cast(b, dtype=dt.uint64))
+    holds = op is ne or op in ((lt, le) if first.kind == "i" else (gt, ge))
+    return logical_or(negative, compared) if holds else logical_and(logical_not(negative), compared)
 
 
 def _comparison(

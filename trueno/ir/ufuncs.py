@@ -226,7 +226,9 @@ def bitwise_count(x: Any) -> Node:
     x = _node(x)
     x = cast(x, dtype=dt.uint8) if x.dtype == dt.bool_ else x
     _integers("bitwise_count", x)
-    return cast(population(abs(x)), dtype=dt.uint8)
+    counted = population(abs(x))
+    # A cast of a Python number would compute all of it in uint8.
+    return build.make(build.cast, (counted,), dt.uint8, counted.shape, dt.uint8)
 
 
 # --- two results ------------------------------------------------------------------------------------------------------
@@ -324,7 +326,7 @@ def isclose(a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, *, equal_nan: bo
 
 def sinc(x: Any) -> Node:
     """sin(pi x) / (pi x), 1 at 0."""
-    (x,), result = _float("sinc", x, rule=promotion.floating)
+    (x,), result = _float("sinc", x, rule=promotion.quotient)
     zero = eq(x, like(x, 0))
     angle = where(zero, like(x, 1), x) * math.pi
     return cast(where(zero, like(x, 1), sin(angle) / angle), dtype=result)

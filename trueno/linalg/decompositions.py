@@ -236,23 +236,31 @@ def qr(a: Any, mode: str = "reduced") -> Any:
     Parameters
     ----------
     a : array_like of shape (..., m, n)
-    mode : {"reduced", "complete", "r"}
-        With k = min(m, n): Q of shape (..., m, k) and R (..., k, n); Q (..., m, m) and R (..., m, n); R alone.
+    mode : {"reduced", "complete", "r", "raw"}
+        With k = min(m, n): Q of shape (..., m, k) and R (..., k, n); Q (..., m, m) and R (..., m, n); R alone; LAPACK's
+        own result, which is the transposed reflectors with R, of shape (..., n, m), and their factors (..., k).
 
     Returns
     -------
     QRResult or Tensor
-        The gradient is defined where the first k columns are independent, not for "complete" with m > n.
+        The gradient is defined where the first k columns are independent, not for "complete" with m > n and "raw".
 
     Raises
     ------
     ValueError
         For another mode.
     """
-    if mode not in ("reduced", "complete", "r"):
-        raise ValueError(f"qr: mode {mode!r} is not one of 'reduced', 'complete' and 'r'")
+    if mode not in ("reduced", "complete", "r", "raw"):
+        raise ValueError(f"qr: mode {mode!r} is not one of 'reduced', 'complete', 'r' and 'raw'")
+    if mode == "raw":
+        return _raw_qr(a)
     made = QRResult(*_qr(a, mode="reduced" if mode == "r" else mode))
     return made.R if mode == "r" else made
+
+
+def _raw_qr(a: Any) -> tuple[Tensor, Tensor]:
+    made = np.linalg.qr(host(a, "qr").detach().numpy(), "raw")
+    return host(made[0], "qr"), host(made[1], "qr")
 
 
 def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:

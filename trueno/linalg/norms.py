@@ -149,7 +149,10 @@ def cond(x: Any, p: Any = None) -> Tensor:
         raise np.linalg.LinAlgError("cond is not defined on empty arrays")
     if p in (None, 2, -2):
         values = svdvals(x)
-        return values[..., -1] / values[..., 0] if p == -2 else values[..., 0] / values[..., -1]
+        ratio = values[..., -1] / values[..., 0] if p == -2 else values[..., 0] / values[..., -1]
+        # Zeros alone have 0 / 0 here; NaN only stands for matrices that hold one.
+        undefined = operations["isnan"].call(ratio) & ~operations["isnan"].call(values[..., 0])
+        return operations["where"].call(undefined, math.inf, ratio)
     try:
         return matrix_norm(x, ord=p) * matrix_norm(inv(x), ord=p)
     except np.linalg.LinAlgError:

@@ -17,8 +17,8 @@ from trueno.runtime import memory
 from trueno.runtime.inplace import requires_grad
 from trueno.tensor import Tensor
 
-#: Stands for an argument that was not given, where None has a meaning of its own.
-NOT_GIVEN: Any = type("NotGiven", (), {"__repr__": lambda self: "<not given>", "__module__": __name__})()
+#: Stands for an argument that was not given, where None has a meaning of its own; NumPy's, which its callers hand on.
+NOT_GIVEN: Any = np._NoValue
 _NUMBERS = (bool, int, float, complex)
 
 # --- in ---------------------------------------------------------------------------------------------------------------
@@ -203,6 +203,8 @@ def target(name: str, out: Any) -> Any:
     TypeError
         For what is not an array.
     """
+    if out is Ellipsis:  # NumPy's word for "an array, not a scalar", which results are anyway
+        return None
     if isinstance(out, tuple):
         if len(out) != 1:
             raise ValueError(f"{name}: the out tuple must have exactly one entry, it has {len(out)}")

@@ -106,7 +106,9 @@ def _is_new(result: Tensor, given: Any) -> bool:
     if isinstance(given, Tensor):
         same = result._layout.device == given._layout.device
         return not same or (result is not given and result._storage is not given._storage)
-    return not (isinstance(given, (np.ndarray, memoryview)) and np.shares_memory(arguments.host(result, "array"), given))
+    return not (
+        isinstance(given, (np.ndarray, memoryview)) and np.shares_memory(arguments.host(result, "array"), given)
+    )
 
 
 def asarray(a: Any, dtype: Any = None, order: Any = None, *, device: Any = None, copy: bool | None = None) -> Tensor:
@@ -225,7 +227,9 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, order: Any = "C", *, de
     """
     value = arguments.array(fill_value)
     wanted = arguments.dtype(dtype) or value.dtype
-    return _made("full", shape, wanted, _fortran("full", order), device).fill_(value)
+    # A Python integer that the dtype does not hold is an error, an array's is cast.
+    filling = fill_value if type(fill_value) is int else value
+    return _made("full", shape, wanted, _fortran("full", order), device).fill_(filling)
 
 
 def _like(name: str, a: Any, dtype: Any, order: Any, shape: Any, device: Any) -> Tensor:
@@ -271,7 +275,9 @@ def full_like(
     device: Any = None,
 ) -> Tensor:  # fmt: skip
     """Return an array of another's shape, dtype, order and device, filled with a value."""
-    return _like("full_like", a, dtype, order, shape, device).fill_(arguments.array(fill_value))
+    return _like("full_like", a, dtype, order, shape, device).fill_(
+        fill_value if type(fill_value) is int else arguments.array(fill_value)
+    )
 
 
 # --- regular values ---------------------------------------------------------------------------------------------------

@@ -13,12 +13,39 @@ from trueno.np import arguments
 from trueno.tensor import Tensor
 
 
+class _Names:
+    """The items of a mapping as attributes."""
+
+    def __init__(self, mapping: Mapping[str, Any]) -> None:
+        self._mapping = mapping
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self._mapping[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def __dir__(self) -> list[str]:
+        return list(self._mapping)
+
+
 class NpzFile(Mapping[str, Tensor]):
-    """The arrays of an .npz file by name, each read when it is asked for; a context manager, which closes the file."""
+    """The arrays of an .npz file by name, each read when it is asked for; a context manager, which closes the file.
+
+    Attributes
+    ----------
+    files : list of str
+        The names.
+    zip, fid
+        The open archive, and the file that it is read from.
+    f
+        The arrays as attributes: ``npz.f.name``.
+    """
 
     def __init__(self, archive: Any) -> None:
         self._archive = archive
         self.files: list[str] = archive.files
+        self.f = _Names(self)
 
     def __getitem__(self, key: str) -> Tensor:
         return arguments.adopt(self._archive[key])
@@ -30,7 +57,12 @@ class NpzFile(Mapping[str, Tensor]):
         return len(self.files)
 
     def __repr__(self) -> str:
-        return f"NpzFile with keys: {', '.join(self.files)}"
+        return repr(self._archive)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("zip", "fid"):
+            return getattr(self._archive, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __enter__(self) -> NpzFile:
         return self

@@ -32,11 +32,9 @@ def isclose(a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool 
     equal_nan : bool
         Whether a NaN is close to a NaN.
     """
-    given = [one if isinstance(one, (int, float)) else arguments.array(one) for one in (rtol, atol)]
-    return operations["isclose"].call(
-        arguments.array(a), arguments.array(b), *(float(one) if isinstance(one, int) else one for one in given),
-        equal_nan=bool(equal_nan),
-    )  # fmt: skip
+    given = [float(one) if type(one) in (int, float, bool) else arguments.array(one) for one in (rtol, atol)]
+    operands = arguments.array(a), arguments.operand(b)
+    return operations["isclose"].call(*operands, *given, equal_nan=bool(equal_nan))
 
 
 def allclose(a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False) -> bool:
@@ -74,7 +72,7 @@ def _all_equal(a: Tensor, b: Tensor, equal_nan: bool) -> bool:
 
 
 def _is_complex(x: Any) -> bool:
-    kind = x.dtype.kind if isinstance(x, (Tensor, np.ndarray, np.generic)) else np.asarray(x).dtype.kind
+    kind = x.dtype.kind if hasattr(x, "dtype") else np.asarray(x).dtype.kind
     return bool(kind == "c")
 
 

@@ -170,6 +170,8 @@ _STATISTICS: dict[str, Callable[[Tensor, int], Tensor]] = {
 def _summarised(x: Tensor, widths: list[tuple[int, int]], mode: str, lengths: list[tuple[int, int]]) -> Tensor:
     """Return an array padded with a statistic of the elements at its ends."""
     for axis, (before, after) in enumerate(widths):
+        if not before and not after:
+            continue
         head = (slice(None),) * axis
         extent = x.shape[axis]
         parts = (x[(*head, slice(0, lengths[axis][0]))], x[(*head, slice(extent - lengths[axis][1], extent))])

@@ -13,7 +13,7 @@ from trueno.functions import operations
 from trueno.ir import build
 from trueno.ir.node import Node, recording
 from trueno.ir.op import Op, rows
-from trueno.np import arguments
+from trueno.np import arguments, core_axes
 from trueno.np.arguments import NOT_GIVEN
 from trueno.np.reducing import REDUCTIONS
 from trueno.runtime import launcher, memory
@@ -22,7 +22,7 @@ from trueno.runtime.operation import Operation, calling
 from trueno.tensor import Tensor
 
 _KEYWORDS = ("out", "where", "casting", "order", "dtype", "subok", "signature", "sig")
-_PYTHON = {bool: np.dtype(bool), int: np.dtype("i8"), float: np.dtype("f8")}
+_PYTHON = {bool: np.dtype(bool), int: np.dtype("i8"), float: np.dtype("f8"), complex: np.dtype("c16")}
 
 
 def _meets(one: Tensor, targets: Sequence[Tensor | None]) -> bool:
@@ -79,14 +79,15 @@ class ufunc:
 
     def _with_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a call that says where the result goes, in which dtype, or for which elements."""
-        if self.signature is not None and "axis" in kwargs:
-            kwargs = dict(kwargs)
-            args = self._moved(args, kwargs.pop("axis"))
+        if self.signature is not None and any(key in kwargs for key in core_axes.KEYWORDS):
+            return self._along_axes(args, kwargs)
         operands, targets = self._split(args, kwargs)
         dtype, casting, where = self._dtype(kwargs), kwargs.get("casting", "same_kind"), kwargs.get("where", True)
         arguments.can_cast(np.dtype("f8"), np.dtype("f8"), casting)  # refuses a rule that does not exist
         if self.signature is not None and "where" in kwargs:
             raise TypeError(f"{self.__name__}() got an unexpected keyword argument 'where'")
+        if dtype is not None and casting == "unsafe":
+            operands = [arguments.array(one) if type(one) in (float, complex) else one for one in operands]
         if where is True and targets is None:
             return self._typed.call(*operands, dtype=dtype, casting=casting)
         if where is not True:
@@ -106,12 +107,17 @@ class ufunc:
             self._masked.call(*into, where, *operands, **named)
         return targets[0] if self.nout == 1 else tuple(targets)
 
-    def _moved(self, args: tuple[Any, ...], axis: Any) -> tuple[Any, ...]:
-        """Return the arguments with the operands' axis in the last place, for functions of vectors to numbers."""
-        if self.signature != "(n),(n)->()":
-            raise TypeError(f"{self.__name__}: axis can only be used with a single shared core dimension")
-        moved = (functions.moveaxis(arguments.array(one), arguments.index("axis", axis), -1) for one in args[:2])
-        return (*moved, *args[2:])
+    def _along_axes(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run a call that says which axes of the operands and of the result the signature's are."""
+        chosen = {key: kwargs[key] for key in core_axes.KEYWORDS if key in kwargs}
+        rest = {key: value for key, value in kwargs.items() if key not in chosen and key != "out"}
+        operands, targets = self._split(args, {key: value for key, value in kwargs.items() if key not in chosen})
+
+        def run(*moved: Tensor) -> Tensor:
+            return self(*moved, **rest)
+
+        made = core_axes.call(self.__name__, self.signature, operands, run, chosen)
+        return arguments.finish(made, targets and targets[0], name=self.__name__)
 
     def _split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], list[Any] | None]:
         """Return the operands and the targets of a call, or None where none is given."""
@@ -125,6 +131,7 @@ class ufunc:
                 f"{name}() takes from {nin} to {nin + nout} positional arguments but {len(args)} {verb} given"
             )
         out = kwargs.get("out")
+        out = None if out is Ellipsis else out
         if len(args) > nin:
             if out is not None:
                 raise TypeError(f"{name}: cannot specify 'out' as both a positional and keyword argument")
@@ -144,16 +151,24 @@ class ufunc:
 
     def _dtype(self, kwargs: dict[str, Any]) -> np.dtype | None:
         """Return the dtype of the result that a call asks for, by ``dtype`` or by a signature."""
-        signature = kwargs.get("signature", kwargs.get("sig"))
-        if signature is None:
+        given = [key for key in ("signature", "sig", "dtype") if kwargs.get(key) is not None]
+        if len(given) > 1:
+            raise TypeError(f"{self.__name__}: cannot specify both {given[0]!r} and {given[1]!r}")
+        if not given or given[0] == "dtype":
             return arguments.dtype(kwargs.get("dtype"))
-        if kwargs.get("dtype") is not None:
-            raise TypeError(f"{self.__name__}: cannot specify both 'signature' and 'dtype'")
-        last = signature.rpartition("->")[2][-1:] if isinstance(signature, str) else signature[-1]
-        return arguments.dtype(last)
+        signature = kwargs[given[0]]
+        kinds = signature.replace("->", "") if isinstance(signature, str) else signature
+        if len(kinds) != self.nargs:
+            raise TypeError(f"{self.__name__}: the signature must name the dtypes of all {self.nargs} operands and "
+                            f"results, got {signature!r}")  # fmt: skip
+        made = arguments.dtype(kinds[-1])
+        operands = {arguments.dtype(kind) for kind, same in zip(kinds, self._in_results_dtype) if same and kind}
+        if len(operands | {made} - {None}) > 1:
+            raise TypeError(f"No loop matching the specified signature {signature!r} was found for {self.__name__}")
+        return made if made is not None or not operands else operands.pop()
 
     def _mask(self, where: Any) -> Tensor:
-        mask = arguments.array(where)
+        mask = arguments.array(where, np.bool_ if isinstance(where, (list, tuple, int)) else None)
         if mask.dtype != np.bool_:
             raise TypeError(
                 f"{self.__name__}: Cannot cast array data of 'where' from {mask.dtype!r} to dtype('bool') according to "
@@ -203,9 +218,11 @@ class ufunc:
     def _check_casts(self, operands: Sequence[Any], dtype: np.dtype, casting: str) -> None:
         for k, kind in enumerate(_types(operands)):
             given = _PYTHON[kind] if isinstance(kind, type) else kind
-            if not self._in_results_dtype[k] or (isinstance(kind, type) and casting != "same_kind"):
+            if not self._in_results_dtype[k]:
                 continue
-            if not arguments.can_cast(given, dtype, casting):
+            # A Python number fits where its kind does.
+            fits = isinstance(kind, type) and casting in ("safe", "same_kind") and _rank(given) <= _rank(dtype)
+            if not fits and not arguments.can_cast(given, dtype, casting):
                 raise TypeError(
                     f"Cannot cast ufunc {self.__name__!r} input {k} from {given!r} to {dtype!r} with casting rule "
                     f"{casting!r}"
@@ -390,6 +407,11 @@ def _types(operands: Sequence[Any]) -> tuple[Any, ...]:
 
 def _cast(value: Any, dtype: np.dtype) -> Any:
     return build.cast(value, dtype=dtype) if isinstance(value, Node) else build.const(value, dtype)
+
+
+def _rank(dtype: np.dtype) -> int:
+    """Return the place of a dtype's kind in the order bool, integers, floats, complex numbers."""
+    return {"b": 0, "i": 1, "u": 1, "c": 3}.get(dtype.kind, 2)
 
 
 def _host_index(indices: Any) -> Any:
