@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -157,3 +158,74 @@ def test_signs_of_complex_infinities() -> None:
     z = numpy.asarray([inf, complex(0, -inf), complex(inf, 1), complex(inf, inf), numpy.nan, 3 + 4j, 0])
     with numpy.errstate(invalid="ignore"):
         same(tnp.sign(tnp.asarray(z)), numpy.sign(z))
+
+
+@pytest.mark.parametrize("call", [
+    lambda n: n.reshape(n.zeros(3), (True, -1)), lambda n: n.zeros((True, 2)), lambda n: n.take(n.zeros(3), [0], False),
+    lambda n: n.sum(n.zeros(3), axis=False), lambda n: n.empty((3037000500, 3037000500), dtype="i1"),
+    lambda n: n.zeros(2**62), lambda n: n.full(3, 1000, dtype="i1"),
+    lambda n: n.full_like(n.zeros(3, dtype="i1"), 1000),
+    lambda n: n.putmask(a=n.zeros(1), mask=[True], values=[1]), lambda n: n.arange(5, device="nowhere"),
+    lambda n: n.dot(n.ones((2, 3)), n.ones(3), n.empty(2, dtype="f4")),
+    lambda n: n.dot(n.ones((2, 3)), n.ones(3), n.empty((2, 2))[:, 0]),
+    lambda n: n.add(1, 2, sig="ii->i", signature="ii->i"), lambda n: n.add(n.ones(3), 0.5, sig="i", casting="unsafe"),
+    lambda n: n.add(1, 2, sig=(None,)), lambda n: n.add(n.float16(1), n.uint64(2), sig=("e", "d", None)),
+    lambda n: n.add(3.0, 4.0, dtype=int, casting="safe"), lambda n: n.maximum.reduce([], initial=None),
+])  # fmt: skip
+def test_what_numpy_refuses(call: Any) -> None:
+    same_error(lambda: call(tnp), lambda: call(numpy))
+
+
+@pytest.mark.parametrize("call", [
+    lambda n: n.concatenate([numpy.float32(1), 1.0], axis=None),
+    lambda n: n.choose([0], (1000, numpy.ones(1, "u1"))), lambda n: n.choose(1, [numpy.float32(1), 1.0]),
+    lambda n: n.add(numpy.arange(3) * 0.5, 0.5, sig="ii->i", casting="unsafe"),
+    lambda n: n.power(1.5, 2.8, dtype=numpy.intp, casting="unsafe"),
+    lambda n: n.add([3], [4], sig=(None, None, None)), lambda n: n.add(1, 2, out=...),
+    lambda n: n.power(numpy.arange(4), 2, out=n.ones(4, dtype=int), where=[0, 1, 1, 0]),
+    lambda n: n.sum(numpy.ones(3), initial=numpy._NoValue), lambda n: n.bitwise_count(-5),
+    lambda n: n.bitwise_count(2**40), lambda n: n.sinc(numpy.arange(4, dtype="i2")),
+    lambda n: n.sinc(numpy.asarray([True, False])), lambda n: n.power(numpy.asarray([1 + 1j]), -2),
+    lambda n: n.pad(numpy.ones((8, 0, 2)), ((0, 0), (0, 0), (1, 1)), mode="maximum"),
+    lambda n: n.isclose(numpy.float32(1), 1 - 1e-9, atol=0, rtol=0),
+    lambda n: n.isclose(numpy.float32(1), numpy.float32(0), atol=numpy.float64(1 - 2e-16)),
+    lambda n: n.linalg.qr(numpy.arange(6.0).reshape(3, 2), mode="raw"),
+    lambda n: n.linalg.cond(numpy.stack([numpy.zeros((2, 2)), numpy.eye(2)])),
+    lambda n: n.linalg.cond(numpy.zeros((2, 2)), -2), lambda n: n.ix_(n.asarray(numpy.zeros(0, "f4"))),
+    lambda n: n.power(numpy.asarray([0j, 0j, 0j, 2j]), numpy.asarray([-1.5, 1j, 0, -1])),
+])  # fmt: skip
+def test_what_numpy_accepts(call: Any) -> None:
+    with numpy.errstate(all="ignore"):
+        same(call(tnp), call(numpy), rtol=1e-14)
+
+
+@pytest.mark.parametrize("compare", ["equal", "not_equal", "less", "less_equal", "greater", "greater_equal"])
+def test_signed_and_unsigned_integers_are_compared_exactly(compare: str) -> None:
+    signed = numpy.asarray([2**60, -5, 2**60 + 1, 2**62])
+    unsigned = numpy.asarray([2**60 + 1, 3, 2**60, 2**64 - 1], "u8")
+    for one in (signed, numpy.asarray([-1, 3, 7, 0], "i1")):
+        check(compare, one, unsigned)
+        check(compare, unsigned, one)
+
+
+def test_memoryviews_are_shared() -> None:
+    memory = numpy.arange(6)
+    for x in (tnp.asarray(memoryview(memory)), tnp.array(memoryview(memory[::2]), copy=False)):
+        assert numpy.shares_memory(numpy.asarray(x), memory)
+    assert not numpy.shares_memory(numpy.asarray(tnp.array(memoryview(memory))), memory)
+
+
+def test_members_of_npz_files(tmp_path: Path) -> None:
+    tnp.savez(tmp_path / "two.npz", x=tnp.ones(2), y=tnp.arange(3))
+    with tnp.load(tmp_path / "two.npz") as found, numpy.load(tmp_path / "two.npz") as theirs:
+        assert repr(found) == repr(theirs) and dir(found.f) == ["x", "y"] and found.f.y.tolist() == [0, 1, 2]
+        assert found.fid.name == theirs.fid.name and found.zip.namelist() == theirs.zip.namelist()
+        with pytest.raises(AttributeError, match="z"):
+            found.f.z
+
+
+def test_kinds_of_what_has_a_dtype_alone() -> None:
+    class Typed:
+        dtype = numpy.dtype(complex)
+
+    assert tnp.iscomplexobj(Typed()) and not tnp.isrealobj(Typed())

@@ -53,8 +53,10 @@ def dot(a: Any, b: Any, out: Any = None) -> Any:
     if into is None:
         return made
     if dt.as_dtype(into.dtype) != made.dtype or tuple(into.shape) != made.shape or not into.flags.c_contiguous:
-        raise ValueError(f"dot: output array is not acceptable, it must be of shape {made.shape} and dtype {made.dtype} "
-                         f"in C order, not of shape {tuple(into.shape)} and dtype {into.dtype}")  # fmt: skip
+        raise ValueError(
+            f"dot: output array is not acceptable, it must be in C order, of shape {made.shape} and dtype "
+            f"{made.dtype}; it has the shape {tuple(into.shape)} and the dtype {into.dtype}"
+        )
     return finish(made, into, name="dot")
 
 

@@ -60,7 +60,10 @@ def ix_(*args: Any) -> tuple[Tensor, ...]:
     ValueError
         One of them is not 1-D.
     """
-    return tuple(adopt(one) for one in np.ix_(*(host(one, "ix_") if np.size(one) else one for one in args)))
+    return tuple(
+        adopt(one)
+        for one in np.ix_(*(host(one, "ix_") if isinstance(one, Tensor) or np.size(one) else one for one in args))
+    )
 
 
 def diag_indices(n: int, ndim: int = 2) -> tuple[Tensor, ...]:

@@ -109,6 +109,7 @@ class ufunc:
 
     def _along_axes(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a call that says which axes of the operands and of the result the signature's are."""
+        assert self.signature is not None
         chosen = {key: kwargs[key] for key in core_axes.KEYWORDS if key in kwargs}
         rest = {key: value for key, value in kwargs.items() if key not in chosen and key != "out"}
         operands, targets = self._split(args, {key: value for key, value in kwargs.items() if key not in chosen})
