@@ -86,6 +86,10 @@ ARRAYS = MAKERS | {
 }  # fmt: skip
 
 
+#: Modules whose functions stay NumPy's.
+_LEFT_ALONE = ("numpy.testing", "numpy.random", "numpy.ma", "numpy._core._multiarray_tests")
+
+
 class Recorder:
     """What the test that runs has called, and what became of the tests before."""
 
@@ -284,13 +288,13 @@ def translation(tensors: bool) -> Callable[[Any], Any]:
                 found[id(other)] = kind(other, mine, prefix + name, tensors)
     if tensors:
         found[id(numpy.ndarray)] = ndarray
+        ours = trueno.np.testing
+        found |= {id(getattr(numpy.testing, name)): getattr(ours, name) for name in ours.__all__}
     modules: dict[str, Namespace] = {}
 
     def translate(value: Any) -> Any:
         if isinstance(value, types.ModuleType) and value.__name__.partition(".")[0] == "numpy":
-            if value.__name__.startswith(
-                ("numpy.testing", "numpy.random", "numpy.ma", "numpy._core._multiarray_tests")
-            ):
+            if value.__name__.startswith(_LEFT_ALONE) and not (tensors and value is numpy.testing):
                 return value
             if value.__name__ not in modules:
                 modules[value.__name__] = Namespace(value, translate)

@@ -124,7 +124,7 @@ _pad = Operation("pad", lambda x, value, widths: views.pad(x, widths, value), 2)
 # --- bounds -----------------------------------------------------------------------------------------------------------
 
 
-def clip(x: Any, min: Any = None, max: Any = None) -> Tensor:
+def clip(x: Any, min: Any = None, max: Any = None, out: Any = None, **kwargs: Any) -> Any:
     """Limit the values to [min, max].
 
     Parameters
@@ -132,12 +132,16 @@ def clip(x: Any, min: Any = None, max: Any = None) -> Tensor:
     x : array of any dtype
     min, max : array or number, optional
         Bounds that broadcast with `x`; without one, the values have no limit on that side.
+    out, **kwargs : optional
+        As of `trueno.np.clip`.
 
     Returns
     -------
     Tensor
         Of the dtype that `x` and the bounds promote to; `max` where `min` is greater.
     """
+    if out is not None or kwargs:
+        return _namespace().clip(x, min, max, out, **kwargs)
     return operations["clip"].call(x, *bounds(x, min, max))
 
 
@@ -263,13 +267,13 @@ def _sizes(shape: tuple) -> tuple[int, ...]:
     return tuple(one.__index__() for one in items)
 
 
-def reshape(x: Any, *shape: Any, order: str = "C") -> Any:
-    """Return the same elements under another shape, a view where strides allow it; `trueno.np.reshape` has the orders.
+def reshape(x: Any, *shape: Any, order: str = "C", copy: bool | None = None) -> Any:
+    """Return the same elements under another shape, a view where strides allow it.
 
-    One extent may be -1.
+    One extent may be -1. `trueno.np.reshape` has the orders, and what `copy` means.
     """
-    if order != "C":
-        return _namespace().reshape(x, shape[0] if len(shape) == 1 else shape, order)
+    if order != "C" or copy is not None:
+        return _namespace().reshape(x, shape[0] if len(shape) == 1 else shape, order, copy=copy)
     return _reshape.call(x, shape=_sizes(shape))
 
 
@@ -430,9 +434,9 @@ def split(x: Any, indices_or_sections: Any, axis: int = 0) -> list:
     return [x[(*head, slice(low, high))] for low, high in zip([0, *cuts], [*cuts, extent], strict=True)]
 
 
-def copy(x: Tensor) -> Tensor:
-    """Return a copy in C order."""
-    return _copy.call(x)
+def copy(x: Any, order: str = "C") -> Any:
+    """Return a copy, in C order or in another of NumPy's."""
+    return _copy.call(x) if order == "C" else _namespace().copy(x, order)
 
 
 def contiguous(x: Tensor) -> Tensor:

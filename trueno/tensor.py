@@ -228,9 +228,41 @@ class Tensor(Attributes, Interchange, Methods):
         """Return the tensor on the CPU."""
         return self if self._layout.device == "cpu" else self.to("cpu")
 
-    def astype(self, dtype: Any, copy: bool = True) -> Tensor:
-        """Return the elements in another dtype (a copy, unless nothing changes and `copy` is False)."""
+    def astype(
+        self, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True
+    ) -> Tensor:
+        """Return the elements in another dtype.
+
+        Parameters
+        ----------
+        dtype : dtype
+        order : {"K", "A", "C", "F"}
+            Of the result's memory.
+        casting : {"no", "equiv", "safe", "same_kind", "unsafe"}
+            The rule by which the elements must be castable.
+        subok : bool
+            Accepted; there are no subclasses to pass through.
+        copy : bool
+            False: return the tensor itself where nothing changes.
+
+        Raises
+        ------
+        TypeError
+            The rule does not allow the cast.
+        """
         wanted = dt.as_dtype(dtype)
+        if casting != "unsafe":
+            from trueno.ir.promotion import can_cast
+
+            if not can_cast(self.dtype, wanted, casting):
+                raise TypeError(
+                    f"astype: cannot cast an array of shape {self.shape} from {self.dtype!r} to {wanted!r} "
+                    f"according to the rule {casting!r}"
+                )
+        if order != "K":
+            from trueno import np as namespace
+
+            return namespace.array(self, wanted, copy=copy or None, order=order)
         if wanted == self.dtype:
             return self.clone() if copy else self
         from trueno.functions import cast

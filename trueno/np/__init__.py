@@ -13,7 +13,12 @@ import pkgutil
 from typing import Any
 
 #: Namespaces within this one, imported when they are first asked for, and the modules that they are.
-_NAMESPACES = {"linalg": "trueno.linalg", "fft": "trueno.fft", "random": "trueno.np.random"}
+_NAMESPACES = {
+    "linalg": "trueno.linalg",
+    "fft": "trueno.fft",
+    "random": "trueno.np.random",
+    "testing": "trueno.np.testing",
+}
 
 
 def _collect() -> list[str]:

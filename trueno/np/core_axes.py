@@ -38,7 +38,7 @@ def _entries(name: str, axes: Any, wanted: Sequence[int], required: int) -> list
         raise TypeError(f"{name}: axes should be a list, not {type(axes).__name__}")
     if len(axes) not in (required, len(wanted)):
         raise ValueError(f"{name}: axes should be a list with an entry for all {len(wanted)} inputs and outputs; "
-                         f"entries for outputs can only be omitted if none of them has core axes; got {len(axes)}")  # fmt: skip
+                         f"entries for outputs can only be omitted if none has core axes; got {len(axes)}")  # fmt: skip
     result = [tuple(arguments.position(name, k) for k in (one if isinstance(one, tuple) else (one,))) for one in axes]
     for k, (entry, size) in enumerate(zip(result, wanted)):
         if len(entry) != size:
