@@ -43,9 +43,11 @@ operations: dict[str, Operation] = {}
 
 def _guard_power(a: Any, b: Any) -> bool:
     """NumPy refuses negative integer exponents of integers; whether there are any, only the data tell."""
-    kinds = [build_type(one) for one in (a, b)]
-    if dt.is_inexact(promotion.common(tuple(kinds))):
+    dtype = promotion.common((build_type(a), build_type(b)))
+    if dt.is_inexact(dtype):
         return False
+    if not builtins.all(promotion.holds(dtype, one) for one in (a, b)):
+        return True  # The launch refuses such a number by OverflowError, as NumPy does before it looks at the exponents.
     lowest = b if not isinstance(b, Tensor) else min(b).item() if b.size and b.dtype.kind == "i" else 0
     if lowest < 0:
         raise ValueError(f"pow: integers to negative integer powers are not allowed (exponent {lowest}); use floats")

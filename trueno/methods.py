@@ -104,9 +104,9 @@ def _power(general: Callable[..., Any]) -> Callable[..., Any]:
 
     def power(self: Any, exponent: Any) -> Any:
         kind = type(exponent)
-        if kind is int and exponent == 2 and self._layout.dtype != dt.bool_:
+        if kind is int and exponent == 2:
             return square(self)
-        if kind is float and exponent in of_floats and dt.is_floating(self._layout.dtype):
+        if kind is float and exponent in of_floats and dt.is_inexact(self._layout.dtype):
             return of_floats[exponent](self)
         return general(self, exponent)
 

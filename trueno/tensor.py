@@ -149,13 +149,19 @@ class Tensor(Attributes, Interchange, Methods):
         return bool(self.item())
 
     def __float__(self) -> float:
-        return float(self.item())
+        return float(self._number())
 
     def __int__(self) -> int:
-        return int(self.item())
+        return int(self._number())
 
     def __complex__(self) -> complex:
-        return complex(self.item())
+        return complex(self._number())
+
+    def _number(self) -> Any:
+        """Return the one element as a Python number; any axes of extent 1 are as good as none, as in PyTorch."""
+        if self.size != 1:
+            raise TypeError(f"only a tensor of one element can be converted to a Python number, not shape {self.shape}")
+        return self.item()
 
     def __index__(self) -> int:
         if self.size != 1 or dt.is_inexact(self.dtype) or self.dtype == dt.bool_:

@@ -26,7 +26,7 @@ def agree(want: Any, got: Any) -> bool:
     return True
 
 
-@strategies.cases(0.3)
+@strategies.cases(0.25)
 @given(st.data())
 def test_reading(data: st.DataObject) -> None:
     array = data.draw(strategies.arrays(repeated=True))
@@ -73,8 +73,9 @@ def test_writing(data: st.DataObject) -> None:
         want = outcome(lambda: array.__setitem__(index, array[turned]))
         got = outcome(lambda: tensor.__setitem__(ours, tensor[turned]))
     else:
-        # A negative number has no meaning for unsigned floats' casts: C leaves it open.
-        assume(not (np.asarray(value).dtype.kind == "f" and array.dtype.kind == "u" and np.any(np.asarray(value) < 0)))
+        # What a negative float, or a complex number with such a real part, is as an unsigned integer, C leaves open.
+        floats = np.asarray(value).dtype.kind in "fc" and array.dtype.kind == "u"
+        assume(not (floats and np.any(np.real(value) < 0)))
         # Which error comes first where the index is wrong as well depends on NumPy's path.
         assume(type(value) is not complex or array.dtype.kind == "c")
         # An element of bools takes what an array with axes is as a condition: an accident of bool(array). One of

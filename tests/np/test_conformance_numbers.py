@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,10 @@ _ELEMENTWISE = sorted((one for one in UFUNCS if one.signature is None), key=lamb
 _UNARY = [one for one in _ELEMENTWISE if one.nin == 1]
 _BINARY = [one for one in _ELEMENTWISE if one.nin == 2]
 _SHIFTS = (np.left_shift, np.right_shift)
+_OPERATORS = (
+    "add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and_", "or_", "xor", "lshift", "rshift",
+    "eq", "ne", "lt", "le", "gt", "ge", "matmul",
+)  # fmt: skip
 
 
 def tolerance(dtype: np.dtype) -> float:
@@ -72,6 +77,36 @@ def test_binary_functions(data: st.DataObject) -> None:
     want, got = outcome(like, a, b), outcome(UFUNCS[like], _tensor(a), _tensor(b))
     if not agree(want, got):
         check_close(got, want)
+
+
+@strategies.cases(0.05)
+@given(st.data())
+def test_operators(data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(_OPERATORS))
+    call = plain = getattr(operator, name)
+    augmented = getattr(operator, "i" + name.rstrip("_"), None)
+    small = name in ("pow", "lshift", "rshift")
+    first, second = data.draw(strategies.broadcastable())
+    a = data.draw(strategies.arrays(shape=first, special=not small))
+    b = _operand(data, second, small)
+    if name == "pow" and data.draw(st.booleans()):
+        b = data.draw(st.sampled_from([2, 2.0, 0.5, 1.0, 0, -1, -1.0, -2, -3.0, 300, -300]))
+        a = np.where(a == 0, np.asarray(1, a.dtype), a)  # infinite parts of complex numbers depend on the formula
+    elif not isinstance(b, np.ndarray) and data.draw(st.booleans()):
+        a, b = b, a
+    # A number is no matrix, and may be out of range as well: two errors at once.
+    assume(name != "matmul" or (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)))
+    if isinstance(a, np.ndarray) and augmented is not None and data.draw(st.booleans()):
+        call = augmented
+    note(f"{call.__name__}({a!r}, {b!r})")
+    theirs = laid_out_as(a) if isinstance(a, np.ndarray) else a
+    want, got = outcome(call, theirs, b), outcome(call, _tensor(a), _tensor(b))
+    if call is augmented and isinstance(want, Exception) and isinstance(outcome(plain, a, b), Exception):
+        # The target's dtype may be wrong, too, and which of two errors is found first is nobody's promise.
+        assert isinstance(got, Exception)
+    elif not agree(want, got):
+        scale = float(np.max(np.abs(want), initial=0.0)) if name == "matmul" else 0.0
+        check_close(got, want, scale)
 
 
 @strategies.cases(0.04)

@@ -132,12 +132,19 @@ def comparison(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:
     return common(given), dt.bool_
 
 
+def holds(dtype: np.dtype, value: Any) -> bool:
+    """Whether a dtype can stand for an operand; only a Python integer can be out of an integer dtype's range."""
+    if type(value) is not int or dt.is_inexact(dtype) or dtype == dt.bool_:
+        return True
+    info = np.iinfo(dtype)
+    return info.min <= value <= info.max
+
+
 def comparable(value: Any, other: Given) -> Any:
     """Return a Python integer that an integer dtype does not hold as an infinity: it compares alike."""
-    if type(value) is not int or isinstance(other, type) or dt.is_inexact(other) or other == dt.bool_:
+    if isinstance(other, type) or holds(other, value):
         return value
-    info = np.iinfo(other)
-    return value if info.min <= value <= info.max else math.copysign(math.inf, value)
+    return math.copysign(math.inf, value)
 
 
 def truth(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:
