@@ -47,7 +47,7 @@ def _guard_power(a: Any, b: Any) -> bool:
     if dt.is_inexact(dtype):
         return False
     if not builtins.all(promotion.holds(dtype, one) for one in (a, b)):
-        return True  # The launch refuses such a number by OverflowError, as NumPy does before it looks at the exponents.
+        return True  # The launch refuses such a number by OverflowError: NumPy, too, says that first.
     lowest = b if not isinstance(b, Tensor) else min(b).item() if b.size and b.dtype.kind == "i" else 0
     if lowest < 0:
         raise ValueError(f"pow: integers to negative integer powers are not allowed (exponent {lowest}); use floats")

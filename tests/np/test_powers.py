@@ -12,8 +12,8 @@ from tests.np.support import as_tensors, same, same_error
 
 ARRAYS: dict[str, numpy.ndarray] = {
     "bool": numpy.asarray([True, False]), "uint8": numpy.asarray([1, 2], "u1"), "int8": numpy.asarray([1, 2], "i1"),
-    "int64": numpy.asarray([-1, 2]), "float32": numpy.asarray([0.5, 2], "f4"), "complex64": numpy.asarray([1j, 2], "c8"),
-    "complex128": numpy.asarray([1 - 1j, 2]),
+    "int64": numpy.asarray([-1, 2]), "float32": numpy.asarray([0.5, 2], "f4"),
+    "complex64": numpy.asarray([1j, 2], "c8"), "complex128": numpy.asarray([1 - 1j, 2]),
 }  # fmt: skip
 EXPONENTS = (2, 0, 1, -1, -2, 300, -300, 2.0, 0.5, -1.0, True)
 
