@@ -404,3 +404,10 @@ def test_functions_of_two_arrays(case: str, operands: str) -> None:
 @pytest.mark.parametrize("case", SQUARES)
 def test_functions_of_square_matrices(case: str, dtype: str) -> None:
     compare(SQUARES[case], numbers(4, 4).astype(dtype), rtol=1e-3 if dtype == "c8" else 1e-8)
+
+
+@pytest.mark.parametrize("name", ["arctan", "arctanh"])
+def test_inverse_tangents_keep_their_digits_beside_the_branch_points(name: str) -> None:
+    z = numpy.asarray([0.16530392 + 1j, 0.01 + 1j, 0.01 - 1j, 1.01 + 0.1j, -1.01 + 0.1j, -0.99 - 0.001j], "c8")
+    got = numpy.asarray(getattr(np, name)(np.asarray(z)))
+    numpy.testing.assert_allclose(got, getattr(numpy, name)(z.astype("c16")), rtol=4e-7)

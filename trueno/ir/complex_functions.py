@@ -133,9 +133,11 @@ def _acosh(a: Node, b: Node) -> Parts:
 
 
 def _atanh(a: Node, b: Node) -> Parts:
-    x, y = 1.0 - a, b * b
-    re = rows.log1p(a * 4.0 / (x * x + y)) * 0.25
-    im = rows.atan2(b * 2.0, x * (a + 1.0) - y) * 0.5
+    # The function is odd. Of |a| the quotient is positive; of a negative part it comes close to -1, and digits are lost.
+    size = rows.abs(a)
+    x, y = 1.0 - size, b * b
+    re = rows.copysign(rows.log1p(size * 4.0 / (x * x + y)) * 0.25, a)
+    im = rows.atan2(b * 2.0, x * (size + 1.0) - y) * 0.5
     endless = _infinite(a, b)
     right = rows.where(rows.isnan(b), b, rows.copysign(_number(a, math.pi / 2), b))
     re = rows.where(_on_axis(a, b), a, re)
