@@ -15,6 +15,7 @@ import numpy as np
 from trueno import dtypes as dt
 from trueno import functions
 from trueno.creation import asarray
+from trueno.errors import explain_all
 from trueno.library import Case, constant, host, library
 from trueno.tensor import Tensor
 
@@ -323,3 +324,6 @@ def fftshift(x: Any, axes: Any = None) -> Tensor:
 def ifftshift(x: Any, axes: Any = None) -> Tensor:
     """Return the inverse of `fftshift`."""
     return _shifted("ifftshift", x, axes, -1)
+
+
+explain_all(globals())

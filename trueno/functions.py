@@ -78,9 +78,9 @@ _GUARDS: dict[str, Callable[..., bool]] = {"pow": _guard_power, "gather": _guard
 class _Comparison(Operation):
     """A comparison: a Python integer that the array's dtype does not hold is an answer, not an error."""
 
-    def miss(self, *args: Any, **kwargs: Any) -> Any:
+    def answer(self, *args: Any, **kwargs: Any) -> Any:
         """Replace such integers by infinities."""
-        return super().miss(*(comparable(args) if len(args) == 2 and not kwargs else args), **kwargs)
+        return super().answer(*(comparable(args) if len(args) == 2 and not kwargs else args), **kwargs)
 
     def _refuse(self, args: Sequence[Any]) -> Any:
         """Compare with None and texts element by element, as NumPy: no number is equal to one."""

@@ -139,14 +139,14 @@ def _record_assign(target: Node, value: Any) -> Node:
 class _Assign(Operation):
     """The kernel behind assignments; arrays of dtypes that no tensor has (objects, text) are read in the target's."""
 
-    def miss(self, *args: Any, **kwargs: Any) -> Any:
+    def answer(self, *args: Any, **kwargs: Any) -> Any:
         """Convert the value if need be, then record, compile and run."""
         target, value = args
         if isinstance(value, np.ndarray) and value.dtype not in dt.STORED:
             value = _source(target, value)
         elif type(value) is int and target.dtype == dt.bool_ and value.bit_length() > 63:
             value = True
-        return super().miss(target, value, **kwargs)
+        return super().answer(target, value, **kwargs)
 
 
 _assign = _Assign("assign", _record_assign, 2, (0,))

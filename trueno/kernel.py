@@ -8,12 +8,9 @@ import linecache
 from collections.abc import Callable
 from typing import Any
 
+from trueno.errors import KernelError
 from trueno.ir.node import Node
 from trueno.runtime.operation import Operation, caller
-
-
-class KernelError(TypeError):
-    """Python code inside a kernel that cannot be recorded; the text names the line and what to write instead."""
 
 
 def _refuse(what: str, instead: str) -> KernelError:

@@ -23,6 +23,7 @@ import numpy as np
 from trueno import dtypes as dt
 from trueno.autograd import no_grad, record_node
 from trueno.creation import asarray, from_numpy, zeros
+from trueno.errors import KernelError, explained
 from trueno.ir.node import Node
 from trueno.runtime import launcher
 from trueno.runtime.inplace import requires_grad
@@ -49,8 +50,6 @@ def host(value: Any, name: str) -> Tensor:
         For a tensor on another device, and for what is no array of a supported dtype.
     """
     if isinstance(value, Node):
-        from trueno.kernel import KernelError
-
         raise KernelError(
             "{}:{}: ".format(*caller()) + f"{name} is called inside a kernel, but is computed by a library on whole "
             "arrays. Call it outside and pass the result to the kernel."
@@ -119,7 +118,10 @@ class LibraryOperation:
             As the library raises them.
         """
         tensors = [host(one, self.name) for one in args]
-        made = self.forward(*(one._view_array() for one in tensors), **static)
+        try:
+            made = self.forward(*(one._view_array() for one in tensors), **static)
+        except Exception as error:
+            raise explained(error, self.name, tensors) from error.__cause__
         many = isinstance(made, tuple)
         results = tuple(from_numpy(np.asarray(one)) for one in (made if many else (made,)))
         if self.grad is not None and launcher.grad_enabled():

@@ -10,7 +10,7 @@ import pytest
 
 import trueno as tn
 from trueno import dtypes as dt
-from trueno.kernel import KernelError
+from trueno.errors import KernelError
 from trueno.library import LibraryOperation, library, rows
 
 for _module in ("trueno.linalg", "trueno.fft"):

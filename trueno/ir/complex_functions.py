@@ -133,7 +133,7 @@ def _acosh(a: Node, b: Node) -> Parts:
 
 
 def _atanh(a: Node, b: Node) -> Parts:
-    # The function is odd. Of |a| the quotient is positive; of a negative part it comes close to -1, and digits are lost.
+    # The function is odd. Of |a| the quotient is positive; of a negative part it comes close to -1 and loses digits.
     size = rows.abs(a)
     x, y = 1.0 - size, b * b
     re = rows.copysign(rows.log1p(size * 4.0 / (x * x + y)) * 0.25, a)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from numpy.linalg import LinAlgError
 
+from trueno.errors import explain_all
 from trueno.linalg.decompositions import (
     EighResult,
     EigResult,
@@ -39,3 +40,5 @@ __all__ = [
     "matrix_norm", "matrix_power", "matrix_rank", "matrix_transpose", "multi_dot", "norm", "outer", "pinv", "qr",
     "slogdet", "solve", "svd", "svdvals", "tensordot", "tensorinv", "tensorsolve", "trace", "vecdot", "vector_norm",
 ]  # fmt: skip
+
+explain_all(globals())

@@ -7,10 +7,14 @@ names.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import pkgutil
+from types import FunctionType
 from typing import Any
+
+from trueno.errors import explaining
 
 #: Namespaces within this one, imported when they are first asked for, and the modules that they are.
 _NAMESPACES = {
@@ -19,6 +23,9 @@ _NAMESPACES = {
     "random": "trueno.np.random",
     "testing": "trueno.np.testing",
 }
+
+#: The functions, which get their place in the namespace when they are first asked for.
+_FUNCTIONS: dict[str, FunctionType] = {}
 
 
 def _collect() -> list[str]:
@@ -32,14 +39,23 @@ def _collect() -> list[str]:
             if name in owners:
                 raise ImportError(f"trueno.np: {name!r} is made by both {owners[name]!r} and {found.name!r}")
             owners[name] = found.name
-            globals()[name] = getattr(module, name)
+            value = getattr(module, name)
+            (_FUNCTIONS if isinstance(value, FunctionType) else globals())[name] = value
     return sorted(owners)
 
 
 __all__ = _collect()  # noqa: PLE0605 - a list, by the function's annotation
 
 
+@functools.cache
+def _public(function: FunctionType) -> Any:
+    """Return a function with errors that name it and the arrays: one for all names that it has."""
+    return explaining(function, __name__)
+
+
 def __getattr__(name: str) -> Any:
+    if name in _FUNCTIONS:
+        return globals().setdefault(name, _public(_FUNCTIONS[name]))
     if name in _NAMESPACES and importlib.util.find_spec(_NAMESPACES[name]) is not None:
         return importlib.import_module(_NAMESPACES[name])
     if importlib.util.find_spec(f"{__name__}.absent") is not None:

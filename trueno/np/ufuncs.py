@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from trueno import creation, functions
+from trueno.errors import explained
 from trueno.functions import operations
 from trueno.ir import build
 from trueno.ir.node import Node, recording
@@ -34,9 +35,9 @@ def _meets(one: Tensor, targets: Sequence[Tensor | None]) -> bool:
 class _Elementwise(Operation):
     """An operation that reads lists as NumPy does, in float64 and int64."""
 
-    def miss(self, *args: Any, **kwargs: Any) -> Any:
+    def answer(self, *args: Any, **kwargs: Any) -> Any:
         """Read lists, then go on as usual."""
-        return super().miss(*(arguments.array(one) if type(one) in (list, tuple) else one for one in args), **kwargs)
+        return super().answer(*(arguments.array(one) if type(one) in (list, tuple) else one for one in args), **kwargs)
 
 
 class ufunc:
@@ -73,9 +74,12 @@ class ufunc:
     # --- calls --------------------------------------------------------------------------------------------------------
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if kwargs or len(args) != self.nin:
-            return self._with_arguments(args, kwargs)
-        return self._call(*args)
+        try:
+            if kwargs or len(args) != self.nin:
+                return self._with_arguments(args, kwargs)
+            return self._call(*args)
+        except Exception as error:
+            raise explained(error, self.__name__, args, kwargs) from error.__cause__
 
     def _with_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a call that says where the result goes, in which dtype, or for which elements."""

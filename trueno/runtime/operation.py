@@ -18,6 +18,7 @@ import numpy as np
 
 from trueno import dtypes as dt
 from trueno.config import settings
+from trueno.errors import explained
 from trueno.ir import build, pairs, promotion, verify
 from trueno.ir.grad import gradients
 from trueno.ir.node import Kernel, Node, recording, substitute, topological
@@ -160,6 +161,13 @@ class Operation:
     # --- the slow path ------------------------------------------------------------------------------------------------
 
     def miss(self, *args: Any, **kwargs: Any) -> Any:
+        """Answer a call that the launcher does not know; what goes wrong is said with name and shapes."""
+        try:
+            return self.answer(*args, **kwargs)
+        except Exception as error:
+            raise explained(error, self.name, args, kwargs) from error.__cause__
+
+    def answer(self, *args: Any, **kwargs: Any) -> Any:
         """Record, compile where needed, run, and install the call for next time."""
         if any(isinstance(one, Node) for one in args) or any(isinstance(one, Node) for one in kwargs.values()):
             return self.record(*args, **_spelled(kwargs))
@@ -185,7 +193,7 @@ class Operation:
             wide = _wide_integers(bound.entry, operands)
             if wide is None:
                 raise
-            return self.miss(*wide, *args[split:], **kwargs)
+            return self.answer(*wide, *args[split:], **kwargs)
         if not looked and not (self.inplace and bound.installed):
             # Once is enough in place: targets with a version counter come here at each call.
             bound.installed = self.make_known(bound, args, kwargs, result)
