@@ -20,7 +20,7 @@ import numpy as np
 
 _OWN = tuple(os.path.dirname(os.path.abspath(one)) + os.sep for one in (__file__, np.__file__))
 #: What bad arguments raise: not what a device, the memory or the tape complains about.
-_OF_INPUT = (TypeError, ValueError, LookupError, ArithmeticError)
+_OF_INPUT = (TypeError, ValueError, LookupError, ArithmeticError, BufferError)
 #: The name of a function that the called one is made of, in front of a text.
 _PART = re.compile(r"[a-z_][a-z_0-9]*: ")
 #: How many arrays are listed.

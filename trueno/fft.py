@@ -151,6 +151,7 @@ def _transform(name: str, a: Any, s: Any, axes: Any, norm: str | None, inverse: 
 
 def _from_real(name: str, a: Any, s: Any, axes: Any, norm: str | None) -> Tensor:
     x, norm = _operand(name, a), _norm(name, norm)
+    _axes(name, x, s, axes)  # NumPy looks for the axes first
     if dt.is_complex(x.dtype):
         raise TypeError(f"{name}: takes real numbers, not {x.dtype} of shape {x.shape}; use {name.replace('r', '')}")
     chosen, points = _axes(name, x, s, axes)
@@ -180,7 +181,8 @@ def _stored(name: str, found: Tensor, out: Any) -> Any:
 
 
 def _points(n: int | None) -> tuple[int, ...] | None:
-    return None if n is None else (n,)
+    """Return the number of points of one axis as those of several are given, where -1 means all."""
+    return None if n is None else (0 if n == -1 else n,)
 
 
 def fft(a: Any, n: int | None = None, axis: int = -1, norm: str | None = None, out: Any = None) -> Tensor:

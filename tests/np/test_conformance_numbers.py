@@ -35,12 +35,15 @@ def tolerance(dtype: np.dtype) -> float:
     return _ULP[name] * float(np.finfo(dtype).eps) if dtype.kind in "fc" else 0.0
 
 
-def check_close(got: Any, want: Any, scale: float = 0.0) -> None:
-    """Check shape, dtype and, within a few units in the last place, values; of several results each."""
+def check_close(got: Any, want: Any, scale: float = 0.0, among: np.dtype | None = None) -> None:
+    """Check shape, dtype and, within a few units in the last place, values; of several results each.
+
+    `among` is a dtype that the values have passed through.
+    """
     if isinstance(want, tuple):
         assert isinstance(got, tuple) and len(got) == len(want)
         for ours, theirs in zip(got, want, strict=True):
-            check_close(ours, theirs, scale)
+            check_close(ours, theirs, scale, among)
         return
     dtype = np.asarray(want).dtype
     if dtype.kind not in "fc":
@@ -49,7 +52,7 @@ def check_close(got: Any, want: Any, scale: float = 0.0) -> None:
     result = np.asarray(got)
     assert isinstance(got, tn.Tensor)
     assert (result.shape, result.dtype) == (np.shape(want), dtype), f"{result.shape} {result.dtype}, NumPy: {want!r}"
-    allowed = tolerance(dtype)
+    allowed = max(tolerance(dtype), 0.0 if among is None else tolerance(among))
     np.testing.assert_allclose(result, want, rtol=allowed, atol=allowed * scale + float(np.finfo(dtype).tiny))
 
 
@@ -105,8 +108,8 @@ def test_operators(data: st.DataObject) -> None:
         # The target's dtype may be wrong, too, and which of two errors is found first is nobody's promise.
         assert isinstance(got, Exception)
     elif not agree(want, got):
-        scale = float(np.max(np.abs(want), initial=0.0)) if name == "matmul" else 0.0
-        check_close(got, want, scale)
+        finite = np.abs(want)[np.isfinite(want)] if name == "matmul" else 0.0
+        check_close(got, want, float(np.max(finite, initial=0.0)))
 
 
 @strategies.cases(0.04)
@@ -152,7 +155,8 @@ def test_out_where_and_dtype(data: st.DataObject) -> None:
         natural = through if isinstance(plain, Exception) else plain.dtype
         sources, targets = [a.dtype, b.dtype, natural, through], [through, out.dtype]
         if all(one.kind not in "fc" for one in sources) or all(one.kind in "fc" for one in targets):
-            check_close(ours, out)
+            # What a kernel computes in halves it keeps in float32, which NumPy rounds between function and cast.
+            check_close(ours, out, among=through)
 
 
 _REDUCTIONS = (

@@ -10,7 +10,7 @@ import numpy as np
 from trueno import dtypes as dt
 from trueno.functions import operations
 from trueno.library import constant, host
-from trueno.linalg.products import need_square
+from trueno.linalg.products import in_order, need_square
 from trueno.linalg.solving import inv, solve
 from trueno.tensor import Tensor
 
@@ -94,7 +94,7 @@ def tensorsolve(a: Any, b: Any, axes: Any = None) -> Tensor:
     """
     a, b = host(a, "tensorsolve"), host(b, "tensorsolve")
     if axes is not None:
-        chosen = [int(axis) % a.ndim for axis in axes]
+        chosen = in_order("tensorsolve", axes, a)
         a = a.permute(*(k for k in range(a.ndim) if k not in chosen), *chosen)
     shape = a.shape[b.ndim :]
     count = math.prod(shape)

@@ -9,7 +9,6 @@ import numpy as np
 
 from trueno import dtypes as dt
 from trueno.functions import moveaxis, operations
-from trueno.ir.build import normalise_axes
 from trueno.library import host, library
 from trueno.linalg.decompositions import svdvals
 from trueno.linalg.operands import matrices
@@ -108,7 +107,8 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> T
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Tensor:
     """Return the norm of vectors along axes; of all elements without `axis`. See `norm` for `ord`."""
     x = _floating(x)
-    return _vector(x, ord, normalise_axes("vector_norm", axis, x.ndim, x.shape), keepdims)
+    axes = tuple(range(x.ndim)) if axis is None else in_order("vector_norm", axis, x)
+    return _vector(x, ord, axes, keepdims)
 
 
 def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Tensor:

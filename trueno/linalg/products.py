@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,7 +39,10 @@ def in_order(name: str, axes: Any, x: Tensor) -> tuple[int, ...]:
     ValueError
         For an axis that is given twice.
     """
-    many = (axes,) if isinstance(axes, (int, np.integer)) else tuple(axes)
+    if isinstance(axes, str):
+        raise TypeError(f"{name}: axes are integers, not the text {axes!r}")
+    # NumPy, too, takes a float for the integer below it here.
+    many = tuple(axes) if isinstance(axes, (tuple, list, range)) else (int(axes),)
     found = tuple(normalise_axes(name, int(axis), x.ndim, x.shape)[0] for axis in many)
     if len(set(found)) != len(found):
         raise ValueError(f"{name}: duplicate axes {many} of an array of shape {x.shape}")
@@ -84,6 +88,7 @@ def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Tensor:
     ValueError
         If the extents along the axis differ.
     """
+    axis = operator.index(axis)
     left, right = (functions.moveaxis(as_tensor(one), axis, -1) for one in (x1, x2))
     if left.shape[-1] != right.shape[-1]:
         raise ValueError(f"vecdot: extents along axis {axis} differ: {left.shape[-1]} and {right.shape[-1]}")
@@ -115,6 +120,7 @@ def cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Tensor:
     ValueError
         If an extent along the axis is not 3.
     """
+    axis = operator.index(axis)
     left, right = (functions.moveaxis(as_tensor(one), axis, -1) for one in (x1, x2))
     if left.shape[-1] != 3 or right.shape[-1] != 3:
         raise ValueError(
@@ -283,6 +289,13 @@ def multi_dot(arrays: Sequence[Any], *, out: Any = None) -> Tensor:
     result = result.reshape(shape)
     if out is None:
         return result
+    if not isinstance(out, (Tensor, np.ndarray)):
+        raise TypeError(f"multi_dot: 'out' must be an array, not {type(out).__name__}")
+    if tuple(out.shape) != result.shape or out.dtype != result.dtype:
+        raise ValueError(
+            f"multi_dot: output array of shape {tuple(out.shape)}, {out.dtype} is not acceptable: the result has shape "
+            f"{result.shape}, {result.dtype}"
+        )
     out[...] = result
     return out
 

@@ -170,6 +170,8 @@ def shape(name: str, value: Any) -> tuple[int, ...]:
     if isinstance(value, (tuple, list)):
         items = value
     elif isinstance(value, (Tensor, np.ndarray)) and value.ndim:
+        if value.dtype.kind not in "iu":
+            raise TypeError(f"{name}: a shape is made of integers, not of {value.dtype}")
         items = value.tolist()
     else:
         items = (value,)
@@ -190,6 +192,53 @@ def dtype(value: Any, default: np.dtype | None = None) -> np.dtype | None:
 
 #: Types and dtypes are asked for at each call, and making a dtype of a type takes longer than a small kernel.
 _dtype_of = functools.lru_cache(256)(dt.as_dtype)
+
+
+def order(name: str, value: Any, allowed: str = "CFAK") -> str | None:
+    """Return an ``order`` argument, a letter that says how elements lie in memory, in upper case; None for none.
+
+    Raises
+    ------
+    TypeError
+        For what is no text.
+    ValueError
+        For another letter.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: order must be str, not {type(value).__name__}")
+    if value.upper() not in tuple(allowed):
+        raise ValueError(f"{name}: order must be one of {', '.join(map(repr, allowed))} (got {value!r})")
+    return value.upper()
+
+
+def flag(name: str, value: Any) -> bool:
+    """Return a ``keepdims`` argument, which may be any integer, as a bool.
+
+    Raises
+    ------
+    TypeError
+        For anything else.
+    """
+    return bool(value) if isinstance(value, (bool, np.bool_)) else bool(index(name, value))
+
+
+def mask(name: str, where: Any) -> Tensor:
+    """Return a ``where`` argument as an array of bool.
+
+    Raises
+    ------
+    TypeError
+        For an array of another dtype.
+    """
+    found = array(where)
+    if found.dtype != np.bool_:
+        raise TypeError(
+            f"{name}: Cannot cast array data of 'where' from {found.dtype!r} to dtype('bool') according to the rule "
+            f"'safe'; the mask has shape {found.shape}"
+        )
+    return found
 
 
 # --- out --------------------------------------------------------------------------------------------------------------

@@ -18,7 +18,6 @@ from trueno.runtime import device as devices
 from trueno.runtime.operation import Operation
 from trueno.tensor import Tensor
 
-_ORDERS = ("C", "F", "A", "K", None)
 #: Bytes up to which NumPy fills an array before a kernel has been launched.
 _SMALL = 1 << 14
 
@@ -30,8 +29,9 @@ def _is_reversed(x: Tensor) -> bool:
 
 def _fortran(name: str, order: Any, like: Any = None) -> bool:
     """Return whether an ``order`` argument asks for Fortran's order of the elements."""
-    if order not in _ORDERS:
-        raise ValueError(f"{name}: order must be one of 'C', 'F', 'A', or 'K' (got {order!r})")
+    if order is None or order == "C":
+        return False
+    order = arguments.order(name, order)
     return order == "F" or (order in ("A", "K") and isinstance(like, Tensor) and _is_reversed(like))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from trueno import dtypes as dt
 from trueno import functions
+from trueno.ir.build import normalise_axes
 from trueno.np.arguments import NOT_GIVEN, adopt, array, axes, host
 from trueno.np.joining import stack
 from trueno.np.manipulation import axis_of
@@ -189,7 +190,8 @@ def size(a: Any, axis: Any = None) -> int:
         return int(np.prod(extents, dtype=np.int64))
     chosen = axes("size", axis)
     found = chosen if isinstance(chosen, tuple) else (chosen,)
-    return int(np.prod([extents[axis_of("size", one, len(extents), extents)] for one in found], dtype=np.int64))
+    found = normalise_axes("size", found, len(extents), extents)
+    return int(np.prod([extents[one] for one in found], dtype=np.int64))
 
 
 def shares_memory(a: Any, b: Any, /, max_work: Any = None) -> bool:

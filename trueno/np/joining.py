@@ -11,7 +11,7 @@ import numpy as np
 from trueno import dtypes as dt
 from trueno import functions
 from trueno.np.arguments import array, arrays, can_cast, finish, weak
-from trueno.np.manipulation import atleast_1d, atleast_2d, atleast_3d, axis_of
+from trueno.np.manipulation import atleast_1d, atleast_2d, atleast_3d, axis_of, moveaxis
 from trueno.tensor import Tensor
 
 # --- joining ----------------------------------------------------------------------------------------------------------
@@ -19,6 +19,7 @@ from trueno.tensor import Tensor
 
 def _joined(name: str, pieces: Sequence[Tensor], axis: int, dtype: Any, casting: str, out: Any = None) -> Any:
     """Return arrays joined along an axis, in a dtype or, without one, in their common dtype."""
+    can_cast(np.dtype("f8"), np.dtype("f8"), casting)  # refuses a rule that does not exist
     if dtype is not None:
         if out is not None:
             raise TypeError(f"{name}: only takes `out` or `dtype` as an argument, but both were provided")
@@ -249,6 +250,8 @@ def _positions(obj: Any, extent: int) -> np.ndarray:
         return np.flatnonzero(places)
     if places.ndim > 1:
         raise ValueError(f"insert: index array argument must be one-dimensional or scalar, not {places.shape}")
+    if places.dtype.kind not in "biufc":
+        raise TypeError(f"insert: positions are integers, not {places.dtype}")
     if places.dtype.kind not in "iu" and (places.size or not isinstance(obj, (list, tuple))):
         raise IndexError(f"insert: arrays used as indices must be of integer or boolean type, not {places.dtype}")
     return places.astype(np.int64) if not places.size else places
@@ -303,7 +306,8 @@ def repeat(a: Any, repeats: Any, axis: int | None = None) -> Tensor:
     counts = np.asarray(int(repeats) if isinstance(repeats, float) else _places(repeats))
     if counts.ndim > 1:
         raise ValueError(f"repeat: object too deep for desired array: repeats of shape {counts.shape}")
-    if counts.size and not np.can_cast(counts.dtype, np.int64, "safe"):
+    untyped = isinstance(repeats, (list, tuple)) and not counts.size
+    if not untyped and not np.can_cast(counts.dtype, np.int64, "safe"):
         raise TypeError(f"repeat: cannot cast repeats from {counts.dtype} to int64 according to the rule 'safe'")
     if counts.size and x.shape[axis] and counts.min() < 0:
         raise ValueError("repeat: repeats may not contain negative values")
@@ -351,6 +355,16 @@ def _cut(x: Tensor, cuts: Sequence[int], axis: int) -> list[Tensor]:
     return [x[(*head, slice(low, high))] for low, high in zip([0, *cuts], [*cuts, x.shape[axis]])]
 
 
+def _sections(name: str, given: Any) -> int:
+    """Return the number of parts to cut into; a whole float will do, as in NumPy."""
+    if isinstance(given, (float, np.ndarray, np.floating)):
+        number = float(given)
+        if number != int(number):
+            raise ValueError(f"{name}: {number} parts are no equal division")
+        return int(number)
+    return operator.index(given)
+
+
 def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
     """Return the parts of an array along an axis, as views; parts may differ by one element in size.
 
@@ -370,7 +384,7 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Tenso
     axis = axis_of("array_split", axis, x.ndim, x.shape)
     if hasattr(given, "__len__") and np.ndim(given):
         return _cut(x, [operator.index(one) for one in given], axis)
-    parts = operator.index(given)
+    parts = _sections("array_split", given)
     if parts <= 0:
         raise ValueError(f"array_split: number sections must be larger than 0, got {parts}")
     each, more = divmod(x.shape[axis], parts)
@@ -387,7 +401,7 @@ def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
     """
     x, given = array(ary), _places(indices_or_sections)
     axis = axis_of("split", axis, x.ndim, x.shape)
-    if not np.ndim(given) and x.shape[axis] % operator.index(given):
+    if not np.ndim(given) and x.shape[axis] % _sections("split", given):
         raise ValueError(f"split: axis {axis} of shape {x.shape} does not result in {given} equal parts")
     return array_split(x, given, axis)
 
@@ -426,7 +440,7 @@ def unstack(x: Any, /, *, axis: int = 0) -> tuple[Tensor, ...]:
     x = array(x)
     if not x.ndim:
         raise ValueError("unstack: input array must be at least 1-d")
-    moved = functions.moveaxis(x, axis_of("unstack", axis, x.ndim, x.shape), 0)
+    moved = moveaxis(x, axis, 0)
     return tuple(moved[k] for k in range(moved.shape[0]))
 
 

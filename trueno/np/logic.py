@@ -166,7 +166,7 @@ def clip(
         None if one is None or one is NOT_GIVEN or _beyond(one, x.dtype, sign) else arguments.operand(one)
         for one, sign in ((low, -1), (high, 1))
     ]
-    result = x.clone() if all(one is None for one in given) else functions.clip(x, *given)
+    result = functions.positive(x) if all(one is None for one in given) else functions.clip(x, *given)
     if dtype is not None:
         result = result.astype(arguments.dtype(dtype), copy=False)
     return finish(result, out, name="clip", casting=casting)

@@ -43,14 +43,12 @@ def extents(name: str, shape: Any) -> tuple[int, ...]:
 # --- shapes -----------------------------------------------------------------------------------------------------------
 
 
-def _memory_order(x: Tensor, order: str, allowed: str) -> str:
+def _memory_order(name: str, x: Tensor, order: Any, allowed: str) -> str:
     """Return "C" or "F" for one of NumPy's four letters."""
-    if not isinstance(order, str) or order.upper() not in tuple(allowed):
-        raise ValueError(f"order must be one of {', '.join(allowed)}, got {order!r}")
-    order = order.upper()
-    if order == "A":
+    found = arguments.order(name, order, allowed) or "C"
+    if found == "A":
         return "F" if x.ndim > 1 and not x.is_contiguous() and functions.permute(x).is_contiguous() else "C"
-    return order
+    return found
 
 
 def reshape(a: Any, shape: Any, order: str = "C", *, copy: bool | None = None) -> Tensor:
@@ -78,7 +76,7 @@ def reshape(a: Any, shape: Any, order: str = "C", *, copy: bool | None = None) -
     x, wanted = array(a), extents("reshape", shape)
     if copy:
         x = functions.copy(x)
-    if _memory_order(x, order, "CFA") == "F":
+    if _memory_order("reshape", x, order, "CFA") == "F":
         result = functions.permute(functions.reshape(functions.permute(x), wanted[::-1]))
     else:
         result = functions.reshape(x, wanted)
@@ -102,11 +100,11 @@ def ravel(a: Any, order: str = "C") -> Tensor:
         Of shape ``(size,)``.
     """
     x = array(a)
-    if _memory_order(x, order, "CFAK") == "K":
+    if _memory_order("ravel", x, order, "CFAK") == "K":
         steps = x._layout.strides
         # Longest steps first; equal steps keep their order, as in NumPy.
         x = functions.permute(x, sorted(range(x.ndim), key=lambda axis: -abs(steps[axis])))
-    elif _memory_order(x, order, "CFA") == "F":
+    elif _memory_order("ravel", x, order, "CFA") == "F":
         x = functions.permute(x)
     return functions.contiguous(functions.ravel(x))
 
@@ -354,12 +352,13 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Tensor:
         return functions.reshape(roll(functions.ravel(x), shift, 0), x.shape)
     chosen = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
     chosen = tuple(axis_of("roll", one, x.ndim, x.shape) for one in chosen)
-    pairs = np.broadcast(np.asarray(_hosted(shift)), chosen)
-    if pairs.ndim > 1:
+    counts = host(shift, "roll") if isinstance(shift, Tensor) else np.asarray(shift)
+    pairs = np.broadcast(counts, chosen)
+    if counts.ndim > 1 or pairs.ndim > 1:
         raise ValueError(f"roll: shift {shift} and axis {axis} must be numbers or 1-D sequences")
     by = dict.fromkeys(chosen, 0)
     for count, one in pairs:
-        by[one] += operator.index(count)
+        by[one] += int(count)
     moved = False
     for one, count in by.items():
         extent = x.shape[one]
@@ -369,10 +368,6 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Tensor:
             x = functions.concatenate([x[(*head, slice(cut, None))], x[(*head, slice(None, cut))]], axis=one)
             moved = True
     return x if moved else functions.copy(x)
-
-
-def _hosted(value: Any) -> Any:
-    return value.tolist() if isinstance(value, Tensor) else value
 
 
 def resize(a: Any, new_shape: Any) -> Tensor:

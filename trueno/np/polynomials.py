@@ -12,6 +12,7 @@ from trueno.ir import promotion
 from trueno.np.arguments import adopt, array, host, index
 from trueno.np.calculus import convolve
 from trueno.np.creation import vander
+from trueno.np.manipulation import atleast_1d
 from trueno.tensor import Tensor
 
 
@@ -47,18 +48,23 @@ def _padded(x: Tensor, size: int) -> Tensor:
     return functions.pad(x, ((size - x.size, 0),)) if size > x.size else x
 
 
+def _aligned(name: str, a1: Any, a2: Any) -> tuple[Tensor, Tensor]:
+    """Return coefficients with zeros in front, as many as the other polynomial has more."""
+    first, second = atleast_1d(a1), atleast_1d(a2)
+    if first.shape[0] == second.shape[0]:
+        return first, second
+    size = max(first.shape[0], second.shape[0])
+    return _padded(_vector(name, first), size), _padded(_vector(name, second), size)
+
+
 def polyadd(a1: Any, a2: Any) -> Tensor:
     """Return the coefficients of the sum of two polynomials."""
-    first, second = _vector("polyadd", a1), _vector("polyadd", a2)
-    size = max(first.size, second.size)
-    return functions.add(_padded(first, size), _padded(second, size))
+    return functions.add(*_aligned("polyadd", a1, a2))
 
 
 def polysub(a1: Any, a2: Any) -> Tensor:
     """Return the coefficients of the difference of two polynomials."""
-    first, second = _vector("polysub", a1), _vector("polysub", a2)
-    size = max(first.size, second.size)
-    return functions.sub(_padded(first, size), _padded(second, size))
+    return functions.sub(*_aligned("polysub", a1, a2))
 
 
 def polymul(a1: Any, a2: Any) -> Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 
 from trueno import dtypes as dt
 from trueno import functions
-from trueno.ir import composites_numpy
+from trueno.ir import composites_numpy, promotion
 from trueno.ir import einsum as einstein
 from trueno.linalg.products import cross_of_last
 from trueno.linalg.products import tensordot as _tensordot
@@ -43,6 +43,8 @@ def dot(a: Any, b: Any, out: Any = None) -> Any:
         The extents of these axes differ, or `out` has not the result's shape and dtype in C order.
     """
     left, right = array(a), array(b)
+    if out is not None:
+        _need_exact("dot", left, right, out)
     if not left.ndim or not right.ndim:
         made = functions.mul(left, right)
     elif right.ndim <= 2:
@@ -58,6 +60,13 @@ def dot(a: Any, b: Any, out: Any = None) -> Any:
             f"{made.dtype}; it has the shape {tuple(into.shape)} and the dtype {into.dtype}"
         )
     return finish(made, into, name="dot")
+
+
+def _need_exact(name: str, a: Tensor, b: Tensor, out: Any) -> None:
+    """Refuse an `out` of another dtype than the product's, as NumPy does here: nothing is cast."""
+    wanted = promotion.common((a.dtype, b.dtype))
+    if isinstance(out, (Tensor, np.ndarray)) and out.dtype != wanted:
+        raise ValueError(f"{name}: output array is not acceptable: it has dtype {out.dtype}, the product {wanted}")
 
 
 def _summed(name: str, a: Tensor, b: Tensor, axis: int, other: int) -> Tensor:
@@ -277,8 +286,7 @@ def einsum(
     found for "greedy"; all of it is one kernel.
     """
     arguments.target("einsum", out)
-    if str(order).upper() not in ("C", "F", "A", "K"):
-        raise ValueError(f"einsum: order must be one of 'C', 'F', 'A', or 'K', not {order!r}")
+    arguments.order("einsum", order)
     if casting not in _CASTING:
         raise ValueError(f"einsum: casting must be one of {', '.join(map(repr, _CASTING))}, not {casting!r}")
     form, many = _formula("einsum", operands)

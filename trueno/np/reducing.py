@@ -69,14 +69,14 @@ class Reduction:
                                 f"result is bool, not {wanted}")  # fmt: skip
         elif wanted is None and into is not None:
             wanted = promotion.common((self._natural(x), dt.as_dtype(into.dtype)))
-        named: dict[str, Any] = {"keepdims": True} if keepdims else {}
+        named: dict[str, Any] = {"keepdims": True} if keepdims is not False and arguments.flag(name, keepdims) else {}
         if wanted is not None:
             named["dtype"] = wanted
         found = arguments.axes(name, axis)
+        mask = None if where is True else _mask(name, x, where)
         if initial is NOT_GIVEN and where is True:
             return arguments.finish(self._plain(x, axis=found, **named), into, name=name, casting="unsafe")
         given = self._initial(name, x, found, wanted, initial, where is not True)
-        mask = None if where is True else _mask(name, x, where)
         return arguments.finish(self._full(x, mask, given, axis=found, **named), into, name=name, casting="unsafe")
 
     def _natural(self, x: Tensor) -> np.dtype:
@@ -102,12 +102,14 @@ class Reduction:
             return None
         if isinstance(initial, Tensor):
             return initial
+        if isinstance(initial, str):
+            raise ValueError(f"{name}: could not convert the initial value {initial!r} to a number")
         result = wanted or self._natural(x)
         return initial if dt.is_inexact(result) else int(initial) if result != dt.bool_ else bool(initial)
 
 
 def _mask(name: str, x: Tensor, where: Any) -> Tensor:
-    mask = arguments.array(where)
+    mask = arguments.mask(name, where)
     if mask.ndim > x.ndim:
         raise ValueError(f"{name}: the mask of shape {mask.shape} has more axes than the array of shape {x.shape}")
     return mask

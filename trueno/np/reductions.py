@@ -90,7 +90,8 @@ def all(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False, *, wh
 def count_nonzero(a: Any, axis: Any = None, *, keepdims: bool = False) -> Tensor:
     """Return the number of elements that differ from zero over axes, as int64."""
     x = arguments.array(a)
-    return operations["count_nonzero"].call(x, axis=arguments.axes("count_nonzero", axis), keepdims=bool(keepdims))
+    name = "count_nonzero"
+    return operations[name].call(x, axis=arguments.axes(name, axis), keepdims=arguments.flag(name, keepdims))
 
 
 def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
@@ -113,8 +114,8 @@ def _averaged(
 ) -> Any:  # fmt: skip
     """Run a mean, variance or deviation with all of its arguments; `rest` are its further operands."""
     x, into = arguments.array(a), arguments.target(name, out)
-    mask = None if where is True else arguments.array(where)
-    named: dict[str, Any] = {"axis": arguments.axes(name, axis), "keepdims": bool(keepdims)}
+    mask = None if where is True else arguments.mask(name, where)
+    named: dict[str, Any] = {"axis": arguments.axes(name, axis), "keepdims": arguments.flag(name, keepdims)}
     if skip and dt.is_floating(x.dtype):
         named["axis"] = () if not x.ndim and axis in (0, -1) else named["axis"]
     if dtype is not None:
@@ -154,6 +155,8 @@ def mean(
 
 
 def _freedom(name: str, ddof: Any, correction: Any) -> float:
+    if isinstance(ddof, str) or isinstance(correction, str):
+        raise TypeError(f"{name}: ddof and correction are numbers, not texts")
     if correction is NOT_GIVEN:
         return float(ddof)
     if ddof != 0:
@@ -168,7 +171,9 @@ def _spread(
     less = _freedom(name, ddof, correction)
     if where is True and mean is NOT_GIVEN and dtype is None and out is None:
         axes = arguments.axes(name, axis)
-        result = operations[name].call(arguments.array(a), axis=axes, ddof=less, keepdims=bool(keepdims))
+        result = operations[name].call(
+            arguments.array(a), axis=axes, ddof=less, keepdims=arguments.flag(name, keepdims)
+        )
         return result
     centre = None if mean is NOT_GIVEN else arguments.array(mean)
     return _averaged(name, full, a, axis, dtype, out, keepdims, where, centre, less)
@@ -327,6 +332,9 @@ def _cumulative(name: str, scan: Callable, x: Any, axis: Any, dtype: Any, out: A
         if given.ndim > 1:
             raise ValueError(f"{name}: For arrays which have more than one dimension ``axis`` argument is required.")
         axis = 0
+    if isinstance(axis, tuple):
+        functions.normalise_axes(name, axis, given.ndim, given.shape)
+        raise ValueError(f"{name}: accumulates along one axis, not along {axis} of an array of shape {given.shape}")
     if initial is None:
         return scan(given, axis, dtype, out)
     made = scan(given, axis, dtype)

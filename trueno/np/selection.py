@@ -60,10 +60,8 @@ def ix_(*args: Any) -> tuple[Tensor, ...]:
     ValueError
         One of them is not 1-D.
     """
-    return tuple(
-        adopt(one)
-        for one in np.ix_(*(host(one, "ix_") if isinstance(one, Tensor) or np.size(one) else one for one in args))
-    )
+    # An empty list is an array of floats, which NumPy takes for one of positions; an array of floats it does not.
+    return tuple(adopt(one) for one in np.ix_(*(one if isinstance(one, (list, tuple)) else host(one, "ix_") for one in args)))
 
 
 def diag_indices(n: int, ndim: int = 2) -> tuple[Tensor, ...]:
@@ -199,6 +197,10 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Tensor:
         The numbers of axes differ.
     """
     x, places, axis = aligned("take_along_axis", arr, indices, axis)
+    try:
+        build.broadcast_shape("take_along_axis", [(*s[:axis], 1, *s[axis + 1 :]) for s in (x.shape, places.shape)])
+    except ValueError as error:
+        raise IndexError(f"shape mismatch: {error}") from None
     if x.size and places.size:
         return functions.gather(x, places, axis=axis)
     # NumPy's words for what does not broadcast, and for positions on an axis without elements.
@@ -277,6 +279,8 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
         raise ValueError(f"choose: invalid entry in choice array: {places.min()} to {places.max()}, "
                          f"there are {len(many)} choices")  # fmt: skip
     shape = build.broadcast_shape("choose", [places.shape, *(one.shape for one in many)])
+    if isinstance(out, (Tensor, np.ndarray)) and tuple(out.shape) != shape:
+        raise TypeError(f"choose: output array has shape {tuple(out.shape)}, the result {shape}; they must be equal")
     stacked = functions.stack([functions.broadcast_to(one, shape) for one in many])
     places = np.broadcast_to(places, shape)[None]
     return finish(functions.gather(stacked, adopt(places.copy()), axis=0)[0, ...], out, name="choose")

@@ -44,7 +44,9 @@ def _kind(name: str, kind: Any, order: Any, stable: bool | None) -> Any:
         raise ValueError(f"{name}: cannot specify order when the array has no fields")
     if kind is not None and stable is not None:
         raise ValueError(f"{name}: `kind` and `stable` parameters can't be provided at the same time")
-    if kind is not None and not str(kind).lower().startswith(_KINDS):
+    if kind is not None and not isinstance(kind, str):
+        raise TypeError(f"{name}: sort kind must be str, not {type(kind).__name__}")
+    if kind is not None and not kind.lower().startswith(_KINDS):
         raise ValueError(f"{name}: sort kind must be one of 'quicksort', 'mergesort', 'heapsort', or 'stable' "
                          f"(got {kind!r})")  # fmt: skip
     return "stable" if stable else kind
@@ -123,7 +125,12 @@ def argsort(
 
 
 def _pivots(name: str, kth: Any, x: Tensor, axis: int) -> Any:
-    places = np.asarray(kth.tolist() if isinstance(kth, Tensor) else kth)
+    places = np.asarray(host(kth, name) if isinstance(kth, Tensor) else kth)
+    if places.ndim > 1 or places.dtype == np.bool_:
+        raise ValueError(
+            f"{name}: partition indices are one integer or a sequence of them, not {places.dtype} of shape "
+            f"{places.shape}"
+        )
     if places.dtype.kind not in "iu":
         raise TypeError(f"{name}: partition index must be integer, not {places.dtype}")
     extent = x.shape[axis]
@@ -167,6 +174,8 @@ def argpartition(a: Any, kth: Any, axis: int | None = -1, kind: str = "introsele
 
 
 def _selection(name: str, kind: str, order: Any) -> None:
+    if not isinstance(kind, str):
+        raise TypeError(f"{name}: select kind must be str, not {type(kind).__name__}")
     if kind != "introselect":
         raise ValueError(f"{name}: select kind must be 'introselect' (got {kind!r})")
     _kind(name, None, order, None)

@@ -78,6 +78,8 @@ def _quantile(
 ) -> Any:
     """Return quantiles as NumPy's function computes them; for autograd, as weighted means of two elements."""
     x = array(a)
+    if dt.is_complex(x.dtype):
+        raise TypeError(f"{name}: takes an array of real numbers, not of {x.dtype}, shape {x.shape}")
     # A Python number is weak: the result keeps the dtype of the array.
     levels: Any = q if isinstance(q, (int, float)) else host(q, name)
     if weights is None:

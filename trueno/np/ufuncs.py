@@ -36,7 +36,9 @@ class _Elementwise(Operation):
     """An operation that reads lists as NumPy does, in float64 and int64."""
 
     def answer(self, *args: Any, **kwargs: Any) -> Any:
-        """Read lists, then go on as usual."""
+        """Read lists, then go on as usual; None is no operand of a ufunc."""
+        if any(one is None for one in args):
+            raise TypeError(f"{self.name}: None is no array")
         return super().answer(*(arguments.array(one) if type(one) in (list, tuple) else one for one in args), **kwargs)
 
 
@@ -87,6 +89,7 @@ class ufunc:
             return self._along_axes(args, kwargs)
         operands, targets = self._split(args, kwargs)
         dtype, casting, where = self._dtype(kwargs), kwargs.get("casting", "same_kind"), kwargs.get("where", True)
+        arguments.order(self.__name__, kwargs.get("order"))
         arguments.can_cast(np.dtype("f8"), np.dtype("f8"), casting)  # refuses a rule that does not exist
         if self.signature is not None and "where" in kwargs:
             raise TypeError(f"{self.__name__}() got an unexpected keyword argument 'where'")
@@ -95,7 +98,7 @@ class ufunc:
         if where is True and targets is None:
             return self._typed.call(*operands, dtype=dtype, casting=casting)
         if where is not True:
-            where = self._mask(where)
+            where = arguments.mask(self.__name__, where)
         if targets is None:
             targets = self._unset(operands, where, dtype, casting)
         into = [arguments.shared(one, self.__name__) if isinstance(one, np.ndarray) else one for one in targets]
@@ -171,15 +174,6 @@ class ufunc:
         if len(operands | {made} - {None}) > 1:
             raise TypeError(f"No loop matching the specified signature {signature!r} was found for {self.__name__}")
         return made if made is not None or not operands else operands.pop()
-
-    def _mask(self, where: Any) -> Tensor:
-        mask = arguments.array(where, np.bool_ if isinstance(where, (list, tuple, int)) else None)
-        if mask.dtype != np.bool_:
-            raise TypeError(
-                f"{self.__name__}: Cannot cast array data of 'where' from {mask.dtype!r} to dtype('bool') according to "
-                f"the rule 'safe'; the mask has shape {mask.shape}"
-            )
-        return mask
 
     def _unset(self, operands: Sequence[Any], mask: Tensor, dtype: Any, casting: str) -> list[Tensor]:
         """Return new arrays for the results of a masked call: elements that it leaves out are not set."""

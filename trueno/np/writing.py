@@ -8,7 +8,7 @@ import numpy as np
 
 from trueno import functions
 from trueno.ir import promotion
-from trueno.np.arguments import array, can_cast, host, operand
+from trueno.np.arguments import array, can_cast, host, mask, operand
 from trueno.np.selection import aligned, positions
 from trueno.tensor import Tensor
 
@@ -31,8 +31,10 @@ def _write(x: Tensor, places: np.ndarray, values: Tensor) -> None:
     x[np.unravel_index(places, x.shape)] = flat if flat.size == places.size else flat[numbers]
 
 
-def _fits(name: str, x: Tensor, values: Any) -> Tensor:
-    """Return values in the dtype of the target; Python numbers must be in its range."""
+def _fits(name: str, x: Tensor, values: Any, casting: str = "unsafe") -> Tensor:
+    """Return values in the dtype of the target, cast by a rule; Python numbers must be in its range."""
+    if isinstance(values, (Tensor, np.ndarray)) and not can_cast(array(values).dtype, x.dtype, casting):
+        raise TypeError(f"{name}: cannot cast array data from {values.dtype} to {x.dtype} by the rule {casting!r}")
     return array(values, x.dtype) if not hasattr(values, "dtype") else array(values).astype(x.dtype, copy=False)
 
 
@@ -102,7 +104,7 @@ def place(arr: Any, mask: Any, vals: Any) -> None:
         The mask is of another size, or there is no value for a place.
     """
     x = _target("place", arr)
-    places, values = _mask("place", x, mask), _fits("place", x, vals)
+    places, values = _mask("place", x, mask), _fits("place", x, vals, "safe")
     if places.size and not values.size:
         raise ValueError("place: cannot insert from an empty array")
     _write(x, places, values)
@@ -117,7 +119,7 @@ def putmask(a: Any, /, mask: Any, values: Any) -> None:
         The mask is of another size.
     """
     x = _target("putmask", a)
-    places, flat = _mask("putmask", x, mask), functions.ravel(_fits("putmask", x, values))
+    places, flat = _mask("putmask", x, mask), functions.ravel(_fits("putmask", x, values, "safe"))
     if places.size and flat.size:
         _write(x, places, flat[places % flat.size])
 
@@ -151,7 +153,7 @@ def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) ->
     if where is True:
         x[...] = value
         return
-    chosen = np.broadcast_to(host(where, "copyto"), x.shape)
+    chosen = np.broadcast_to(host(mask("copyto", where), "copyto"), x.shape)
     x[chosen] = functions.broadcast_to(value, x.shape)[chosen] if isinstance(value, Tensor) else value
 
 
