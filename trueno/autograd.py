@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from trueno import dtypes as dt
 from trueno.runtime import launcher
-from trueno.runtime.inplace import version_of
+from trueno.runtime.inplace import Patch, Version, address, counter_of, current, untouched
 from trueno.runtime.operation import PACKAGE, BackwardPlan, Operation, place
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ class _Saved:
     __slots__ = ("count", "history", "layout", "storage", "version")
 
     def __init__(self, tensor: Tensor, history: Autograd | int | None) -> None:
-        self.version = version = version_of(tensor)
-        self.count = version.count
+        self.count = counter_of(tensor).count
+        self.version = tensor._version
         self.storage, self.layout, self.history = tensor._storage, tensor._layout, history
 
 
@@ -112,16 +112,16 @@ class GradNode:
             if type(one) is not _Saved:
                 result.append(one)
                 continue
-            version = one.version
-            if version.count != one.count:
-                changed = place(*version.where) if version.where else "an unknown line"
+            counter = one.version.counter
+            if counter.count != one.count:
+                changed = place(*counter.where) if counter.where else "an unknown line"
                 raise RuntimeError(
                     f"backward of {self.name}: a tensor of shape {one.layout.shape}, dtype {one.layout.dtype}, that "
                     f"was saved at {place(self.code, self.instruction)} (version {one.count}) was changed in place at "
-                    f"{changed} (now version {version.count}); change a copy of it (clone()) instead"
+                    f"{changed} (now version {counter.count}); change a copy of it (clone()) instead"
                 )
             tensor = tensors.wrap(one.storage, one.layout)
-            tensor._version = version
+            tensor._version = one.version
             if type(one.history) is int:
                 tensor._autograd = owners[one.history] or Autograd(self, one.history)
             elif one.history is not None:
@@ -130,10 +130,29 @@ class GradNode:
         return result
 
 
+class GradientRule:
+    """What the tape calls for the gradients of an operation that is no kernel."""
+
+    def __init__(self, call: Callable[[Tensor], Any]) -> None:
+        self.call = call
+
+
 def record_node(
-    plan: BackwardPlan, operands: Sequence[Any], history: Sequence[Autograd | None], outputs: Sequence[Tensor]
-) -> None:
-    """Put an operation on the tape and mark its results as requiring a gradient."""
+    plan: BackwardPlan, operands: Sequence[Any], history: Sequence[Autograd | None], outputs: Sequence[Tensor],
+    written: Sequence[Tensor] = (),
+) -> None:  # fmt: skip
+    """Put an operation on the tape and mark its results as requiring a gradient.
+
+    Parameters
+    ----------
+    plan : BackwardPlan
+    operands : sequence
+    history : sequence of Autograd or None
+        Of the operands, before the operation ran.
+    outputs : sequence of Tensor
+    written : sequence of Tensor
+        Those of the outputs that are operands changed in place.
+    """
     layouts = plan.layouts
     if layouts is None:
         layouts = plan.layouts = [one._layout for one in outputs]
@@ -151,12 +170,37 @@ def record_node(
         for k, layout in enumerate(layouts):
             if dt.is_inexact(layout.dtype):
                 outputs[k]._autograd = Autograd(node, k)
+    for one in written:
+        _note_write(one)
     for position, kind, index in plan.kept:
         if kind == "out":
             saved[position] = _Saved(outputs[index], index if hasattr(outputs[index], "_autograd") else None)
         else:
             one = operands[index]
             saved[position] = _Saved(one, history[index]) if hasattr(one, "_layout") else one
+
+
+def record_constants(written: Sequence[Tensor]) -> None:
+    """Note that an operation without a gradient has changed tensors in place: they have no history any more."""
+    for one in written:
+        if hasattr(one, "_autograd"):
+            del one._autograd
+        _note_write(one)
+
+
+def _note_write(tensor: Tensor) -> None:
+    """End the version of a tensor that was written to on the tape: what shares its memory is stale from now on."""
+    old: Version | None = getattr(tensor, "_version", None)
+    if old is None:
+        return
+    owner, counter = getattr(tensor, "_autograd", None), counter_of(tensor)
+    while hasattr(old, "next"):
+        old = old.next
+    base = old()
+    new = Version(tensor if base is None else base)
+    new.counter, new.written = counter, True
+    old.patch, old.next = Patch(address(tensor), tensor._layout, owner), new
+    tensor._version = new if owner is not None else untouched(new, tensor)
 
 
 def recorder(plan: BackwardPlan, count: int) -> Callable[..., None]:
@@ -268,7 +312,7 @@ def _one(layout: Layout) -> Tensor:
 def _start(tensors: Sequence[Tensor], gradients: Sequence[Any], one_pass: _Pass) -> None:
     module = _tensors()
     for tensor, given in zip(tensors, gradients, strict=True):
-        owner = getattr(tensor, "_autograd", None)
+        owner = current(tensor)
         if owner is None:
             raise RuntimeError(
                 f"backward: a tensor of shape {tensor.shape}, dtype {tensor.dtype}, does not require a gradient; "
@@ -353,7 +397,7 @@ def grad(
     given = list(grad_outputs) if isinstance(grad_outputs, (list, tuple)) else [grad_outputs] * len(many)
     owners: list[Autograd] = []
     for one in wanted:
-        owner = getattr(one, "_autograd", None)
+        owner = current(one)
         if owner is None:
             raise RuntimeError(f"grad: an input of shape {one.shape} does not require a gradient")
         owners.append(owner)
@@ -480,15 +524,15 @@ def gradcheck(
 
     many = _listed(inputs)
     value = function(*many)
-    outputs = [one for one in (value if isinstance(value, tuple) else (value,)) if hasattr(one, "_autograd")]
-    checked = [k for k, one in enumerate(many) if hasattr(one, "_autograd")]
+    outputs = [one for one in (value if isinstance(value, tuple) else (value,)) if one.requires_grad]
+    checked = [k for k, one in enumerate(many) if one.requires_grad]
     if not outputs or not checked:
         raise ValueError("gradcheck: no input or no output requires a gradient")
     all_outputs = list(value) if isinstance(value, tuple) else [value]
     for which in checked:
         columns = dict(_perturbed(function, many, which, eps))
         for k, output in enumerate(all_outputs):
-            if not hasattr(output, "_autograd"):
+            if not output.requires_grad:
                 continue
             numeric = np.zeros((many[which].size, output.size))
             for position, slopes in columns.items():
@@ -524,7 +568,7 @@ def gradgradcheck(
     from trueno.creation import from_numpy
 
     many = _listed(inputs)
-    checked = [k for k, one in enumerate(many) if hasattr(one, "_autograd")]
+    checked = [k for k, one in enumerate(many) if one.requires_grad]
     value = function(*many)
     outputs = value if isinstance(value, tuple) else (value,)
     generator = np.random.default_rng(0)
@@ -533,13 +577,13 @@ def gradgradcheck(
     def first(*operands: Tensor) -> tuple[Tensor, ...]:
         with enable_grad():
             arguments = [
-                one if hasattr(one, "_autograd") or k not in checked else one.detach().requires_grad_()
+                one if one.requires_grad or k not in checked else one.detach().requires_grad_()
                 for k, one in enumerate(operands[: len(many)])
             ]
             value_ = function(*arguments)
             outs = value_ if isinstance(value_, tuple) else (value_,)
             kept = [
-                (one, seed) for one, seed in zip(outs, operands[len(many) :], strict=True) if hasattr(one, "_autograd")
+                (one, seed) for one, seed in zip(outs, operands[len(many) :], strict=True) if one.requires_grad
             ]
             found = grad(
                 [one for one, _ in kept], [arguments[k] for k in checked], [seed for _, seed in kept],

@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 
 from trueno import dtypes as dt
-from trueno.autograd import record_node
+from trueno.autograd import GradientRule, record_node
 from trueno.creation import asarray, from_numpy
 from trueno.functions import ViewOperation, copy, operations, reshape
 from trueno.ir import build, views
 from trueno.ir.node import Node
 from trueno.runtime import launcher, memory
-from trueno.runtime.inplace import bump_version, check_leaf, is_tensor, requires_grad
+from trueno.runtime.inplace import address, bump_version, check_target, is_tensor, requires_grad
 from trueno.runtime.layout import Layout
 from trueno.runtime.operation import BackwardPlan, Operation, calling
 from trueno.tensor import Tensor, view_of, window
@@ -205,7 +205,7 @@ def _read(x: Tensor, items: tuple[Any, ...]) -> Tensor:
     except (IndexError, OverflowError) as error:
         raise _refusal(error, x.shape) from None
     result = from_numpy(np.asarray(found))
-    if hasattr(x, "_autograd"):
+    if requires_grad(x):
         layout = x._layout
         _record_linear("getitem", x, result, items, lambda g, kept: _add_up(g, kept, layout))
     return result
@@ -229,20 +229,13 @@ def _may_repeat(items: tuple[Any, ...]) -> bool:
     return any([isinstance(item, np.ndarray) and item.dtype != dt.bool_ and item.size > 1 for item in items])
 
 
-class _Backward:
-    """What the tape calls for the gradients of an operation that is no kernel."""
-
-    def __init__(self, call: Callable[[Tensor], Any]) -> None:
-        self.call = call
-
-
 def _record_linear(
     name: str, x: Tensor, result: Tensor, items: tuple[Any, ...], transpose: Callable[[Tensor, tuple[Any, ...]], Tensor]
 ) -> None:
     """Put a linear operation on the tape, where its operand takes part in autograd."""
     if requires_grad(x) and launcher.grad_enabled():
         kept = _kept(items)
-        backward: Any = _Backward(lambda g: transpose(g, kept))
+        backward: Any = GradientRule(lambda g: transpose(g, kept))
         record_node(BackwardPlan(backward, [("grad", 0)], [0], name), [x], [x._autograd], [result])
 
 
@@ -274,14 +267,30 @@ def setitem(x: Tensor, index: Any, value: Any) -> None:
     if x._layout.readonly:
         raise ValueError(f"assignment destination is read-only (shape {x.shape}, dtype {x.dtype})")
     value = _source(x, value)
-    recorded = launcher.grad_enabled() and dt.is_inexact(x.dtype) and (requires_grad(x) or requires_grad(value))
+    needs = requires_grad(x), requires_grad(value)
+    recorded = launcher.grad_enabled() and dt.is_inexact(x.dtype) and True in needs
     if recorded:
-        check_leaf(x, "setitem")
+        if _writes_itself(x, items, value):
+            return
+        check_target(x, "setitem")
     _write(x, items, value.detach() if isinstance(value, Tensor) else value)
     if hasattr(x, "_version"):
         _changed(x)
     if recorded:
         _record_write(x, items, value)
+
+
+def _writes_itself(x: Tensor, items: tuple[Any, ...], value: Any) -> bool:
+    """Whether a value is the very part of the array that it is assigned to, as in ``x[1:3] *= 2``.
+
+    Its history is that of the part then, as long as both are of one version.
+    """
+    if not isinstance(value, Tensor) or not is_basic(items) or not hasattr(x, "_version"):
+        return False
+    if getattr(value, "_version", None) is not x._version:
+        return False
+    target = window(x, *layout_of_view(x, items))
+    return target._layout is value._layout and address(target) == address(value)
 
 
 def _changed(x: Tensor) -> None:
@@ -332,8 +341,8 @@ def _record_write(x: Tensor, items: tuple[Any, ...], value: Any) -> None:
     parts: list[Callable[[Tensor], Tensor]] = [
         lambda g: _cleared(g, kept), lambda g: _cast_back(_summed(_received(g, kept), shape), dtype),
     ]  # fmt: skip
-    backward: Any = _Backward(lambda g: tuple([parts[target](g) for target in targets]))
-    record_node(BackwardPlan(backward, [("grad", 0)], targets, "setitem"), [x, value], history, [x])
+    backward: Any = GradientRule(lambda g: tuple([parts[target](g) for target in targets]))
+    record_node(BackwardPlan(backward, [("grad", 0)], targets, "setitem"), [x, value], history, [x], [x])
 
 
 def _cleared(g: Tensor, items: tuple[Any, ...]) -> Tensor:

@@ -224,7 +224,7 @@ def _ufuncs() -> dict[np.ufunc, Any]:
 
 def _ufunc_on_host(ufunc: np.ufunc, method: str, inputs: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """Let NumPy compute on the tensors' memory; results become tensors, targets are what was given."""
-    from trueno.runtime.inplace import bump_version, check_leaf
+    from trueno.runtime.inplace import bump_version, check_unrecorded
     from trueno.runtime.operation import calling
 
     for one in inputs:
@@ -239,8 +239,7 @@ def _ufunc_on_host(ufunc: np.ufunc, method: str, inputs: Sequence[Any], kwargs: 
             target: Any = one
             if target._layout.device != "cpu":
                 raise TypeError(f"{ufunc.__name__}: the target is on {target._layout.device}; move it with .cpu()")
-            if launcher.grad_enabled() and target.requires_grad:
-                check_leaf(target, ufunc.__name__)
+            check_unrecorded(target, (), ufunc.__name__)
             bump_version(target, calling())
     result = getattr(ufunc, method)(*_on_host(tuple(inputs)), **{key: _on_host(one) for key, one in kwargs.items()})
     if result is None:

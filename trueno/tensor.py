@@ -14,7 +14,7 @@ from trueno.autograd import Autograd, Handle, backward, no_grad
 from trueno.interop import Interchange
 from trueno.runtime import device as devices
 from trueno.runtime import launcher, memory
-from trueno.runtime.inplace import Version, version_of
+from trueno.runtime.inplace import Version, current, part_history, version_of
 from trueno.runtime.layout import Layout, layout_of
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class Tensor(Attributes, Interchange, Methods):
         RuntimeError
             For a tensor that requires a gradient; use ``detach().numpy()``.
         """
-        if hasattr(self, "_autograd"):
+        if self.requires_grad:
             raise RuntimeError("numpy: the tensor requires a gradient; use .detach().numpy()")
         self._need_cpu("numpy")
         return self._view_array()
@@ -198,7 +198,7 @@ class Tensor(Attributes, Interchange, Methods):
 
     def __deepcopy__(self, memo: dict) -> Tensor:
         copied = self.detach().clone()
-        if hasattr(self, "_autograd") and self._autograd.node is None:
+        if self.requires_grad and self._autograd.node is None:
             copied.requires_grad_()
         memo[id(self)] = copied
         return copied
@@ -308,7 +308,7 @@ class Tensor(Attributes, Interchange, Methods):
     @property
     def requires_grad(self) -> Any:
         """Whether operations on the tensor are recorded."""
-        return hasattr(self, "_autograd")
+        return memory.taped(self) and current(self) is not None
 
     @requires_grad.setter
     def requires_grad(self, value: Any) -> None:
@@ -325,9 +325,9 @@ class Tensor(Attributes, Interchange, Methods):
         if requires_grad:
             if not dt.is_inexact(self.dtype):
                 raise RuntimeError(f"only floating-point and complex tensors can require a gradient, not {self.dtype}")
-            if not hasattr(self, "_autograd"):
+            if not self.requires_grad:
                 self._autograd = Autograd()
-        elif hasattr(self, "_autograd"):
+        elif self.requires_grad:
             if self._autograd.node is not None:
                 raise RuntimeError("requires_grad can be changed only on leaf tensors; use detach()")
             del self._autograd
@@ -336,24 +336,24 @@ class Tensor(Attributes, Interchange, Methods):
     @property
     def is_leaf(self) -> Any:
         """Whether the tensor is not the result of a recorded operation."""
-        owner = getattr(self, "_autograd", None)
+        owner = current(self)
         return owner is None or owner.node is None
 
     @property
     def grad_fn(self) -> Any:
         """The recorded operation that made the tensor, or None."""
-        owner = getattr(self, "_autograd", None)
+        owner = current(self)
         return None if owner is None else owner.node
 
     @property
     def grad(self) -> Tensor | None:
         """The accumulated gradient, or None."""
-        owner = getattr(self, "_autograd", None)
+        owner = current(self)
         return None if owner is None else owner.grad
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
-        owner = getattr(self, "_autograd", None)
+        owner = current(self)
         if owner is None:
             if value is None:
                 return
@@ -369,7 +369,7 @@ class Tensor(Attributes, Interchange, Methods):
     def detach(self) -> Tensor:
         """Return a tensor on the same memory that is not recorded."""
         result = self._alias()
-        result._version = version_of(self)
+        part_history(result, self)
         return result
 
     def retain_grad(self) -> None:
@@ -386,7 +386,7 @@ class Tensor(Attributes, Interchange, Methods):
         return Handle(owner.hooks, key)
 
     def _need_history(self, what: str) -> Autograd:
-        owner = getattr(self, "_autograd", None)
+        owner = current(self)
         if owner is None:
             raise RuntimeError(f"{what}: the tensor does not require a gradient")
         return owner
@@ -425,7 +425,7 @@ def view_of(
     base: Tensor, shape: Sequence[int], strides: Sequence[int], offset: int, readonly: bool = False,
     dtype: np.dtype | None = None,
 ) -> Tensor:  # fmt: skip
-    """Return a tensor on the memory of another, with its version counter; see `window`."""
+    """Return a tensor on the memory of another, with its version; see `window`."""
     result = window(base, shape, strides, offset, readonly, dtype)
     result._version = version_of(base)
     return result
@@ -468,7 +468,7 @@ def _transfer(source: Tensor, target: str) -> Tensor:
     """Move between devices; the gradient moves back."""
     from trueno.autograd_transfer import transfer
 
-    if hasattr(source, "_autograd") and launcher.grad_enabled():
+    if source.requires_grad and launcher.grad_enabled():
         return transfer(source, target, _move)
     with no_grad():
         return _move(source.detach(), target)

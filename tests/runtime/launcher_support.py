@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import weakref
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -157,8 +158,10 @@ class Missed(Exception):
     """Raised by the default slow path."""
 
 
-class Version:
-    """A version counter."""
+class Version(weakref.ref):
+    """What a tensor shares with its views."""
+
+    __slots__ = ("next",)
 
 
 class Bench:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.runtime.launcher_support import Bench, X, Y, entry, known, make_add, make_iadd, miss
+from tests.runtime.launcher_support import Bench, Version, X, Y, entry, known, make_add, make_iadd, miss
 from trueno.runtime import launcher
 from trueno.runtime.entry import ScalarSlot
 from trueno.runtime.layout import layout_of
@@ -66,10 +66,23 @@ def test_overlap_counts_strides(bench: Bench) -> None:
 def test_a_target_with_a_version_counter_takes_the_slow_path(bench: Bench) -> None:
     x, y = bench.tensor(X), bench.tensor(Y)
     iadd = make_iadd(bench, x, y)
-    y._version = [0]
+    y._version = Version(y)
     assert known(bench, iadd, x, y)
-    x._version = [0]
+    x._version = Version(x)
     assert not known(bench, iadd, x, y)
+
+
+def test_a_stale_tensor_takes_the_slow_path_while_gradients_are_enabled(bench: Bench) -> None:
+    add, x, y = make_add(bench)
+    x._version = Version(x)
+    assert known(bench, add, x, y)
+    assert not bench.launcher.taped(x)
+    x._version.next = Version(x)
+    assert not known(bench, add, x, y)
+    assert bench.launcher.taped(x)
+    bench.launcher.set_grad_enabled(False)
+    assert known(bench, add, x, y)
+    bench.launcher.set_grad_enabled(True)
 
 
 def test_a_target_that_the_kernel_does_not_read(bench: Bench) -> None:
@@ -192,7 +205,7 @@ def test_a_view_entry_shares_memory_and_version(bench: Bench) -> None:
     np.testing.assert_array_equal(bench.array(view), [1, 3])
     assert bench.pool.pointer(view._storage) == bench.pool.pointer(x._storage) + 4
     assert view._version is x._version
-    x._version = [7]
+    x._version = Version(x)
     assert f(x, slice(1, None, 3))._version is x._version
     del x
     gc.collect()
@@ -213,7 +226,7 @@ def test_invoke_runs_an_entry_regardless_of_autograd(bench: Bench) -> None:
 def test_invoke_refuses_what_does_not_fit(bench: Bench) -> None:
     x, y = bench.tensor(X), bench.tensor(Y)
     run = launcher.prepare(entry("add", (0, 1), (x._layout,), aliases=(0,)), (x, y))
-    x._version = [0]
+    x._version = Version(x)
     for args in ((x, y), (y,), (y, bench.tensor(Y[:5])), (y, 1.0), (y, object())):
         with pytest.raises(launcher.LaunchRefused):
             run(*args)

@@ -9,6 +9,7 @@ import numpy as np
 from trueno.autograd import no_grad
 from trueno.creation import asarray, tensor
 from trueno.runtime import launcher
+from trueno.runtime.inplace import part_history
 from trueno.tensor import Tensor
 
 
@@ -35,8 +36,8 @@ class Parameter(Tensor):
 
     @data.setter
     def data(self, value: Tensor) -> None:
-        source = value.detach()
-        self._storage, self._layout, self._version = source._storage, source._layout, source._version
+        self._storage, self._layout = value._storage, value._layout
+        part_history(self, value)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
         copied = Parameter(self.detach().clone(), self.requires_grad)

@@ -123,7 +123,7 @@ def transpose(a: Any, axes: Any = None) -> Tensor:
     order = extents("transpose", axes)
     if len(order) != x.ndim:
         raise ValueError(f"transpose: axes {order} do not match an array of shape {x.shape}")
-    return functions.permute(x, axes_of("transpose", order, x.ndim, x.shape)) if order else x._alias()
+    return functions.permute(x, axes_of("transpose", order, x.ndim, x.shape)) if order else x[...]
 
 
 def permute_dims(a: Any, axes: Any = None) -> Tensor:
@@ -161,7 +161,7 @@ def moveaxis(a: Any, source: Any, destination: Any) -> Tensor:
     order = [axis for axis in range(x.ndim) if axis not in start]
     for to, axis in sorted(zip(end, start, strict=True)):
         order.insert(to, axis)
-    return functions.permute(x, order) if order else x._alias()
+    return functions.permute(x, order) if order else x[...]
 
 
 def rollaxis(a: Any, axis: int, start: int = 0) -> Tensor:

@@ -18,7 +18,7 @@ from trueno.np import arguments, core_axes
 from trueno.np.arguments import NOT_GIVEN
 from trueno.np.reducing import REDUCTIONS
 from trueno.runtime import launcher, memory
-from trueno.runtime.inplace import bump_version, check_leaf
+from trueno.runtime.inplace import bump_version, check_unrecorded
 from trueno.runtime.operation import Operation, calling
 from trueno.tensor import Tensor
 
@@ -385,7 +385,7 @@ class ufunc:
         if (b is NOT_GIVEN) != (self.nin == 1):
             raise ValueError(f"{self.__name__}: second operand needed for ufunc, or given without need")
         target = a if isinstance(a, Tensor) else arguments.shared(a, self.__name__)
-        check_leaf(target, self.__name__)
+        check_unrecorded(target, () if b is NOT_GIVEN else (b,), self.__name__)
         rest = () if b is NOT_GIVEN else (arguments.host(b, self.__name__),)
         self._like.at(arguments.host(target, self.__name__), _host_index(indices), *rest)
         if hasattr(target, "_version"):

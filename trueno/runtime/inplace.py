@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
+import weakref
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trueno import dtypes as dt
 from trueno.runtime import launcher, memory
@@ -12,6 +14,8 @@ from trueno.runtime import launcher, memory
 if TYPE_CHECKING:
     from types import CodeType
 
+    from trueno.autograd import Autograd
+    from trueno.runtime.layout import Layout
     from trueno.runtime.operation import BackwardPlan
     from trueno.tensor import Tensor
 
@@ -23,11 +27,13 @@ def is_tensor(value: Any) -> bool:
 
 def requires_grad(value: Any) -> bool:
     """Whether a value is a tensor whose operations are recorded."""
-    return memory.taped(value) and is_tensor(value) and dt.is_inexact(value._layout.dtype)
+    if not memory.taped(value) or not is_tensor(value) or current(value) is None:
+        return False
+    return dt.is_inexact(value._layout.dtype)
 
 
-class Version:
-    """Counts the changes of one memory; views of it share the counter. `where`: code and instruction of the last."""
+class Counter:
+    """Counts the changes of one memory. `where`: code and instruction of the last."""
 
     __slots__ = ("count", "where")
 
@@ -36,21 +42,104 @@ class Version:
         self.where: tuple[CodeType, int] | None = None
 
 
+class Patch(NamedTuple):
+    """A part of memory that was written to on the tape.
+
+    Attributes
+    ----------
+    address : int
+        Of its first element, as `address` gives it.
+    layout : Layout
+    owner : Autograd or None
+        The history of what is there now; None for constants.
+    """
+
+    address: int
+    layout: Layout
+    owner: Autograd | None
+
+
+class Version(weakref.ref):
+    """What a tensor and its views share: a weak reference to that tensor, and what has become of the memory.
+
+    A write that is recorded through any of them ends a version: `next` is the one after it, and `patch` says what was
+    written. The writer goes over to the new version at once. A tensor that still has the old one is *stale*: `current`
+    brings its history up to date.
+
+    Attributes
+    ----------
+    counter : Counter
+        Of the changes; unset until somebody needs to know of them. Tensors without a common history share it too.
+    next : Version
+        Unset for the newest.
+    patch : Patch
+        What was written when the version ended. Unset in one whose `constant` is set.
+    written : bool
+        Set in versions that began with a recorded write.
+    constant : bool
+        Set in the version of tensors that no recorded write has reached: it ended when it began.
+    """
+
+    __slots__ = ("constant", "counter", "next", "patch", "written")
+
+    counter: Counter
+    next: Version
+    patch: Patch
+    written: bool
+    constant: bool
+
+
 def version_of(tensor: Tensor) -> Version:
-    """Return the tensor's version counter, made on first use."""
+    """Return the tensor's version, made on first use."""
     try:
         return tensor._version
     except AttributeError:
-        tensor._version = version = Version()
+        tensor._version = version = Version(tensor)
         return version
+
+
+def counter_of(tensor: Tensor) -> Counter:
+    """Return the counter of the changes of a tensor's memory, made on first use."""
+    version = version_of(tensor)
+    try:
+        return version.counter
+    except AttributeError:
+        version.counter = counter = Counter()
+        return counter
+
+
+def part_history(tensor: Tensor, source: Tensor) -> None:
+    """Let a tensor on the memory of another count the same changes, without sharing its history."""
+    counter = counter_of(source)
+    tensor._version = version = Version(tensor)
+    version.counter = counter
+
+
+def untouched(version: Version, tensor: Tensor) -> Version:
+    """Return the version of a tensor without a history that no recorded write has reached up to `version`."""
+    made = Version(tensor)
+    made.counter, made.constant, made.next = version.counter, True, version
+    return made
 
 
 def bump_version(tensor: Tensor, where: tuple[CodeType, int]) -> None:
     """Note that the tensor's memory has changed."""
-    version = getattr(tensor, "_version", None)
-    if version is not None:
-        version.count += 1
-        version.where = where
+    counter = getattr(getattr(tensor, "_version", None), "counter", None)
+    if counter is not None:
+        counter.count += 1
+        counter.where = where
+
+
+def current(tensor: Any) -> Autograd | None:
+    """Return a tensor's history, brought up to date where memory that it shares was written to on the tape."""
+    if hasattr(getattr(tensor, "_version", None), "next"):
+        importlib.import_module("trueno.autograd_memory").refresh(tensor)
+    return getattr(tensor, "_autograd", None)
+
+
+def address(tensor: Tensor) -> int:
+    """Return where the first element of a tensor is, in bytes; tensors that share memory count from one place."""
+    return memory.pointer(tensor._storage) if tensor._layout.device == "cpu" else tensor._storage.offset
 
 
 def partly_overlaps(one: Any, target: Any) -> bool:
@@ -82,9 +171,34 @@ def copied(one: Any) -> Any:
     return copied
 
 
-def check_leaf(target: Any, name: str) -> None:
-    """Raise a RuntimeError where an operation is about to change a leaf that requires a gradient, or a view of one."""
+def may_repeat(layout: Layout) -> bool:
+    """Whether elements of a layout may lie on each other."""
+    reach = 0
+    for step, extent in sorted((abs(s), n) for s, n in zip(layout.strides, layout.shape, strict=True) if n != 1):
+        if step <= reach and extent:
+            return layout.size > 0
+        reach += step * (extent - 1)
+    return False
+
+
+def check_target(target: Any, name: str) -> None:
+    """Raise a RuntimeError where a recorded operation must not change a tensor.
+
+    It must not where the tensor is a leaf that requires a gradient or a view of one; where elements lie on each other,
+    so that it is open which value they get; and where the tensor is a view that was made while nothing was recorded, of
+    one that takes part in autograd: what was there before has a history that the view does not know.
+    """
+    if may_repeat(target._layout):
+        raise RuntimeError(
+            f"{name}: a tensor of shape {target.shape}, strides {target.strides}, is changed in place, whose elements "
+            "lie on each other; change a copy of it (clone())"
+        )
     if not requires_grad(target):
+        if _hides_history(target):
+            raise RuntimeError(
+                f"{name}: a view of shape {target.shape}, made while nothing was recorded of a tensor that requires a "
+                "gradient, is changed in place; make the view with gradients enabled, or change a copy of it (clone())"
+            )
         return
     owner, what = target._autograd, "a leaf tensor"
     while owner.node is not None and owner.node.plan.view:
@@ -93,6 +207,24 @@ def check_leaf(target: Any, name: str) -> None:
         raise RuntimeError(
             f"{name}: {what} of shape {target.shape} that requires a gradient is changed in place; "
             "do it under no_grad(), or compute a new tensor"
+        )
+
+
+def _hides_history(target: Any) -> bool:
+    """Whether a tensor without history is a view of one that has a history."""
+    version = getattr(target, "_version", None)
+    if version is None or hasattr(version, "constant"):
+        return False
+    base = version()
+    return hasattr(version, "written") or (base is not None and base is not target and requires_grad(base))
+
+
+def check_unrecorded(target: Any, values: Sequence[Any], name: str) -> None:
+    """Raise a RuntimeError where a write that cannot be recorded would have to be."""
+    if launcher.grad_enabled() and any(requires_grad(one) for one in (target, *values)):
+        raise RuntimeError(
+            f"{name}: this form of writing in place has no gradient, and the target (shape {target.shape}) or a value "
+            "requires one; do it under no_grad() or to detach(), or compute a new tensor"
         )
 
 
@@ -112,6 +244,6 @@ def shares_memory(one: Any, targets: Sequence[Any]) -> bool:
         if one._layout.device == target._layout.device == "cpu":
             if launcher.overlaps(one, target):
                 return True
-        elif one is target or version_of(one) is version_of(target):
+        elif one is target or counter_of(one) is counter_of(target):
             return True
     return False

@@ -35,7 +35,7 @@ adopt = _bridge.adopt
 """``adopt(array)``: a tensor on a NumPy array's memory, which keeps the array; None for what `learn` has not seen."""
 
 taped = _bridge.taped
-"""``taped(value)``: whether it is a tensor that takes part in autograd."""
+"""``taped(value)``: whether it is a tensor that takes part in autograd, or one that is stale (runtime/inplace)."""
 
 nonzero = _bridge.nonzero
 """``nonzero(mask)``: the places where a vector of bools is true, an int64 tensor; None for what it does not serve."""

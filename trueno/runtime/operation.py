@@ -26,7 +26,7 @@ from trueno.ir.op import Op, is_complex
 from trueno.runtime import cpu, launcher, tuned
 from trueno.runtime.inplace import (
     bump_version,
-    check_leaf,
+    check_target,
     copied,
     is_tensor,
     kept_operands,
@@ -352,7 +352,7 @@ class Operation:
         needs = tuple(requires_grad(one) for one in operands)
         if self.inplace:
             for alias in self.inplace:
-                check_leaf(operands[alias], self.name)
+                check_target(operands[alias], self.name)
         if needs not in bound.backward:
             bound.backward[needs] = self._plan_backward(bound.kernel, needs, list(map(_is_complex, operands)))
         plan = bound.backward[needs]
@@ -361,9 +361,12 @@ class Operation:
         saved_inputs = operands if not self.inplace or plan is None else kept_operands(operands, plan, self.inplace)
         history = [getattr(one, "_autograd", None) if need else None for one, need in zip(operands, needs, strict=True)]
         result = self.run(bound, operands)
+        targets = [operands[alias] for alias in self.inplace]
         if plan is not None:
             outputs = result if isinstance(result, tuple) else (result,)
-            _tape().record_node(plan, saved_inputs, history, outputs)
+            _tape().record_node(plan, saved_inputs, history, outputs, targets)
+        elif targets:
+            _tape().record_constants(targets)
         return result
 
     def _plan_backward(self, kernel: Kernel, needs: tuple[bool, ...], paired: Sequence[bool]) -> BackwardPlan | None:

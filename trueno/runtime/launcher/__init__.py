@@ -132,7 +132,7 @@ def bridge() -> Any:
     return _launcher
 
 
-def bind(tensor_class: type, *subclasses: type, version_class: type = object) -> None:
+def bind(tensor_class: type, *subclasses: type, version_class: type) -> None:
     """Say which class tensors have; results are always of this class.
 
     Parameters
@@ -142,12 +142,13 @@ def bind(tensor_class: type, *subclasses: type, version_class: type = object) ->
     *subclasses : type
         Classes whose instances count as tensors too, when they are operands.
     version_class : type
-        What is called, without arguments, for the version counter that a tensor and its views share.
+        What is called with a tensor for the version that it and its views share. Once its slot ``next`` is set, tensors
+        that have it are *stale*: while gradients are enabled, calls with them are given to the slow path.
 
     Raises
     ------
     AttributeError, TypeError
-        The class lacks the slots.
+        One of the classes lacks its slots.
     """
     _launcher.bind(tensor_class, subclasses, version_class)
 

@@ -79,6 +79,7 @@ STATE: Final = _offsets(
     "float_type", "int_type", "bool_type", "none", "tuple_type", "slice_type", "capsule_type",
     "tuple_items",  # offset of a tuple's items
     "storage", "layout", "autograd", "version",  # offsets of the Tensor's slots
+    "next_version",  # offset of the slot of a version that names the one after it
     "subclass_count", ("subclasses", MAX_SUBCLASSES),
     "array_type", "new_array", "set_base",  # numpy.ndarray, and functions of NumPy's C API
     "describe", "description", "bytes_items",  # Python function, offset of the Layout's slot, offset of bytes' items

@@ -210,7 +210,9 @@ def _taped(module: Module) -> None:
     f = module.function("taped", "module", "object", export=True)
     _, obj = f.parameters
     with f.when(is_tensor(f, obj)):
-        f.ret(f.call("PyBool_FromLong", f.select(f.compare("ne", f.load(obj, f.state(STATE["autograd"])), 0), 1, 0)))
+        with f.when(f.compare("ne", f.load(obj, f.state(STATE["autograd"])), 0)):
+            f.ret(f.call("PyBool_FromLong", 1))
+        f.ret(f.call("PyBool_FromLong", f.call("stale", obj)))
     # A tensor of a class that was not registered, or no tensor.
     f.ret(f.call("PyBool_FromLong", f.call_int("PyObject_HasAttrString", obj, module.string("slot", "_autograd"))))
     f.end()

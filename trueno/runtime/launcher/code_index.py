@@ -24,6 +24,7 @@ from trueno.runtime.launcher.abi import (
     WORD,
 )
 from trueno.runtime.launcher.code_array import is_tensor
+from trueno.runtime.launcher.code_key import takes_part
 from trueno.runtime.launcher.emit import Function, Module
 
 _COUNT_MASK, _INT = (1 << 63) - 1, 0xFFFFFFFF
@@ -182,8 +183,7 @@ def _call_getitem(module: Module) -> None:
     fits = f.all(f.compare("eq", nargs, 2), f.compare("eq", kwnames, 0))
     with f.when(fits), f.when(is_tensor(f, f.load(args))):
         x = f.load(args)
-        taped = f.compare("ne", f.load(x, f.state(STATE["autograd"])), 0)
-        with f.when(f.all(taped, f.compare("ne", f.state(STATE["grad_enabled"]), 0))):
+        with f.when(takes_part(f, x)):
             # What is recorded is an entry's: its `after` puts the call on the tape.
             f.ret(f.call("call", function, args, nargsf, kwnames))
         storage = f.call("storage_of", x)
@@ -308,9 +308,8 @@ def _writable(module: Module) -> None:
         with f.when(f.compare("eq", kind, f.state(STATE[name]))):
             f.ret(1)
     with f.when(is_tensor(f, value)):
-        taped = f.compare("ne", f.load(value, f.state(STATE["autograd"])), 0)
         on_cpu = f.compare("ne", f.call("storage_of", value), 0)
-        free = f.value(f"xor i1 {f.all(taped, f.compare('ne', f.state(STATE['grad_enabled']), 0))}, true")
+        free = f.value(f"xor i1 {takes_part(f, value)}, true")
         f.ret(f.select(f.all(free, on_cpu), 1, 0))
     table = f.add(f.address_of("state"), STATE["scalars"])
     with f.loop(f.state(STATE["scalar_count"])) as index, f.when(_is_type(f, kind, table, index)):
@@ -326,8 +325,7 @@ def _call_setitem(module: Module) -> None:
     fits = f.all(f.compare("eq", nargs, 3), f.compare("eq", kwnames, 0))
     with f.when(fits), f.when(is_tensor(f, f.load(args))):
         x = f.load(args)
-        taped = f.compare("ne", f.load(x, f.state(STATE["autograd"])), 0)
-        free = f.value(f"xor i1 {f.all(taped, f.compare('ne', f.state(STATE['grad_enabled']), 0))}, true")
+        free = f.value(f"xor i1 {takes_part(f, x)}, true")
         storage = f.call("storage_of", x)
         with f.when(f.all(free, f.compare("ne", storage, 0))):
             description = f.call("description", x)

@@ -30,6 +30,7 @@ def emit(module: Module) -> None:
     """Add build_key, lookup and the callable that returns a call's key as bytes."""
     _static_words(module)
     _subclass(module)
+    _stale(module)
     _build_key(module)
     _hash(module)
     _lookup(module)
@@ -90,6 +91,27 @@ def _subclass(module: Module) -> None:
     f.end()
 
 
+def _stale(module: Module) -> None:
+    """``stale(tensor)``: whether memory that it shares was written to on the tape, so that its history may be old."""
+    f = module.function("stale", "tensor")
+    (tensor,) = f.parameters
+    version = f.load(tensor, f.state(STATE["version"]))
+    with f.when(f.compare("eq", version, 0)):
+        f.ret(0)
+    with f.when(f.compare("ne", f.load(version, OB_TYPE), f.state(STATE["version_type"]))):
+        f.ret(0)
+    f.ret(f.select(f.compare("ne", f.load(version, f.state(STATE["next_version"])), 0), 1, 0))
+    f.end()
+
+
+def takes_part(f: Function, tensor: str) -> str:
+    """Emit whether a tensor takes part in autograd while gradients are enabled, or may do so: it is stale."""
+    taped = f.variable(f.select(f.compare("ne", f.load(tensor, f.state(STATE["autograd"])), 0), 1, 0))
+    with f.when(f.compare("eq", taped.get(), 0)):
+        taped.set(f.call("stale", tensor))
+    return f.compare("ne", f.both(taped.get(), f.state(STATE["grad_enabled"])), 0)
+
+
 def _build_key(module: Module) -> None:
     """``build_key(operands, args, nargs, kwnames, words)``: the key's length, or -1 where a call cannot have one."""
     f = module.function("build_key", "operands", "args", "nargs", "kwnames", "words")
@@ -125,7 +147,7 @@ def _operand_word(f: Function, arg: str) -> str:
     """Emit the word of an operand: a tensor's layout, or the tag of a scalar's type; otherwise the call has no key.
 
     The lowest bit of a layout's address is free: while gradients are enabled, it marks tensors that take part in
-    autograd.
+    autograd. A call with a stale one has no key then.
     """
     kind = f.load(arg, OB_TYPE)
     tensor = f.variable(f.select(f.compare("eq", kind, f.state(STATE["tensor_type"])), 1, 0))
@@ -142,6 +164,10 @@ def _operand_word(f: Function, arg: str) -> str:
         takes_part = f.compare("ne", f.load(arg, f.state(STATE["autograd"])), 0)
         with f.when(f.compare("ne", word.get(), 0)):
             word.set(f.either(word.get(), f.select(takes_part, f.state(STATE["grad_enabled"]), 0)))
+            with f.when(f.compare("ne", f.load(arg, f.state(STATE["version"])), 0)):
+                old = f.both(f.call("stale", arg), f.state(STATE["grad_enabled"]))
+                with f.when(f.compare("ne", old, 0)):
+                    f.ret(-1)
     with f.when(f.compare("eq", word.get(), 0)):
         f.ret(-1)
     return word.get()

@@ -192,7 +192,7 @@ def _view_on(module: Module) -> None:
     tensor = f.call("new_tensor", f.call("new_view", storage, offset), layout)
     with f.when(f.compare("ne", tensor, 0)):
         with f.when(f.compare("eq", f.load(source, f.state(STATE["version"])), 0)):
-            made = f.call("PyObject_CallNoArgs", f.state(STATE["version_type"]))
+            made = f.call("PyObject_CallOneArg", f.state(STATE["version_type"]), source)
             with f.when(f.compare("eq", made, 0)):
                 f.call("Py_DecRef", tensor)
                 f.ret(0)

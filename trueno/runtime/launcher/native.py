@@ -173,6 +173,7 @@ class NativeLauncher:
         self._set("subclass_count", 0)
         self._set("tensor_type", id(tensor_class))
         self._set("version_type", id(version_class))
+        self._set("next_version", slot_offset(version_class, "next"))
         self._classes, self._version_class = [tensor_class], version_class
         self.clear()
         for cls in subclasses:

@@ -26,6 +26,7 @@ from trueno.runtime.launcher.records import (
     fork_safe_lock,
     may_be_key,
     python_key,
+    stale,
 )
 from trueno.runtime.layout import Layout
 
@@ -146,7 +147,7 @@ class PythonLauncher:
         return self._new(self.pool.wrap(array.__array_interface__["data"][0], array), known[0])
 
     def taped(self, value: Any) -> bool:
-        return hasattr(value, "_autograd")
+        return hasattr(value, "_autograd") or stale(value)
 
     def nonzero(self, mask: Any) -> None:
         """Leave it to NumPy."""
@@ -281,7 +282,7 @@ class PythonLauncher:
         source = args[entry.operand]
         result = self._new(self.pool.view(_storage_of(source), entry.byte_offset), entry.layout)
         if not hasattr(source, "_version"):
-            source._version = self._version_class()
+            source._version = self._version_class(source)
         result._version = source._version
         return result
 

@@ -141,12 +141,18 @@ def may_be_key(operands: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     return all(map(stable, args[operands:])) and all(map(stable, kwargs.values()))
 
 
+def stale(value: Any) -> bool:
+    """Tell whether memory that a tensor shares was written to on the tape, so that its history may be old."""
+    version = getattr(value, "_version", None)
+    return version is not None and hasattr(version, "next")
+
+
 def python_key(
     operands: int, args: tuple[Any, ...], kwargs: dict[str, Any], classes: set[type], marks: bool
 ) -> tuple[Any, ...] | None:
     """Return the key of a call, or None if it cannot have one.
 
-    With `marks` it tells tensors that take part in autograd from those that do not.
+    With `marks` it tells tensors that take part in autograd from those that do not; stale ones have no key then.
     """
     if len(args) + len(kwargs) >= MAX_WORDS - 2:
         return None
@@ -154,6 +160,8 @@ def python_key(
     for arg in args[:operands]:
         kind = type(arg)
         if kind in classes:
+            if marks and stale(arg):
+                return None
             words.append(id(getattr(arg, "_layout", None)) | (marks and hasattr(arg, "_autograd")))
         elif kind in _SCALARS:
             words.append(_SCALARS[kind])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+import weakref
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,15 @@ class _Tensor:
     _storage: Any
     _layout: Any
     _autograd: Any
+    _version: Any
 
 
 class _Subclass(_Tensor):
     __slots__ = ()
+
+
+class _Version(weakref.ref):
+    __slots__ = ("next",)
 
 
 class _Expected(Exception):
@@ -38,7 +44,7 @@ def _miss(*args: Any, **kwargs: Any) -> Any:
 
 def run(launcher: NativeLauncher) -> str | None:
     """Return what failed, or None. The launcher is to be bound to its Tensor class afterwards."""
-    launcher.bind(_Tensor, (_Subclass,), object)
+    launcher.bind(_Tensor, (_Subclass,), _Version)
     layout = layout_of(np.dtype(np.int64), (_WORDS,))
     meta = (ctypes.c_int64 * 1)(_WORDS)
     slot = ScalarSlot(1, "i", -100, 100)
@@ -203,6 +209,18 @@ def _check(launcher: NativeLauncher, add: Any, entry: Entry, x: Any) -> str | No
         return "a call of a tensor with gradient is told of wrongly"
     told.clear()
     del x._autograd
+    x._version = _Version(x)
+    if _raises(add, subject, 5) or launcher.taped(x):
+        return "a tensor with a version is not taken"
+    x._version.next = None
+    if not (_raises(add, x, 5) and launcher.taped(x)):
+        return "a stale tensor is taken"
+    launcher.set_grad_enabled(False)
+    unrecorded = _raises(add, x, 5)
+    launcher.set_grad_enabled(True)
+    if unrecorded:
+        return "a stale tensor is not taken where nothing is recorded"
+    del x._version
     launcher.clear()
     if not _raises(add, x, 5):
         return "entries cannot be dropped"
