@@ -582,9 +582,7 @@ def gradgradcheck(
             ]
             value_ = function(*arguments)
             outs = value_ if isinstance(value_, tuple) else (value_,)
-            kept = [
-                (one, seed) for one, seed in zip(outs, operands[len(many) :], strict=True) if one.requires_grad
-            ]
+            kept = [(one, seed) for one, seed in zip(outs, operands[len(many) :], strict=True) if one.requires_grad]
             found = grad(
                 [one for one, _ in kept], [arguments[k] for k in checked], [seed for _, seed in kept],
                 create_graph=True, allow_unused=True,

@@ -45,8 +45,14 @@ class Region(NamedTuple):
         low, high = self.bounds
         return high - low == self.layout.nbytes and not may_repeat(self.layout)
 
+    def array(self, space: np.ndarray, start: int) -> np.ndarray:
+        """Return an array that lies in bytes of memory as the region lies in memory that begins at `start`."""
+        itemsize = self.layout.dtype.itemsize
+        strides = [step * itemsize for step in self.layout.strides]
+        return np.ndarray(self.layout.shape, f"V{itemsize}", space, self.address - start, strides)
+
     def window(self, image: Tensor, start: int) -> Tensor:
-        """Return the elements of the region, complex ones as pairs, in a line of real numbers that begins at `start`."""
+        """Return the region's elements, complex ones as pairs, in a line of real numbers that begins at `start`."""
         parts = self.layout.parts
         return window(image, parts.shape, parts.strides, (self.address - start) // parts.dtype.itemsize)
 
@@ -92,15 +98,10 @@ def _meet(one: Region, other: Region) -> bool:
         return one == other
     first = min(low, start)
     space = np.empty(max(high, end) - first, np.uint8)
-    arrays = [
-        np.ndarray(
-            r.layout.shape, f"V{r.layout.dtype.itemsize}", space, r.address - first,
-            [step * r.layout.dtype.itemsize for step in r.layout.strides],
-        )
-        for r in (one, other)
-    ]  # fmt: skip
+    mine, theirs = (region.array(space, first) for region in (one, other))
+    shares: Any = np.shares_memory  # typed as if it took no bound
     try:
-        return np.shares_memory(*arrays, max_work=10_000)
+        return bool(shares(mine, theirs, max_work=10_000))
     except np.exceptions.TooHardError:
         return True
 

@@ -66,9 +66,19 @@ def _imag(self: Any) -> Any:
     return functions.imag(self)
 
 
+def _set_real(self: Any, value: Any) -> None:
+    functions.real(self)[...] = value
+
+
+def _set_imag(self: Any, value: Any) -> None:
+    if not dt.is_complex(self.dtype):
+        raise TypeError(f"array does not have imaginary part to set (shape {self.shape}, dtype {self.dtype})")
+    functions.imag(self)[...] = value
+
+
 def _install() -> None:
-    for owner in (Tensor, Node):
-        _put(owner, real=property(_real), imag=property(_imag))
+    _put(Tensor, real=property(_real, _set_real), imag=property(_imag, _set_imag))
+    _put(Node, real=property(_real), imag=property(_imag))
     for name, operation in operations.items():
         for alias in (name, *ALIASES.get(name, ())):
             if not hasattr(Tensor, alias):
