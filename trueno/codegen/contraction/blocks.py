@@ -73,7 +73,7 @@ class Blocks(StepEmitter):
             # Where the complete tiles end.
             width = p.index(tile.columns)
             self.end = p.arith("mul", p.arith("div", self.n1, width), width)
-            if step.plain and not step.lines:
+            if step.added_up:
                 self._complete(m0, m1)
             with p.loop(m0, m1, tile.rows) as row:
                 self._row_of_tiles(row, p.arith("min", p.index(tile.rows), p.arith("sub", m1, row)))
@@ -134,7 +134,7 @@ class Blocks(StepEmitter):
     def _row_of_tiles(self, row: Any, rows: Any) -> None:
         p, step, tile = self.printer, self.multiply, self.multiply.tile
         assert step.a is not None
-        begin = self.end if step.plain and not step.lines else self.n0
+        begin = self.end if step.added_up else self.n0
         with p.when(p.compare("slt", begin, self.n1)):
             pa, skipped = self._factor(step.a, self.pa, "a steps", row, self.number("M"), tile.rows)
             if step.lines:
@@ -184,6 +184,12 @@ class Blocks(StepEmitter):
         width = tile.narrow_columns if kernel == "narrow" else tile.columns
         pb, back = self._factor(step.b, self.pb, "b steps", column, self.number("N"), width)
         sums = p.advance(self.sums, p.arith("sub", p.arith("sub", column, self.n0), back), tile.sum)
+        if tile.dots:
+            # Of the next row of tiles one row, another one for each tile.
+            turn = p.arith("rem", p.arith("div", p.arith("sub", column, self.n0), p.index(width)), p.index(tile.rows))
+            ahead = p.arith("mul", p.arith("add", turn, p.index(tile.rows)), self.number("a steps"))
+            self._dots(part, pa, pb, ahead, sums)
+            return
         # The next block of K of the same rows.
         ahead = p.arith("mul", part.count, p.index(tile.rows * tile.group * tile.packed.itemsize))
         self._tile(part, kernel, pa, pb, "0", ahead, sums, p.index(buffer_row(step)))
@@ -198,7 +204,8 @@ class Blocks(StepEmitter):
         p = self.printer
         if factor.direct:
             first = p.arith("min", at, p.arith("sub", total, p.index(width)))
-            offset = p.arith("mul", first, self.number(name)) if name == "a steps" else first
+            apart = name == "a steps" or self.multiply.tile.dots
+            offset = p.arith("mul", first, self.number(name)) if apart else first
             return p.advance(pointer, offset, factor.access.dtype), p.arith("sub", at, first)
         panel = p.arith(
             "div", at, p.index(self.multiply.tile.rows if name == "a steps" else self.multiply.tile.columns)
@@ -226,7 +233,8 @@ class Blocks(StepEmitter):
         rounds = p.arith("max", p.arith("div", p.arith("sub", p.arith("add", depth, block), "1"), block), "1")
         with p.loop(p.index(0), rounds) as turn:
             k = p.arith("mul", turn, block)
-            yield _Part(k, p.arith("min", p.arith("sub", depth, k), block), p.arith("mul", k, a_step))
+            count = p.arith("min", p.arith("sub", depth, k), block)
+            yield _Part(k, count, k if step.tile.dots else p.arith("mul", k, a_step))
 
     def _outer(self, run: Any, count: int) -> list[Any]:
         """Return the number of a run along the innermost dimension of K as indices of the `count` outer ones."""
@@ -260,4 +268,24 @@ class Blocks(StepEmitter):
         p.call(
             f"@{self.name}.{kernel}(i64 {part.count}, ptr {a}, ptr {b}, i64 {a_row}, i64 {a_step}, i64 {b_step}, "
             f"i64 {ahead}, i64 {part.begin}, ptr {place}, i64 {place_row})"
+        )
+
+    def _dots(self, part: _Part, pa: Any, pb: Any, ahead: Any, place: Any) -> None:
+        """Call the micro-kernel of inner products for one tile and one block of K, as `_tile` does.
+
+        `ahead`: elements to rows that are needed later.
+        """
+        p, tile = self.printer, self.multiply.tile
+        a_row, b_row, b_step = self.number("a steps"), self.number("b steps"), self.number("b steps", 1)
+        lanes = p.index(tile.lanes)
+        a = p.advance(pa, part.offset, tile.packed)
+        b = p.advance(pb, p.arith("mul", p.arith("div", part.begin, lanes), b_step), tile.packed)
+        p.check_grid(a, tile.packed, [(part.count, "1"), (p.index(tile.rows), a_row)])
+        vectors, rest = p.arith("div", part.count, lanes), p.arith("rem", part.count, lanes)
+        last = p.advance(b, p.arith("mul", vectors, b_step), tile.packed)
+        for first, walks in ((b, [(vectors, b_step), (lanes, "1")]), (last, [(rest, "1")])):
+            p.check_grid(first, tile.packed, [*walks, (p.index(tile.columns), b_row)])
+        p.call(
+            f"@{self.name}.tile(i64 {part.count}, ptr {a}, ptr {b}, i64 {a_row}, i64 {b_row}, i64 {b_step}, "
+            f"i64 {ahead}, i64 {part.begin}, ptr {place}, i64 {buffer_row(self.multiply)})"
         )

@@ -9,6 +9,7 @@ from math import prod
 from trueno.codegen.choices import current
 from trueno.codegen.contraction import match, tile
 from trueno.codegen.contraction.steps import Axes, Factor, Multiply, Pack, axes
+from trueno.codegen.contraction.tile import Tile
 from trueno.codegen.expr import Access, Expr, substituted
 from trueno.codegen.stage import Stage, sorted_dims
 from trueno.codegen.target import Target
@@ -32,6 +33,8 @@ DIRECT_COLUMNS, DIRECT_ROWS = 512, 12
 FEW = 2
 #: Columns that are worth a batch of their own; fewer would fill the last tile badly, and read the rows' panels again.
 ENOUGH_COLUMNS = 64
+#: Elements along K from which on lanes are summed up at the end, and bytes of a row of tiles that stay in the cache.
+INNER_LEAST, INNER_BYTES = 256, 28 << 10
 #: Elements along K that are evaluated at a time before they are turned over.
 TURN = 64
 
@@ -90,6 +93,7 @@ class _Lowering:
         ordered = sorted(((self.a, self.rows), (self.b, self.columns)), key=lambda one: self._dense(*one))
         guides = [dict(enumerate(access.strides)) for one, _ in ordered for access in match.accesses(one)]
         self.k = tuple(sorted_dims(list(found.k), guides))
+        self.tile = self._inner_products() or self.tile
 
     def _size(self, dims: Sequence[int]) -> int:
         return prod(self.stage.sizes[dim] for dim in dims)
@@ -113,7 +117,26 @@ class _Lowering:
             return None
         return access, by_row.strides[access][0], by_k.strides[access][0]
 
+    def _runs(self, expr: Expr, rows: Sequence[int]) -> tuple[Access, int] | None:
+        """Return access and stride of the rows where a factor is memory that runs along K and can be read as it lies."""
+        plain = self._plain_access(expr, rows)
+        return plain[:2] if plain is not None and plain[2] == 1 else None
+
+    def _inner_products(self) -> Tile | None:
+        """Return the tile of inner products that computes the contraction in less time, if there is one."""
+        if self.slides or self._size(self.batch) > 1 or not (self.tile.masks and self.tile.kind == "fma"):
+            return None
+        found = tile.inner_products(self.tile, self.m, self.n)
+        a, b = self._runs(self.a, self.rows), self._runs(self.b, self.columns)
+        if a is None or self.k_size < INNER_LEAST or self.m < found.rows or self.n < found.columns:
+            return None
+        import os
+        return found if os.environ.get("XDOTS", "1") == "1" and (self.n <= 64 or b) else None
+
     def _factor_a(self, out: list[Pack | Multiply]) -> Factor:
+        if self.tile.dots:
+            access, row, _ = self._plain_access(self.a, self.rows)
+            return Factor(True, self._batch_only(access), row, self.tile.lanes)
         if self.slides and self.m >= self.tile.rows:
             access = self.a.arg
             return Factor(True, self._batch_only(access), access.strides[self.rows[0]], self._walk(access)[-1])
@@ -127,6 +150,12 @@ class _Lowering:
 
     def _factor_b(self, out: list[Pack | Multiply]) -> Factor:
         plain = self._plain_access(self.b, self.columns)
+        if self.tile.dots:
+            if plain is not None and plain[2] == 1:
+                return Factor(True, self._batch_only(plain[0]), plain[1], self.tile.lanes)
+            # Panels of a vector along K, whose lines are the columns.
+            packed = self._packed("columns", self.b, self.k, self.tile.lanes, out, self.columns)
+            return Factor(True, packed.access, self.tile.lanes, packed.panel)
         if (
             plain is not None
             and plain[1] == 1
@@ -144,12 +173,15 @@ class _Lowering:
         strides = tuple(s if dim in self.batch else 0 for dim, s in enumerate(access.strides))
         return replace(access, strides=strides)
 
-    def _packed(self, what: str, expr: Expr, rows: Sequence[int], width: int, out: list[Pack | Multiply]) -> Factor:
-        """Append the step that packs a factor."""
+    def _packed(
+        self, what: str, expr: Expr, rows: Sequence[int], width: int, out: list[Pack | Multiply],
+        lines: Sequence[int] | None = None,
+    ) -> Factor:  # fmt: skip
+        """Append the step that packs a factor; `lines`: the dimensions along a panel, where they are not those of K."""
         sizes, one = self.stage.sizes, self.tile
         accesses = match.accesses(expr)
         batch = [dim for dim in self.batch if match.moves_along(expr, dim)]
-        k = self._joint_k(accesses)
+        k = self._joint_k(accesses) if lines is None else axes(lines, sizes, accesses)
         roles = {"batch": axes(batch, sizes, accesses), "rows": axes(rows, sizes, accesses), "k": k}
         # Groups do not reach across an end of the innermost dimension of K.
         deep = prod(k.extents[:-1]) * -(-k.extents[-1] // one.group)
@@ -231,7 +263,7 @@ class _Lowering:
             self.stage.name, self.tile, [store.value for store in stores], roles,
             list(dict.fromkeys([*accesses, *factors])),
             total=total, a=a, b=b, stores=stores, plain=self.plain, lines=lines, narrow=not lines and self._is_narrow(),
-            kept=self.plain and b.direct and self.m > FEW * self.tile.rows, strip=LINE_STRIP if lines else tile.STRIP,
+            kept=self.plain and not self.tile.dots and b.direct and self.m > FEW * self.tile.rows, strip=LINE_STRIP if lines else tile.STRIP,
         )  # fmt: skip
         self._blocks(step)
         out.append(step)
@@ -248,7 +280,7 @@ class _Lowering:
 
     def _is_narrow(self) -> bool:
         """Whether a tile of half the width takes what remains of the columns; many share the code of full tiles."""
-        return self.n <= tile.STRIP and 0 < self.n % self.tile.columns <= self.tile.narrow_columns
+        return not self.tile.dots and self.n <= tile.STRIP and 0 < self.n % self.tile.columns <= self.tile.narrow_columns
 
     def _blocks(self, step: Multiply) -> None:
         """Cut the result into blocks, the tasks of the step, and append the step's numbers."""
@@ -258,7 +290,7 @@ class _Lowering:
             k = self._joint_k([])
             deep = prod(k.extents[:-1]) * -(-k.extents[-1] // step.tile.group)
         widest = step.strip // columns * columns
-        if not (step.lines or step.plain):
+        if not (step.lines or step.added_up):
             fitting = BLOCK_BYTES // max(deep * step.tile.group * step.tile.packed.itemsize, 1)
             widest = min(widest, max(fitting // columns * columns, columns))
         across = -(-self.n // widest)
@@ -266,7 +298,7 @@ class _Lowering:
         batches = step.roles["batch"].size
         panels = -(-self.m // rows)
         tasks, most = (KEPT_TASKS, max(panels // KEPT_PANELS, 1)) if step.kept else (TASKS, panels)
-        if across == 1 and self.n >= 2 * columns and not (small or (step.kept and most * batches >= tasks)):
+        if across == 1 and not self.tile.dots and self.n >= 2 * columns and not (small or (step.kept and most * batches >= tasks)):
             across = 2
         if step.kept and not small:
             # Blocks of rows copy the columns anew each, strips of columns only read packed rows again.
@@ -274,7 +306,7 @@ class _Lowering:
         wide = _rounded(-(-self.n // across), columns)
         across = -(-self.n // wide)
         down = 1 if small else min(most, max(-(-tasks // (across * batches)), 1))
-        if step.plain:
+        if step.added_up:
             down = max(down, -(-panels * rows // current().product_high))
         if self.slides:
             # What a row of tiles reads stays in the second-level cache while the windows slide over it.
@@ -295,7 +327,9 @@ class _Lowering:
         block = tile.k_block(step.tile.sum)
         if "k" in step.roles:
             deep = step.roles["k"].extents[-1]
-        meta.put("K block", _rounded(-(-deep // max(-(-deep // block), 1)), 4))
+        if self.tile.dots:
+            block = INNER_BYTES // (rows * step.tile.packed.itemsize)
+        meta.put("K block", _rounded(-(-deep // max(-(-deep // block), 1)), self.tile.lanes if self.tile.dots else 4))
         assert step.a is not None and step.b is not None
         meta.put("a steps", step.a.panel, step.a.step)
         meta.put("b steps", step.b.panel, step.b.step)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from trueno.codegen.llvm import Module
 
-_SUFFIX = {"float": "f32", "double": "f64"}
+#: What intrinsics' names end in, by the type of an element.
+SUFFIX = {"float": "f32", "double": "f64"}
 
 
 def mask_of(name: str, count: str, first: int, lanes: int) -> list[str]:
@@ -20,7 +21,7 @@ def mask_of(name: str, count: str, first: int, lanes: int) -> list[str]:
 
 def _intrinsic_suffix(kind: str) -> str:
     lanes, _, unit = kind.strip("<>").split(" ")
-    return f"v{lanes}{_SUFFIX.get(unit, unit)}"
+    return f"v{lanes}{SUFFIX.get(unit, unit)}"
 
 
 def masked_load(module: Module, name: str, kind: str, pointer: str, mask: str, align: int) -> str:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from trueno import dtypes as dt
+from trueno.codegen.contraction.masks import SUFFIX
 from trueno.codegen.contraction.tile import Tile
 from trueno.codegen.llvm import Module
 from trueno.codegen.llvm_values import register_type
-
-_SUFFIX = {"float": "f32", "double": "f64"}
 
 #: Bytes ahead in the columns' panel that are fetched.
 _AHEAD = 1024
@@ -206,7 +205,7 @@ class _Micro:
         a, b, c, d = f"%a{new}{m}", f"%b{new}{v}", f"%{old}{m}.{v}", f"%{new}{m}.{v}"
         match tile.kind:
             case "fma":
-                full = f"@llvm.fma.v{tile.lanes}{_SUFFIX[register_type(tile.sum)]}"
+                full = f"@llvm.fma.v{tile.lanes}{SUFFIX[register_type(tile.sum)]}"
                 self.module.declare(f"{kind} {full}({kind}, {kind}, {kind})")
                 lines.append(f"  {d} = call {kind} {full}({kind} {a}, {kind} {b}, {kind} {c})")
             case "mul add":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from trueno.codegen.contraction.blocks import Blocks
+from trueno.codegen.contraction.dots import dots_kernel
 from trueno.codegen.contraction.finish import finish_function
 from trueno.codegen.contraction.keep import keep_function
 from trueno.codegen.contraction.lines import LINES, lines_function
@@ -19,6 +20,8 @@ def multiply_function(module: Module, name: str, step: Multiply, half_instructio
     if step.lines:
         lines_function(module, f"{name}.lines", tile, step.strip, half_instructions)
         as_is.declare(f"hidden void @{name}.lines({LINES})")
+    elif tile.dots:
+        dots_kernel(as_is, f"{name}.tile", tile)
     else:
         micro_kernel(as_is, f"{name}.tile", tile, direct_a, direct_b)
     if step.kept:

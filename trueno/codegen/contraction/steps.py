@@ -206,7 +206,8 @@ class Factor:
     panel : int
         Elements from one panel to the next; for a direct factor from one row (column) to the next.
     step : int
-        Elements from one position along K to the next; for panels the width, times the group.
+        Elements from one position along K to the next; for panels the width, times the group. Of a tile of inner
+        products from one vector along K to the next; its factors are always direct, panels being lines of vectors.
     """
 
     direct: bool
@@ -248,6 +249,11 @@ class Multiply(Step):
     strip: int = 0
 
     @property
+    def added_up(self) -> bool:
+        """Whether complete tiles are added up in the result itself, not in a buffer."""
+        return self.plain and not self.lines and not self.tile.dots
+
+    @property
     def text(self) -> str:
         """All that the code depends on."""
         tile = self.tile
@@ -257,6 +263,7 @@ class Multiply(Step):
             f"multiply {tile.kind} {tile.packed} into {tile.sum}, tile {tile.rows} x {tile.vectors} x {tile.lanes}, "
             f"strip {self.strip}, {', '.join(modes)}"
             f"{''.join(f', {word}' for word in ('plain', 'kept', 'lines', 'narrow') if getattr(self, word))}"
+            f"{', dots' if tile.dots else ''}"
         )
         stores = [f"  a{self.numbers[store.access]} <- value {k}" for k, store in enumerate(self.stores)]
         return "\n".join([head, *self.common_text(), *stores])
