@@ -246,7 +246,7 @@ def test_in_place_results_wait_until_the_product_is_read() -> None:
 def test_the_bits_do_not_depend_on_the_number_of_threads(dtype: np.dtype) -> None:
     before = tn.get_num_threads()
     try:
-        for m, k, n in ((150, 140, 130), (1, 700, 1100), (700, 90, 3), (64, 784, 128)):
+        for m, k, n in ((150, 140, 130), (1, 700, 1100), (700, 90, 3), (64, 784, 128), (128, 1024, 49)):
             a, b = (operand(dtype, (-2, 2), "contiguous", shape) for shape in ((m, k), (k, n)))
             results = []
             for threads in (1, 2, 3):
@@ -314,6 +314,65 @@ def test_a_last_tile_of_half_the_width_takes_few_remaining_columns(columns: int)
     a, b = np.zeros((40, 50), np.float32), np.zeros((50, columns), np.float32)
     product = steps_of(matmul, (a, b), "x86-64-v4")[-1]
     assert product.tile.columns == 32 and product.narrow
+
+
+#: (m, k, n) of products whose factors run along K: complete and incomplete tiles, vectors and blocks of K, strips.
+INNER = (
+    (512, 1024, 49), (61, 1024, 4), (45, 1000, 65), (6, 256, 300), (50, 1030, 31), (23, 2309, 131), (17, 261, 7),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [dt.float32, dt.float64], ids=str)
+@pytest.mark.parametrize("right", ["contiguous", "transposed", "sliced"])
+def test_factors_that_run_along_k(right: str, dtype: np.dtype) -> None:
+    for m, k, n in INNER:
+        a, b = operand(dtype, (-9, 9), "contiguous", (m, k)), operand(dtype, (-9, 9), right, (k, n), seed=1)
+        check(matmul, (a, b), *expected(a, b), "native", f"{dtype} {m} x {k} x {n} {right}")
+
+
+def inner_products(function: Callable, arrays: Sequence[np.ndarray]) -> list[Multiply]:
+    if resolve().level not in ("native", "x86-64-v4") or not resolve().has("avx512f"):
+        pytest.skip("tiles of inner products are for AVX-512")
+    return [one for one in steps_of(function, arrays) if isinstance(one, Multiply) and one.tile.dots]
+
+
+def test_a_factor_with_few_columns_is_turned_over_in_place_of_the_other() -> None:
+    a, b = (
+        operand(dt.float32, (-9, 9), "contiguous", (512, 2048)),
+        operand(dt.float32, (-9, 9), "contiguous", (2048, 49)),
+    )
+    (product,) = inner_products(matmul, (a, b))
+    assert product.a is not None
+    assert product.a.access.buffer == 0, "the rows are read as they lie"
+    (packed,) = (one for one in steps_of(matmul, (a, b)) if isinstance(one, Pack))
+    assert packed.roles["rows"].extents == [2048]
+    assert not inner_products(matmul, (operand(dt.float32, (-9, 9), "contiguous", (512, 512)),) * 2)
+
+
+def test_what_follows_inner_products_is_computed_with_them() -> None:
+    def layer(a: Any, b: Any, c: Any) -> Any:
+        return tn.maximum(tn.matmul(a, b) + c, 0)
+
+    a, b = (
+        operand(dt.float32, (-9, 9), "contiguous", (64, 1024)),
+        operand(dt.float32, (-9, 9), "contiguous", (1024, 21)),
+    )
+    c = operand(dt.float32, (-9, 9), "contiguous", (64, 1), seed=2)
+    assert len(inner_products(layer, (a, b, c))) == 1
+    product, size = expected(a, b)
+    check(layer, (a, b, c), np.maximum(product + c, 0), size, "native", "a layer")
+
+
+def test_what_is_not_finite_stays_in_its_row_and_column_of_inner_products() -> None:
+    a, b = (
+        operand(dt.float32, (-9, 9), "contiguous", (64, 1030)).copy(),
+        operand(dt.float32, (-9, 9), "transposed", (1030, 9)),
+    )
+    a[5, 1029], a[7, 3] = np.nan, np.inf
+    (got,) = run(trace(matmul, (a, b)), (a, b), "native")
+    finite = np.isfinite(got)
+    assert not finite[[5, 7]].any()
+    assert finite[np.setdiff1d(np.arange(64), [5, 7])].all()
 
 
 def test_nothing_is_written_beyond_the_result() -> None:

@@ -10,5 +10,5 @@ match : which stages are contractions, and the role of each dimension
 tile : the register tile and the arithmetic of a step, from dtypes, target and shape
 steps : normal form: run-time numbers and text of the two kinds of step
 lower : from a stage to its steps, sizes of blocks, which factors are packed
-pack, micro, multiply : their code
+pack, micro, dots, multiply : their code
 """

@@ -48,7 +48,7 @@ class Blocks(StepEmitter):
         self.kept = p.variable(tile.packed, step.strip * k_block(tile.sum))[0] if step.kept else "null"
         with p.tasks(self.number("tasks")) as task:
             down, across = self.number("down"), self.number("across")
-            if step.plain:
+            if step.plain and not tile.dots:
                 # The strips of one block of rows follow each other: a thread has all columns of its rows.
                 strip, rest = p.arith("rem", task, across), p.arith("div", task, across)
                 block, self.batch = p.arith("rem", rest, down), p.arith("div", rest, down)

@@ -13,8 +13,6 @@ from trueno.codegen.contraction.tile import Tile
 from trueno.codegen.llvm import Module
 from trueno.codegen.llvm_values import register_type
 
-#: Columns whose sums become neighbours in a vector; tiles have no more.
-TOGETHER = 4
 #: Rows between those that have pointers of their own: the others are reached by a multiple of the distance.
 _APART = 3
 
@@ -31,7 +29,7 @@ def dots_kernel(module: Module, name: str, tile: Tile) -> None:
     module : Module
     name : str
     tile : Tile
-        One with `dots`: at most `TOGETHER` columns.
+        One with `dots`: at most 8 columns.
     """
     _Dots(module, name, tile).run()
 
@@ -42,6 +40,8 @@ class _Dots:
         self.unit, self.size = register_type(tile.sum), tile.sum.itemsize
         self.kind = vector_type(tile.sum, tile.lanes)
         self.cells = [(m, v) for m in range(tile.rows) for v in range(tile.columns)]
+        #: Columns whose sums become neighbours in a vector.
+        self.together = 4 if tile.columns <= 4 else 8
         self.lines: list[str] = []
 
     def run(self) -> None:
@@ -131,25 +131,26 @@ class _Dots:
     def _tail(self) -> None:
         """Print the sums of each vector's lanes, and what adds them to the result or stores them there."""
         tile, lines, module = self.tile, self.lines, self.module
-        rows = tile.lanes // TOGETHER
-        few, mask = f"<{TOGETHER} x {self.unit}>", f"<{TOGETHER} x i1>"
-        there = ", ".join(f"i1 {str(v < tile.columns).lower()}" for v in range(TOGETHER))
+        together = self.together
+        rows = tile.lanes // together
+        few, mask = f"<{together} x {self.unit}>", f"<{together} x i1>"
+        there = ", ".join(f"i1 {str(v < tile.columns).lower()}" for v in range(together))
         lines.append("  %old = icmp ne i64 %add, 0")
         lines.append(f"  %some = select i1 %old, {mask} <{there}>, {mask} zeroinitializer")
         for first in range(0, tile.rows, rows):
             sums = [
-                f"%g{first + i // TOGETHER}.{i % TOGETHER}"
-                if first + i // TOGETHER < tile.rows and i % TOGETHER < tile.columns
+                f"%g{first + i // together}.{i % together}"
+                if first + i // together < tile.rows and i % together < tile.columns
                 else ""
                 for i in range(tile.lanes)
             ]
             total = self._lanes(sums, f"s{first}")
             for m in range(first, min(first + rows, tile.rows)):
-                picked = ", ".join(f"i32 {(m - first) * TOGETHER + j}" for j in range(TOGETHER))
+                picked = ", ".join(f"i32 {(m - first) * together + j}" for j in range(together))
                 lines += [
                     f"  %o{m} = mul i64 %out_row, {m}", f"  %q{m} = getelementptr {self.unit}, ptr %out, i64 %o{m}",
                     masked_load(module, f"%x{m}", few, f"%q{m}", "%some", self.size),
-                    f"  %y{m} = shufflevector {self.kind} {total}, {self.kind} poison, <{TOGETHER} x i32> <{picked}>",
+                    f"  %y{m} = shufflevector {self.kind} {total}, {self.kind} poison, <{together} x i32> <{picked}>",
                     f"  %z{m} = fadd {few} %x{m}, %y{m}",
                     masked_store(module, f"%z{m}", few, f"%q{m}", f"<{there}>", self.size),
                 ]  # fmt: skip
@@ -172,9 +173,8 @@ class _Dots:
                     continue
                 for half, flip in (("low", 0), ("high", distance)):
                     picked = ", ".join(f"i32 {(j ^ flip) + (lanes if j & distance else 0)}" for j in range(lanes))
-                    lines.append(
-                        f"  {name}.{half} = shufflevector {kind} {a}, {kind} {b or 'poison'}, <{lanes} x i32> <{picked}>"
-                    )
+                    both = f"{kind} {a}, {kind} {b or 'poison'}"
+                    lines.append(f"  {name}.{half} = shufflevector {both}, <{lanes} x i32> <{picked}>")
                 lines.append(f"  {name} = fadd {kind} {name}.low, {name}.high")
                 result.append(name)
             vectors = result

@@ -35,6 +35,8 @@ FEW = 2
 ENOUGH_COLUMNS = 64
 #: Elements along K from which on lanes are summed up at the end, and bytes of a row of tiles that stay in the cache.
 INNER_LEAST, INNER_BYTES = 256, 28 << 10
+#: Cycles in which a vector of a factor is turned over, that is read from far caches and written.
+TURNED = 16
 #: Elements along K that are evaluated at a time before they are turned over.
 TURN = 64
 
@@ -118,44 +120,55 @@ class _Lowering:
         return access, by_row.strides[access][0], by_k.strides[access][0]
 
     def _runs(self, expr: Expr, rows: Sequence[int]) -> tuple[Access, int] | None:
-        """Return access and stride of the rows where a factor is memory that runs along K and can be read as it lies."""
+        """Return access and stride of the rows where a factor is memory along K that can be read as it lies."""
         plain = self._plain_access(expr, rows)
         return plain[:2] if plain is not None and plain[2] == 1 else None
 
     def _inner_products(self) -> Tile | None:
-        """Return the tile of inner products that computes the contraction in less time, if there is one."""
-        if self.slides or self._size(self.batch) > 1 or not (self.tile.masks and self.tile.kind == "fma"):
+        """Return the tile of inner products if one takes less time than turning over factors that run along K."""
+        one, inner = self.tile, tile.inner_products(self.tile)
+        if self.slides or self._size(self.batch) > 1 or not (one.masks and one.kind == "fma"):
             return None
-        found = tile.inner_products(self.tile, self.m, self.n)
         a, b = self._runs(self.a, self.rows), self._runs(self.b, self.columns)
-        if a is None or self.k_size < INNER_LEAST or self.m < found.rows or self.n < found.columns:
+        if a is None or self.k_size < INNER_LEAST or self.m < inner.rows or self.n < inner.columns:
             return None
-        import os
-        return found if os.environ.get("XDOTS", "1") == "1" and (self.n <= 64 or b) else None
+        # For each step along K, in cycles.
+        turn = TURNED / one.lanes
+        product = self.m * self.n / (2 * one.lanes)
+        panels = product / tile.reached(one, self.m, self.n)
+        panels += turn * ((0 if self._direct_rows() else self.m) + (self.n if b else 0))
+        return inner if product / tile.reached(inner, self.m, self.n) + (0 if b else turn * self.n) < panels else None
+
+    def _direct_rows(self) -> Factor | None:
+        """Return the rows if they are read as they lie."""
+        plain = self._plain_access(self.a, self.rows)
+        if plain is None or self.m < self.tile.rows or self.n > DIRECT_COLUMNS:
+            return None
+        access, row, step = plain
+        # Rows whole pages apart would compete for the same lines of the first-level cache.
+        if self.k_size * self.tile.packed.itemsize > 64 and row * self.tile.packed.itemsize % 4096 == 0:
+            return None
+        return Factor(True, self._batch_only(access), row, step)
 
     def _factor_a(self, out: list[Pack | Multiply]) -> Factor:
         if self.tile.dots:
-            access, row, _ = self._plain_access(self.a, self.rows)
-            return Factor(True, self._batch_only(access), row, self.tile.lanes)
+            runs = self._runs(self.a, self.rows)
+            assert runs is not None
+            return Factor(True, self._batch_only(runs[0]), runs[1], self.tile.lanes)
         if self.slides and self.m >= self.tile.rows:
             access = self.a.arg
             return Factor(True, self._batch_only(access), access.strides[self.rows[0]], self._walk(access)[-1])
-        plain = self._plain_access(self.a, self.rows)
-        if plain is not None and self.m >= self.tile.rows and self.n <= DIRECT_COLUMNS:
-            access, row, step = plain
-            # Rows whole pages apart would compete for the same lines of the first-level cache.
-            if self.k_size * self.tile.packed.itemsize <= 64 or row * self.tile.packed.itemsize % 4096:
-                return Factor(True, self._batch_only(access), row, step)
-        return self._packed("rows", self.a, self.rows, self.tile.rows, out)
+        return self._direct_rows() or self._packed("rows", self.a, self.rows, self.tile.rows, out)
 
     def _factor_b(self, out: list[Pack | Multiply]) -> Factor:
-        plain = self._plain_access(self.b, self.columns)
         if self.tile.dots:
-            if plain is not None and plain[2] == 1:
-                return Factor(True, self._batch_only(plain[0]), plain[1], self.tile.lanes)
+            runs = self._runs(self.b, self.columns)
+            if runs is not None:
+                return Factor(True, self._batch_only(runs[0]), runs[1], self.tile.lanes)
             # Panels of a vector along K, whose lines are the columns.
             packed = self._packed("columns", self.b, self.k, self.tile.lanes, out, self.columns)
             return Factor(True, packed.access, self.tile.lanes, packed.panel)
+        plain = self._plain_access(self.b, self.columns)
         if (
             plain is not None
             and plain[1] == 1
@@ -263,7 +276,8 @@ class _Lowering:
             self.stage.name, self.tile, [store.value for store in stores], roles,
             list(dict.fromkeys([*accesses, *factors])),
             total=total, a=a, b=b, stores=stores, plain=self.plain, lines=lines, narrow=not lines and self._is_narrow(),
-            kept=self.plain and not self.tile.dots and b.direct and self.m > FEW * self.tile.rows, strip=LINE_STRIP if lines else tile.STRIP,
+            kept=self.plain and not self.tile.dots and b.direct and self.m > FEW * self.tile.rows,
+            strip=LINE_STRIP if lines else tile.STRIP,
         )  # fmt: skip
         self._blocks(step)
         out.append(step)
@@ -280,7 +294,9 @@ class _Lowering:
 
     def _is_narrow(self) -> bool:
         """Whether a tile of half the width takes what remains of the columns; many share the code of full tiles."""
-        return not self.tile.dots and self.n <= tile.STRIP and 0 < self.n % self.tile.columns <= self.tile.narrow_columns
+        return (
+            not self.tile.dots and self.n <= tile.STRIP and 0 < self.n % self.tile.columns <= self.tile.narrow_columns
+        )
 
     def _blocks(self, step: Multiply) -> None:
         """Cut the result into blocks, the tasks of the step, and append the step's numbers."""
@@ -298,7 +314,12 @@ class _Lowering:
         batches = step.roles["batch"].size
         panels = -(-self.m // rows)
         tasks, most = (KEPT_TASKS, max(panels // KEPT_PANELS, 1)) if step.kept else (TASKS, panels)
-        if across == 1 and not self.tile.dots and self.n >= 2 * columns and not (small or (step.kept and most * batches >= tasks)):
+        if (
+            across == 1
+            and not self.tile.dots
+            and self.n >= 2 * columns
+            and not (small or (step.kept and most * batches >= tasks))
+        ):
             across = 2
         if step.kept and not small:
             # Blocks of rows copy the columns anew each, strips of columns only read packed rows again.

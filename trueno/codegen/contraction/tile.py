@@ -164,21 +164,31 @@ def choose(total: np.dtype, a: Expr, b: Expr, m: int, n: int, target: Target) ->
 
     def score(candidate: tuple[int, int, float]) -> float:
         rows, vectors, share = candidate
-        columns = vectors * lanes
-        narrow = vectors // 2 * lanes
-        # A single tile that is narrow has half the accumulators, and panels with gaps.
-        last = narrow if columns < n <= STRIP and 0 < n % columns <= narrow else columns
-        return share * m * n / (-(-m // rows) * rows * ((n - 1) // columns * columns + last))
+        return share * _filled(rows, vectors * lanes, vectors // 2 * lanes, m, n)
 
     rows, vectors, _ = max(candidates, key=score)
     return Tile(kind, packed, sums, group, lanes, rows, vectors, target.vectorise and target.has("avx512f"))
 
 
-#: Rows and columns of a tile of inner products, with the share of the peak that one reaches in cache.
-_INNER = ((7, 3, 0.98), (6, 4, 1.0), (8, 3, 1.0), (9, 2, 0.9), (5, 4, 0.95), (4, 4, 0.9))
+#: Rows and columns of a tile of inner products, and the share of the peak that it was measured to reach: lanes of short
+#: sums are added up often, and a row of tiles reads the columns from the second-level cache.
+_INNER_ROWS, _INNER_COLUMNS, _INNER_SHARE = 6, 4, 0.75
 
 
-def inner_products(tile: Tile, m: int, n: int) -> Tile:
-    """Return the tile of inner products with the arithmetic of another tile that suits so many rows and columns."""
-    rows, columns, _ = max(_INNER, key=lambda one: one[2] * m * n / (-(-m // one[0]) * one[0] * -(-n // one[1]) * one[1]))
-    return tile._replace(rows=rows, vectors=columns, dots=True)
+def inner_products(tile: Tile) -> Tile:
+    """Return the tile of inner products with the arithmetic of another tile."""
+    return tile._replace(rows=_INNER_ROWS, vectors=_INNER_COLUMNS, dots=True)
+
+
+def reached(one: Tile, m: int, n: int) -> float:
+    """Return the share of the peak that a tile reaches at so many rows and columns."""
+    if one.dots:
+        return _INNER_SHARE * _filled(one.rows, one.columns, one.columns, m, n)
+    return _filled(one.rows, one.columns, one.narrow_columns, m, n)
+
+
+def _filled(rows: int, columns: int, narrow: int, m: int, n: int) -> float:
+    """Return the share of tiles' elements that are the result's, if a last tile may be narrow."""
+    # A single tile that is narrow has half the accumulators, and panels with gaps.
+    last = narrow if columns < n <= STRIP and 0 < n % columns <= narrow else columns
+    return m * n / (-(-m // rows) * rows * ((n - 1) // columns * columns + last))
