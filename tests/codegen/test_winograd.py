@@ -103,7 +103,7 @@ def test_transforms_are_those_of_the_points() -> None:
 @pytest.mark.usefixtures("always")
 @pytest.mark.parametrize(("shape", "results", "padding"), CASES, ids=str)
 def test_values(shape: tuple[int, ...], results: int, padding: Any) -> None:
-    for dtype, tolerance in ((np.float32, 4e-6), (np.float64, 1e-14)):
+    for dtype, tolerance in ((np.float32, 2e-6), (np.float64, 5e-15)):
         x, w = normal(*shape, dtype=dtype), normal(results, shape[1], 3, 3, seed=1, dtype=dtype)
 
         def function(x: Any, w: Any) -> Any:
@@ -113,7 +113,9 @@ def test_values(shape: tuple[int, ...], results: int, padding: Any) -> None:
         got = tn.kernel(function)(tn.tensor(x), tn.tensor(w)).numpy()
         assert by_tiles(steps_of(function, (x, w)))
         assert (got.shape, got.dtype) == (want.shape, dtype)
-        np.testing.assert_allclose(got, want, rtol=0, atol=tolerance * np.abs(want).max())
+        # Products may cancel: the error is one of their sizes.
+        size = np.abs(convolved(np.abs(x), np.abs(w), padding)).max()
+        np.testing.assert_allclose(got, want, rtol=0, atol=tolerance * size)
 
 
 @pytest.mark.parametrize("channels", [64, 512])

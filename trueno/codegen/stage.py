@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from trueno.codegen.expr import Access, Expr, Store, topological
+
+if TYPE_CHECKING:
+    from trueno.codegen.passes import Passes
 
 #: Columns that one task of a column-wise reduction handles; its accumulators live on the stack.
 COLUMNS = 256
@@ -103,6 +106,13 @@ class Loops:
         whole vectors with those, if code knows the distance; 0: it is a run-time number.
         """
         return near(self) if self.elementwise else {}
+
+    @cached_property
+    def passes(self) -> Passes | None:
+        """How a stage that is printed as vectors is walked in two passes; see codegen/passes.py."""
+        from trueno.codegen.passes import passes
+
+        return passes(self, relations(self)) if self.lanes else None
 
     @property
     def tasks(self) -> int:
@@ -406,6 +416,8 @@ def meta_layout(loops: Loops) -> dict[str, int]:
     for k, store in enumerate(loops.stage.stores):
         if store.index is not None:
             put(f"scatter{k}", 2)
+    for k, members in turns(loops).items():
+        put(f"turns{k}", len(members))
     return places
 
 
@@ -424,4 +436,11 @@ def meta_values(loops: Loops, parallel: bool) -> list[int]:
     for store in loops.stage.stores:
         if store.index is not None:
             values += list(store.scatter)
+    for members in turns(loops).values():
+        values += [loops.accesses[k][2] for k in members]
     return values
+
+
+def turns(loops: Loops) -> dict[int, tuple[int, ...]]:
+    """Return the accesses at the same place of the turns of a loop, by the first of them."""
+    return loops.passes.turns if loops.lanes and loops.passes else {}

@@ -9,7 +9,7 @@ are whole vectors there, which are parted or woven in registers; other strided e
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ from trueno.codegen.expr import Expr
 from trueno.codegen.formula import formula, is_composite
 from trueno.codegen.llvm import LLVMPrinter, Module
 from trueno.codegen.llvm_values import register_type
+from trueno.codegen.passes import Passes
 from trueno.codegen.stage import VECTOR_CHUNK, VECTOR_ROWS, Loops, relations
 from trueno.codegen.target import Target
 from trueno.ir.node import Node
@@ -83,6 +84,8 @@ class _Place(NamedTuple):
         The first lane's place in the access that leads.
     distance : int
         Where the meta array says how far from there, in bytes, the first lane is.
+    turn : str
+        In a loop that takes turns, how much further on in the meta array.
     kind : str
         The class of the stride that leads on to the next lane.
     steps, stride : str
@@ -95,6 +98,7 @@ class _Place(NamedTuple):
 
     leader: str
     distance: int
+    turn: str
     kind: str
     steps: str
     stride: str
@@ -151,6 +155,26 @@ class VectorPrinter(LLVMPrinter):
         for known in (self.taken, self.spans, self.masks):
             known.clear()
 
+    def prepare(self, run: tuple[int | None, ...]) -> None:
+        """Print the masks of a run before the loops that read or write it."""
+        span = self._span(run)
+        for before in range(0, len(run) * self.lanes, self.lanes):
+            self._span_mask(span, before)
+
+    def put(self, variable: tuple[str, np.dtype], at: str, value: str) -> None:
+        """Store a vector in memory of the function's own: that of this number."""
+        name, dtype = variable
+        kind = self._vector(register_type(dtype))
+        place = self._let(f"getelementptr {kind}, ptr {name}, i64 {at}", "p")
+        self._line(f"store {kind} {value}, ptr {place}, align {self.lanes * dtype.itemsize}")
+
+    def take(self, variable: tuple[str, np.dtype], at: str) -> str:
+        """Load a vector from memory of the function's own."""
+        name, dtype = variable
+        kind = self._vector(register_type(dtype))
+        place = self._let(f"getelementptr {kind}, ptr {name}, i64 {at}", "p")
+        return self._let(f"load {kind}, ptr {place}, align {self.lanes * dtype.itemsize}", "x")
+
     def scalar(self, slot: str, dtype: np.dtype) -> str:
         lanes, self.lanes = self.lanes, 1  # it is read and converted as one number
         value = super().scalar(slot, dtype)
@@ -166,6 +190,8 @@ class VectorPrinter(LLVMPrinter):
         Its distance is read where it is needed: there are more of them than registers.
         """
         where = self._let(f"getelementptr i64, ptr %meta, i64 {place.distance}")
+        if place.turn:
+            where = self._let(f"getelementptr i64, ptr {where}, i64 {place.turn}")
         pointer = self._let(f"getelementptr i8, ptr {place.leader}, i64 {self._let(f'load i64, ptr {where}, align 8')}")
         if self.bounds is not None:
             self.bounds.follow(pointer, place.leader)
@@ -218,6 +244,10 @@ class VectorPrinter(LLVMPrinter):
         self.check_grid(pointer, dtype, [(self.rest, place.stride)], writes=True)
         if place.kind == "1":
             self._masked_store(pointer, value, self.mask, dtype)
+            if place.turn:
+                self.module.declare("void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+                after = self.advance(pointer, str(self.lanes), dtype)
+                self.call(f"@llvm.prefetch.p0(ptr {after}, i32 1, i32 3, i32 1)")
             return
         kind = register_type(dtype)
         vector, masks, pointers = self._vector(kind), self._vector("i1"), self._vector("ptr")
@@ -336,11 +366,50 @@ class _VectorEmitter(StageEmitter):
                     for k, lead in enumerate(lie.leaders):
                         run = runs.get(k, ())
                         distance = self.places[f"a{run[0] if run else k}"] + 1
-                        place = _Place(at[lead], distance, self.classes[k], steps[lead], strides[lead], k, run)
+                        place = _Place(at[lead], distance, "", self.classes[k], steps[lead], strides[lead], k, run)
                         self.pointers.append(place)
-                    memo = dict(self.constants)
-                    for k, store in enumerate(loops.stage.stores):
-                        self._write(k, store, memo)
+                    if loops.passes:
+                        self._in_passes(loops.passes, lie.runs)
+                    else:
+                        self._write_some(range(len(loops.stage.stores)), dict(self.constants))
+
+    def _write_some(self, stores: Iterable[int], memo: dict[int, Any]) -> None:
+        for k in stores:
+            self._write(k, self.loops.stage.stores[k], memo)
+
+    def _in_passes(self, two: Passes, runs: Sequence[tuple[int | None, ...]]) -> None:
+        """Print what is between two passes to memory of the function's own, then the results from there."""
+        p = self.p
+        for run in runs:
+            p.prepare(run)
+        written_out, (dtype, count) = self.pointers, (two.columns[0][0].dtype, len(two.columns[0]))
+        between = p.variable(dtype, len(two.columns) * count * p.lanes)
+        if two.looped:
+            with p.loop("0", str(len(two.columns))) as turn:
+                self._take_turn(written_out, two, turn)
+                memo = dict(self.constants)
+                first = p.arith("mul", turn, str(count))
+                for k, expr in enumerate(two.columns[0]):
+                    p.put(between, p.arith("add", first, str(k)), self._value(expr, memo))
+        else:
+            memo = dict(self.constants)
+            for k, expr in enumerate(expr for column in two.columns for expr in column):
+                p.put(between, str(k), self._value(expr, memo))
+        with p.loop("0", str(count)) as turn:
+            self._take_turn(written_out, two, turn)
+            memo = dict(self.constants)
+            for k, column in enumerate(two.columns):
+                memo[id(column[0])] = p.take(between, p.arith("add", turn, str(k * count)))
+            self._write_some(two.stores, memo)
+
+    def _take_turn(self, places: Sequence[_Place], two: Passes, turn: Any) -> None:
+        """Have accesses of a loop's first turn go where those of any turn do."""
+        self.p.taken.clear()
+        self.pointers = list(places)
+        for k in two.turns:
+            run = places[k].run
+            distance = self.places[f"turns{run[0] if run else k}"]
+            self.pointers[k] = places[k]._replace(distance=distance, turn=turn)
 
     def _indices(self, task: Any) -> tuple[list[Any], Any, Any, Any]:
         """Return the indices of a task, its part of the inner dimension, and the first of its rows."""

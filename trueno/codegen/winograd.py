@@ -101,7 +101,7 @@ def interpolate(m: Sequence[Node]) -> list[Node]:
 
 
 def both_axes(transform: Callable[[Sequence[Node]], list[Node]], grid: Grid) -> Grid:
-    """Return the transform of a grid down its columns, then along its rows."""
+    """Return the transform of a grid down its columns, then along its rows, which a tile's results are written by."""
     columns = [transform(column) for column in zip(*grid, strict=True)]
     return [transform(row) for row in zip(*columns, strict=True)]
 
@@ -239,8 +239,12 @@ def grid(x: Node, axes: tuple[int, int], shape: tuple[int, ...]) -> Grid:
 
 
 def assembled(transform: Callable[[Sequence[Node]], list[Node]], grid: Grid, axis: int) -> Node:
-    """Return a grid transformed along both of its axes, its elements joined along an axis of theirs."""
-    return concatenate(*(one for row in both_axes(transform, grid) for one in row), axis=axis)
+    """Return a grid transformed along both of its axes, its elements joined along an axis of theirs.
+
+    Its rows come first: they lie side by side, and are read together.
+    """
+    columns = both_axes(transform, [list(column) for column in zip(*grid, strict=True)])
+    return concatenate(*(one for row in zip(*columns, strict=True) for one in row), axis=axis)
 
 
 def _evaluated_filters(w: Node, parts: int) -> Node:
