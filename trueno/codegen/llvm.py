@@ -109,6 +109,8 @@ class LLVMPrinter(ValuePrinter):
         self.half_instructions = half_instructions
         self.entry: list[str] = []
         self.body: list[str] = []
+        # The one that is printed to.
+        self.block = "entry"
         self.count = 0
         self.group: str | None = None
         self.streams = streams
@@ -123,6 +125,7 @@ class LLVMPrinter(ValuePrinter):
 
     def _label(self, name: str) -> None:
         self.body.append(f"{name}:")
+        self.block = name
 
     def _name(self, hint: str = "v") -> str:
         self.count += 1
@@ -158,7 +161,7 @@ class LLVMPrinter(ValuePrinter):
         """
         self.module.functions.append("\n".join([
             f"; {about}", f"define {linkage} void @{signature} noinline {'optnone ' if quick else ''}#0 {{",
-            "entry:", *self.entry, "  br label %start", "start:", *self.body, "  ret void", "}",
+            "entry:", *self.entry, *self.body, "  ret void", "}",
         ]))  # fmt: skip
 
     # --- indices and arguments ----------------------------------------------------------------------------------------
@@ -279,15 +282,17 @@ class LLVMPrinter(ValuePrinter):
         i, following, kind = f"%i{n}", f"%n{n}", f"i{bits}"
         if bits < 64:
             low, high = (one if one.isdigit() else self._let(f"trunc i64 {one} to {kind}", "i") for one in (low, high))
-        go = self._let(f"icmp slt {kind} {low}, {high}", "c")
-        self._line(f"br i1 {go}, label %{n}.pre, label %{n}.end")
-        self._label(f"{n}.pre")
-        self._line(f"br label %{n}.head")
+        if low.isdigit() and high.isdigit() and int(low) < int(high):
+            self._line(f"br label %{n}.head")
+        else:
+            go = self._let(f"icmp slt {kind} {low}, {high}", "c")
+            self._line(f"br i1 {go}, label %{n}.head, label %{n}.end")
+        before = self.block
         self._label(f"{n}.head")
-        self._line(f"{i} = phi {kind} [ {low}, %{n}.pre ], [ {following}, %{n}.latch ]")
+        place = len(self.body)
         yield i if bits == 64 else self._let(f"sext {kind} {i} to i64", "i")
-        self._line(f"br label %{n}.latch")
-        self._label(f"{n}.latch")
+        # The block that the loop goes back from is known by now.
+        self.body.insert(place, f"  {i} = phi {kind} [ {low}, %{before} ], [ {following}, %{self.block} ]")
         self._line(f"{following} = add nsw {kind} {i}, {step}")
         more = self._let(f"icmp slt {kind} {following}, {high}", "c")
         self._line(f"br i1 {more}, label %{n}.head, label %{n}.end{loop_metadata}")

@@ -10,7 +10,7 @@ array.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import isqrt
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -121,7 +121,7 @@ def _turns(loops: Loops, lie: Relations, leaves: Sequence[Alike]) -> dict[int, t
     return turns if _agree(lie, read, turns) else None
 
 
-def _agree(lie: Relations, accesses: Sequence[tuple[int, ...]], turns: dict[int, tuple[int, ...]]) -> bool:
+def _agree(lie: Relations, accesses: Iterable[tuple[int, ...]], turns: dict[int, tuple[int, ...]]) -> bool:
     """Whether accesses of all turns step alike and take turns along memory alike; they are added to `turns`."""
     fresh = {members[0]: members for members in accesses}
     turns |= fresh

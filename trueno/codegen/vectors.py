@@ -126,6 +126,7 @@ class VectorPrinter(LLVMPrinter):
         self.waiting: dict[int, str] = {}
         self.spans: dict[int, str] = {}
         self.masks: dict[tuple[str, int], str] = {}
+        self.counts: dict[str, str] = {}
 
     def _vector(self, kind: str) -> str:
         return f"<{self.lanes} x {kind}>"
@@ -144,16 +145,17 @@ class VectorPrinter(LLVMPrinter):
 
     def first_lanes(self, count: str, before: int = 0) -> str:
         """Return the mask of the lanes whose number, plus `before`, is less than a count."""
-        wide = self.splat(self._let(f"trunc i64 {count} to i32"), "i32")
+        if count not in self.counts:
+            self.counts[count] = self.splat(self._let(f"trunc i64 {count} to i32"), "i32")
         numbers = ", ".join(f"i32 {before + lane}" for lane in range(self.lanes))
-        return self._let(f"icmp slt {self._vector('i32')} <{numbers}>, {wide}")
+        return self._let(f"icmp slt {self._vector('i32')} <{numbers}>, {self.counts[count]}")
 
     def begin(self, rest: str) -> None:
         """Say that vectors begin which have `rest` elements before the end of their row."""
         self.rest = self.arith("min", rest, str(self.lanes))
-        self.mask = self.first_lanes(self.rest)
-        for known in (self.taken, self.spans, self.masks):
+        for known in (self.taken, self.spans, self.masks, self.counts):
             known.clear()
+        self.mask = self.first_lanes(self.rest)
 
     def prepare(self, run: tuple[int | None, ...]) -> None:
         """Print the masks of a run before the loops that read or write it."""
