@@ -322,7 +322,7 @@ def chain_function(name: str, chain: Chain, steps: Sequence[str]) -> str:
 
 
 _FUNCTION = """; {about}: blocks, each task with its share of them
-define hidden void @{name}(ptr %buffers, ptr %meta, ptr %scalars, i64 %t0, i64 %t1) #0 {{
+define hidden void @{name}(ptr %buffers, ptr %meta, ptr %scalars, i64 %t0, i64 %t1) noinline optnone #0 {{
 entry:
   %own = alloca [{count} x ptr], align 16
   %tasks = load i64, ptr %meta, align 8

@@ -30,15 +30,15 @@ shared:"""
 
 
 def stage_function(module: Module, name: str, loops: Loops, half_instructions: bool) -> None:
-    """Print one stage as ``void name(buffers, meta, scalars, first task, end task)``.
-
-    One task is a function of its own: LLVM's loop passes take far longer over a nest that includes the tasks.
-    """
+    """Print one stage as ``void name(buffers, meta, scalars, first task, end task)``."""
     printer = LLVMPrinter(module, half_instructions, loops.streams)
     flat = is_flat(loops)
     emitter(loops, printer, "%t1" if flat else None, serial=True).run()
     if flat:
-        printer.finish_function(f"{name}(ptr %buffers, ptr %meta, ptr %scalars, i64 %t0, i64 %t1)", loops.stage.name)
+        signature = f"{name}(ptr %buffers, ptr %meta, ptr %scalars, i64 %t0, i64 %t1)"
+        printer.finish_function(signature, loops.stage.name, "hidden")
+        assert module.as_is is not None
+        module.as_is.declare(f"hidden void @{name}(ptr, ptr, ptr, i64, i64)")
     else:
         task_function(printer, name, loops.stage.name)
 
@@ -64,10 +64,8 @@ def _function(module: Module, name: str, step: Loops | Step | Chain, half_instru
         assert module.as_is is not None
         # It is called once for a task: LLVM's passes would take longer than all its calls.
         module.as_is.functions.append(chain_function(name, step, names))
-        module.declare(f"hidden void @{name}(ptr, ptr, ptr, i64, i64)")
         return
     step_function(module, name, step, half_instructions)
-    module.declare(f"hidden void @{name}(ptr, ptr, ptr, i64, i64)")
 
 
 def print_module(
@@ -102,16 +100,16 @@ def print_module(
     for k, (stage, offset) in enumerate(sequence):
         calls += [
             f"  %m{k} = getelementptr i64, ptr %meta, i64 {offset}",
-            f"  call void @{driver.SYMBOL}(ptr @stage{stage}, ptr %buffers, ptr %m{k}, ptr %scalars, i64 %threads, "
+            f"  tail call void @{driver.SYMBOL}(ptr @stage{stage}, ptr %buffers, ptr %m{k}, ptr %scalars, i64 %threads, "
             "ptr %team)",
         ]
-    module.declare(f"void @{driver.SYMBOL}(ptr, ptr, ptr, ptr, i64, ptr)")
-    module.functions.append("\n".join([
+    assert module.as_is is not None
+    module.as_is.declare(f"void @{driver.SYMBOL}(ptr, ptr, ptr, ptr, i64, ptr)")
+    module.as_is.functions.append("\n".join([
         "define void @kernel(ptr %buffers, ptr %meta, ptr %scalars, i64 %threads, ptr %team) #0 {",
         *calls, "  ret void", "}",
     ]))  # fmt: skip
     _share(module)
-    assert module.as_is is not None
     return texts(parted(module, module.as_is), header)
 
 

@@ -335,6 +335,13 @@ class LLVMPrinter(ValuePrinter):
         self.in_entry = False
         yield "%t0"
 
+    @contextmanager
+    def each_task(self) -> Iterator[str]:
+        """The loop over tasks, in the function itself."""
+        self.in_entry = False
+        with self._for("%t0", "%t1") as task:
+            yield task
+
     def loop(self, low: str, high: str, step: int = 1) -> Any:
         return self._for(low, high, step)
 
@@ -401,7 +408,7 @@ def _interleaving(values: int, elementwise: bool) -> int:
     return 4 if values <= 48 else 2 if values <= 96 else 1
 
 
-_TASK_LOOP = """define {linkage} void @{name}(ptr %buffers, ptr %meta, ptr %scalars, i64 %t0, i64 %t1) noinline #0 {{
+_TASK_LOOP = """define hidden void @{name}(ptr %buffers, ptr %meta, ptr %scalars, i64 %t0, i64 %t1) noinline #0 {{
 entry:
   %any = icmp slt i64 %t0, %t1
   br i1 %any, label %loop, label %done
@@ -416,11 +423,19 @@ done:
 }}"""
 
 
-def task_function(printer: LLVMPrinter, name: str, about: str, step: bool = False) -> None:
+def task_function(printer: LLVMPrinter, name: str, about: str) -> None:
     """Append what was printed as the function of one task, and the loop over tasks.
 
-    `step`: whether a task only calls what works on many elements, and is called from another module.
+    LLVM's loop passes take far longer over a nest that includes the tasks. Their loop is called once or twice, and
+    left out of all passes.
     """
-    printer.finish_function(f"{name}.task(ptr %buffers, ptr %meta, ptr %scalars, i64 %t0)", about, quick=step)
-    linkage = "hidden" if step else "internal"
-    printer.module.functions.append(_TASK_LOOP.format(name=name, linkage=linkage))
+    module = printer.module
+    assert module.as_is is not None
+    printer.finish_function(f"{name}.task(ptr %buffers, ptr %meta, ptr %scalars, i64 %t0)", about, "hidden")
+    module.as_is.declare(f"hidden void @{name}.task(ptr, ptr, ptr, i64)")
+    module.as_is.functions.append(_TASK_LOOP.format(name=name))
+
+
+def step_end(printer: LLVMPrinter, name: str, about: str) -> None:
+    """Append what was printed with the loop over tasks, whose tasks only call what works on many elements."""
+    printer.finish_function(f"{name}(ptr %buffers, ptr %meta, ptr %scalars, i64 %t0, i64 %t1)", about, "hidden", True)

@@ -456,4 +456,3 @@ def vector_function(module: Module, name: str, loops: Loops) -> None:
     _VectorEmitter(loops, printer, serial=True).run()
     signature = f"{name}(ptr %buffers, ptr %meta, ptr %scalars, i64 %t0, i64 %t1)"
     printer.finish_function(signature, loops.stage.name, "hidden")
-    module.declare(f"hidden void @{name}(ptr, ptr, ptr, i64, i64)")

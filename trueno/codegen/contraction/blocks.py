@@ -46,7 +46,7 @@ class Blocks(StepEmitter):
         sums = p.variable(tile.sum, tile.rows * buffer_row(step))
         self.sums = p.advance(sums[0], p.index(tile.columns), tile.sum)
         self.kept = p.variable(tile.packed, step.strip * k_block(tile.sum))[0] if step.kept else "null"
-        with p.tasks(self.number("tasks")) as task:
+        with p.each_task() as task:
             down, across = self.number("down"), self.number("across")
             if step.plain and not tile.dots:
                 # The strips of one block of rows follow each other: a thread has all columns of its rows.
@@ -261,6 +261,7 @@ class Blocks(StepEmitter):
         rows = (p.index(tile.rows), a_row) if step.a.direct else (p.index(tile.rows * tile.group), "1")
         p.check_grid(a, tile.packed, [(part.count, a_step), rows])
         if kernel == "kept":
+            kernel, b_step = "tile", p.index(tile.columns)
             b = p.advance(self.kept, kept, tile.packed)
         else:
             b = p.advance(pb, p.arith("mul", part.begin, b_step), tile.packed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from trueno import dtypes as dt
-from trueno.codegen.contraction.masks import SUFFIX
+from trueno.codegen.contraction.masks import SUFFIX, masked_load
 from trueno.codegen.contraction.tile import Tile
 from trueno.codegen.llvm import Module
 from trueno.codegen.llvm_values import register_type
@@ -27,7 +27,9 @@ def vector_type(dtype: np.dtype, lanes: int) -> str:
     return f"<{lanes} x {register_type(dtype)}>"
 
 
-def micro_kernel(module: Module, name: str, tile: Tile, direct_a: bool, direct_b: bool, panel: int = 0) -> None:
+def micro_kernel(
+    module: Module, name: str, tile: Tile, direct_a: bool, direct_b: bool, panel: int = 0, kept: bool = False
+) -> None:
     """Append ``name(k, a, b, a_row, a_step, b_step, a_ahead, add, out, out_row)`` to a module.
 
     It computes ``out[i, j] = (add ? out[i, j] : 0) + sum of a[i, p] * b[p, j]`` for all of a tile. Strides are in
@@ -43,22 +45,28 @@ def micro_kernel(module: Module, name: str, tile: Tile, direct_a: bool, direct_b
         Whether a factor is read where it lies. Of packed rows, those `a_ahead` bytes further on are fetched.
     panel : int, optional
         The width of the columns' panel, where it is not the tile's.
+    kept : bool
+        Whether most of the columns that it reads as they lie have been copied to panels, `b_step` being their width.
     """
-    _Micro(module, name, tile, direct_a, direct_b, panel or tile.columns).run()
+    _Micro(module, name, tile, direct_a, direct_b, panel or tile.columns, kept).run()
 
 
 class _Micro:
-    def __init__(self, module: Module, name: str, tile: Tile, direct_a: bool, direct_b: bool, panel: int) -> None:
+    def __init__(
+        self, module: Module, name: str, tile: Tile, direct_a: bool, direct_b: bool, panel: int, kept: bool
+    ) -> None:
         self.module, self.name, self.tile, self.panel = module, name, tile, panel
-        self.direct_a, self.direct_b = direct_a, direct_b
+        self.direct_a, self.direct_b, self.kept = direct_a, direct_b, kept
         self.sum = vector_type(tile.sum, tile.lanes)
         # What one lane takes in one step: an element, or a group of 32 bits.
         self.unit = register_type(tile.packed) if tile.group == 1 else "i32"
         self.units = f"<{tile.lanes} x {self.unit}>"
         self.unit_bytes = tile.packed.itemsize * tile.group
         # More steps a round, fewer instructions beside the products; not where pointers take most of them.
-        self.unroll = 1 if direct_a or direct_b else _UNROLL
+        self.unroll = 1 if direct_a or (direct_b and not kept) else _UNROLL
         self.lines: list[str] = []
+        # Where the tile's vectors are added.
+        self.out: dict[tuple[int, int], str] = {}
 
     def run(self) -> None:
         cells = [(m, v) for m in range(self.tile.rows) for v in range(self.tile.vectors)]
@@ -106,15 +114,25 @@ class _Micro:
     def _step(self, old: str, new: str, at: int, a: str = "%a.0", b: str = "%b.at") -> None:
         """Print one step along K of the whole tile: sums named `old` become `new`; `at` steps past a and b."""
         tile, lines = self.tile, self.lines
+        if at and self.direct_b:
+            lines.append(f"  %b.second = getelementptr {self.unit}, ptr {b}, i64 %b_step")
+            b = "%b.second"
         for v in range(tile.vectors):
-            place = at * self.panel + v * tile.lanes
+            place = (0 if self.direct_b else at * self.panel) + v * tile.lanes
             align = 64 if not self.direct_b and tile.lanes * self.unit_bytes == 64 else self.unit_bytes
-            lines.append(f"  %b.p{new}{v} = getelementptr {self.unit}, ptr {b}, i64 {place}")
-            lines.append(f"  %b{new}{v} = load {self.units}, ptr %b.p{new}{v}, align {align}")
+            from_ = self._at(f"%b.p{new}{v}", self.unit, b, place)
+            lines.append(f"  %b{new}{v} = load {self.units}, ptr {from_}, align {align}")
         for m in range(tile.rows):
             self._broadcast(m, new, at, a)
             for v in range(tile.vectors):
                 self._product(m, v, old, new)
+
+    def _at(self, name: str, kind: str, pointer: str, elements: int | str) -> str:
+        """Return a pointer moved on, as a value of this name unless it stays where it is."""
+        if elements == 0:
+            return pointer
+        self.lines.append(f"  {name} = getelementptr {kind}, ptr {pointer}, i64 {elements}")
+        return name
 
     def _prefetch(self) -> None:
         """Print what fetches columns ahead: hardware does not follow rows that lie in pages of their own.
@@ -124,9 +142,10 @@ class _Micro:
         lines = self.lines
         self.module.declare("void @llvm.prefetch.p0(ptr, i32, i32, i32)")
         lines.append(f"  %ahead = getelementptr i8, ptr %b.at, i64 {'%b.ahead' if self.direct_b else _AHEAD}")
-        for at in range(0, self.tile.columns * self.unit_bytes if self.direct_b else 1, _LINE):
-            lines.append(f"  %ahead.{at} = getelementptr i8, ptr %ahead, i64 {at}")
-            lines.append(f"  call void @llvm.prefetch.p0(ptr %ahead.{at}, i32 0, i32 3, i32 1)")
+        scattered = self.direct_b and not self.kept
+        for at in range(0, self.tile.columns * self.unit_bytes if scattered else 1, _LINE):
+            line = self._at(f"%ahead.{at}", "i8", "%ahead", at)
+            lines.append(f"  call void @llvm.prefetch.p0(ptr {line}, i32 0, i32 3, i32 1)")
         if not self.direct_a:
             lines.append("  %a.later = getelementptr i8, ptr %a.0, i64 %a_ahead")
             lines.append("  call void @llvm.prefetch.p0(ptr %a.later, i32 0, i32 2, i32 1)")
@@ -160,7 +179,8 @@ class _Micro:
             lines.append(f"  %a.step = mul i64 %a_step, {size}")
             lines.append(f"  %a.soon.first = getelementptr i8, ptr %a, i64 {_A_AHEAD}")
         if self.direct_b:
-            lines.append(f"  %b.ahead = mul i64 %b_step, {_ROWS_AHEAD * self.unit_bytes}")
+            rows = _AHEAD // (self.tile.columns * self.unit_bytes) if self.kept else _ROWS_AHEAD
+            lines.append(f"  %b.ahead = mul i64 %b_step, {rows * self.unit_bytes}")
         lines.append(f"  %whole = and i64 %k, {-self.unroll}")
         lines += [
             "  %any = icmp sgt i64 %whole, 0",
@@ -170,31 +190,30 @@ class _Micro:
     def _prefetch_result(self) -> None:
         """Print what fetches the tile's part of the result, which is needed after the loop only."""
         self.module.declare("void @llvm.prefetch.p0(ptr, i32, i32, i32)")
-        row_bytes = self.tile.columns * self.tile.sum.itemsize
+        vector = self.tile.lanes * self.tile.sum.itemsize
         for m in range(self.tile.rows):
-            for at in range(0, row_bytes, _LINE):
-                self.lines.append(f"  %soon.{m}.{at} = getelementptr i8, ptr %out.{m}.0, i64 {at}")
-                self.lines.append(f"  call void @llvm.prefetch.p0(ptr %soon.{m}.{at}, i32 1, i32 3, i32 1)")
+            for at in range(0, self.tile.vectors * vector, max(_LINE, vector)):
+                self.lines.append(
+                    f"  call void @llvm.prefetch.p0(ptr {self.out[m, at // vector]}, i32 1, i32 3, i32 1)"
+                )
 
     def _cells(self, cells: list[tuple[int, int]]) -> None:
         """Print the addresses of the tile's vectors in the result."""
         kind = register_type(self.tile.sum)
-        for m in range(self.tile.rows):
-            self.lines.append(f"  %out.r{m} = mul i64 %out_row, {m}")
-            self.lines.append(f"  %out.q{m} = getelementptr {kind}, ptr %out, i64 %out.r{m}")
         for m, v in cells:
-            at = v * self.tile.lanes
-            self.lines.append(f"  %out.{m}.{v} = getelementptr {kind}, ptr %out.q{m}, i64 {at}")
+            if v:
+                self.out[m, v] = self._at(f"%out.{m}.{v}", kind, self.out[m, 0], v * self.tile.lanes)
+            else:
+                self.out[m, 0] = self._at(f"%out.{m}", kind, self.out[m - 1, 0], "%out_row") if m else "%out"
 
     def _broadcast(self, m: int, new: str, at: int, a: str) -> None:
         lines, lanes = self.lines, self.tile.lanes
         if self.direct_a:
             base, rest = m - m % 3, m % 3
-            offset = f"i8, ptr %a.{base}, i64 {f'%row.{rest}' if rest else '0'}"
+            from_ = self._at(f"%a.p{new}{m}", "i8", f"%a.{base}", f"%row.{rest}" if rest else 0)
         else:
-            offset = f"{self.unit}, ptr {a}, i64 {at * self.tile.rows + m}"
-        lines.append(f"  %a.p{new}{m} = getelementptr {offset}")
-        lines.append(f"  %a.x{new}{m} = load {self.unit}, ptr %a.p{new}{m}, align {self.unit_bytes}")
+            from_ = self._at(f"%a.p{new}{m}", self.unit, a, at * self.tile.rows + m)
+        lines.append(f"  %a.x{new}{m} = load {self.unit}, ptr {from_}, align {self.unit_bytes}")
         lines.append(f"  %a.i{new}{m} = insertelement {self.units} poison, {self.unit} %a.x{new}{m}, i32 0")
         mask = f"<{lanes} x i32> zeroinitializer"
         lines.append(f"  %a{new}{m} = shufflevector {self.units} %a.i{new}{m}, {self.units} poison, {mask}")
@@ -233,7 +252,8 @@ class _Micro:
             step = "%a.step" if self.direct_a else str(self.unroll * tile.rows * self.unit_bytes)
             lines.append(f"  %a.{base}.next = getelementptr i8, ptr %a.{base}, i64 {step}")
         step = "%b_step" if self.direct_b else str(self.unroll * self.panel)
-        lines.append(f"  %b.next = getelementptr {self.unit}, ptr %b.at, i64 {step}")
+        last = "%b.second" if self.direct_b and self.unroll > 1 else "%b.at"
+        lines.append(f"  %b.next = getelementptr {self.unit}, ptr {last}, i64 {step}")
         lines.append(f"  %i.next = add nuw nsw i64 %i, {self.unroll}")
 
     def _tail(self, cells: list[tuple[int, int]], last: str) -> None:
@@ -243,13 +263,31 @@ class _Micro:
         for m, v in cells:
             begin, end = (f"%y{m}.{v}, %rest", "single") if self.unroll > 1 else ("zeroinitializer, %entry", "loop")
             lines.append(f"  %r{m}.{v} = phi {self.sum} [ {begin} ], [ %{last}{m}.{v}, %{end} ]")
-        lines += ["  %old = icmp ne i64 %add, 0", "  br i1 %old, label %continue, label %store", "continue:"]
+        lines.append("  %old = icmp ne i64 %add, 0")
+        if self.tile.lanes * align == _LINE:
+            self._add_masked(cells, letter)
+            return
+        lines += ["  br i1 %old, label %continue, label %store", "continue:"]
         for m, v in cells:
-            lines.append(f"  %t{m}.{v} = load {self.sum}, ptr %out.{m}.{v}, align {align}")
+            lines.append(f"  %t{m}.{v} = load {self.sum}, ptr {self.out[m, v]}, align {align}")
             lines.append(f"  %u{m}.{v} = {letter}add {self.sum} %t{m}.{v}, %r{m}.{v}")
         lines += ["  br label %store", "store:"]
         for m, v in cells:
             lines.append(f"  %w{m}.{v} = phi {self.sum} [ %r{m}.{v}, %done ], [ %u{m}.{v}, %continue ]")
         for m, v in cells:
-            lines.append(f"  store {self.sum} %w{m}.{v}, ptr %out.{m}.{v}, align {align}")
+            lines.append(f"  store {self.sum} %w{m}.{v}, ptr {self.out[m, v]}, align {align}")
+        lines.append("  ret void")
+
+    def _add_masked(self, cells: list[tuple[int, int]], letter: str) -> None:
+        """Print the end for vectors with masks: what a first block is added to is not read."""
+        lines, masks = self.lines, f"<{self.tile.lanes} x i1>"
+        lines += [
+            f"  %old.one = insertelement {masks} poison, i1 %old, i32 0",
+            f"  %old.all = shufflevector {masks} %old.one, {masks} poison, <{self.tile.lanes} x i32> zeroinitializer",
+        ]
+        for m, v in cells:
+            at = self.out[m, v]
+            lines.append(masked_load(self.module, f"%t{m}.{v}", self.sum, at, "%old.all", self.tile.sum.itemsize))
+            lines.append(f"  %u{m}.{v} = {letter}add {self.sum} %t{m}.{v}, %r{m}.{v}")
+            lines.append(f"  store {self.sum} %u{m}.{v}, ptr {at}, align {self.tile.sum.itemsize}")
         lines.append("  ret void")

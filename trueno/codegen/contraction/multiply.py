@@ -9,7 +9,7 @@ from trueno.codegen.contraction.keep import keep_function
 from trueno.codegen.contraction.lines import LINES, lines_function
 from trueno.codegen.contraction.micro import micro_kernel
 from trueno.codegen.contraction.steps import Multiply
-from trueno.codegen.llvm import LLVMPrinter, Module, task_function
+from trueno.codegen.llvm import LLVMPrinter, Module, step_end
 
 
 def multiply_function(module: Module, name: str, step: Multiply, half_instructions: bool) -> None:
@@ -23,14 +23,13 @@ def multiply_function(module: Module, name: str, step: Multiply, half_instructio
     elif tile.dots:
         dots_kernel(as_is, f"{name}.tile", tile)
     else:
-        micro_kernel(as_is, f"{name}.tile", tile, direct_a, direct_b)
+        micro_kernel(as_is, f"{name}.tile", tile, direct_a, direct_b, kept=step.kept)
     if step.kept:
         keep_function(as_is, f"{name}.keep", tile)
-        micro_kernel(as_is, f"{name}.kept", tile, direct_a, False)
     if step.narrow:
         half = tile._replace(vectors=tile.vectors // 2)
         micro_kernel(as_is, f"{name}.narrow", half, direct_a, direct_b, panel=tile.columns)
     finish_function(module, name, step, half_instructions)
     printer = LLVMPrinter(as_is, half_instructions)
     Blocks(step, printer, name).run()
-    task_function(printer, name, step.name, step=True)
+    step_end(printer, name, step.name)

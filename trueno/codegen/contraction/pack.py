@@ -14,7 +14,7 @@ from trueno.codegen.contraction.masks import mask_of, masked_load, masked_store
 from trueno.codegen.contraction.steps import Pack
 from trueno.codegen.contraction.tile import Tile
 from trueno.codegen.contraction.walk import StepEmitter
-from trueno.codegen.llvm import LLVMPrinter, Module, task_function
+from trueno.codegen.llvm import LLVMPrinter, Module, step_end
 from trueno.codegen.llvm_values import memory_type, register_type
 
 #: A vector that needs no instructions.
@@ -44,7 +44,7 @@ def pack_function(module: Module, name: str, step: Pack, half_instructions: bool
         _join(module.as_is, f"{name}.join", step.tile, step.width)
     if "turn" in task.used:
         _turn(module.as_is, f"{name}.turn", step.tile, step.width)
-    task_function(printer, name, step.name, step=True)
+    step_end(printer, name, step.name)
 
 
 class _Values(StepEmitter):
@@ -138,7 +138,7 @@ class _PackEmitter(StepEmitter):
         bases = [self.base(k) for k in range(len(step.accesses))]
         out = p.base(self.number("out"), "0", self.packed)
         self.buffer = p.variable(self.packed, step.width * TURN)[0]
-        with p.tasks(self.number("tasks")) as task:
+        with p.each_task() as task:
             panels = self.number("panels")
             batch, panel = p.arith("div", task, panels), p.arith("rem", task, panels)
             pointers = self.moved(bases, "batch", self.unravel("batch", batch))
