@@ -53,7 +53,7 @@ def _parameters(operation: Operation) -> tuple[list[str], list[str]]:
 
 
 def _written(parameter: inspect.Parameter) -> str:
-    star = "*" if parameter.kind is parameter.VAR_POSITIONAL else ""
+    star = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
     default = "" if parameter.default is parameter.empty else " = ..."
     return f"{star}{parameter.name}: Any{default}"
 
