@@ -246,7 +246,7 @@ def matrix_power(a: Any, n: int) -> Tensor:
     return power if result is None else result @ power
 
 
-def multi_dot(arrays: Sequence[Any], *, out: Any = None) -> Tensor:
+def multi_dot(arrays: Sequence[Any], *, out: Any = None) -> Any:
     """Return the product of two or more matrices in the order that takes the fewest multiplications.
 
     Parameters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -87,11 +88,14 @@ def call(name: str, signature: str, operands: Sequence[Any], run: Callable[..., 
                 f"{name}: keepdims can only be used where no result has core dimensions, unlike {signature}"
             )
         sizes[-1] = sizes[0] if keepdims else 0
-    if axis is not None:
+    if "axis" in keywords:
         if axes is not None:
             raise TypeError(f"{name}: cannot specify both 'axis' and 'axes'")
-        if made or {*cores} != {cores[0]} or len(cores[0]) != 1:
+        names = {one for one in re.split(r"[(),>-]", signature) if one}
+        if made or len(names) != 1:
             raise TypeError(f"{name}: axis can only be used with a single shared core dimension, not with {signature}")
+    if axis is not None:
+        axis = arguments.position(name, axis)
         axes = [axis] * len(given) + ([axis] if keepdims else [()])
     entries = [tuple(range(-size, 0)) for size in sizes]
     if axes is not None:

@@ -144,8 +144,8 @@ class _Micro:
         lines.append(f"  %ahead = getelementptr i8, ptr %b.at, i64 {'%b.ahead' if self.direct_b else _AHEAD}")
         scattered = self.direct_b and not self.kept
         for at in range(0, self.tile.columns * self.unit_bytes if scattered else 1, _LINE):
-            line = self._at(f"%ahead.{at}", "i8", "%ahead", at)
-            lines.append(f"  call void @llvm.prefetch.p0(ptr {line}, i32 0, i32 3, i32 1)")
+            fetched = self._at(f"%ahead.{at}", "i8", "%ahead", at)
+            lines.append(f"  call void @llvm.prefetch.p0(ptr {fetched}, i32 0, i32 3, i32 1)")
         if not self.direct_a:
             lines.append("  %a.later = getelementptr i8, ptr %a.0, i64 %a_ahead")
             lines.append("  call void @llvm.prefetch.p0(ptr %a.later, i32 0, i32 2, i32 1)")
