@@ -94,7 +94,6 @@ def call(name: str, signature: str, operands: Sequence[Any], run: Callable[..., 
         names = {one for one in re.split(r"[(),>-]", signature) if one}
         if made or len(names) != 1:
             raise TypeError(f"{name}: axis can only be used with a single shared core dimension, not with {signature}")
-    if axis is not None:
         axis = arguments.position(name, axis)
         axes = [axis] * len(given) + ([axis] if keepdims else [()])
     entries = [tuple(range(-size, 0)) for size in sizes]

@@ -61,7 +61,9 @@ def ix_(*args: Any) -> tuple[Tensor, ...]:
         One of them is not 1-D.
     """
     # An empty list is an array of floats, which NumPy takes for one of positions; an array of floats it does not.
-    return tuple(adopt(one) for one in np.ix_(*(one if isinstance(one, (list, tuple)) else host(one, "ix_") for one in args)))
+    return tuple(
+        adopt(one) for one in np.ix_(*(one if isinstance(one, (list, tuple)) else host(one, "ix_") for one in args))
+    )
 
 
 def diag_indices(n: int, ndim: int = 2) -> tuple[Tensor, ...]:

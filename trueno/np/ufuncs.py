@@ -219,8 +219,9 @@ class ufunc:
             given = _PYTHON[kind] if isinstance(kind, type) else kind
             if not self._in_results_dtype[k]:
                 continue
-            # A Python number fits where its kind does.
-            fits = isinstance(kind, type) and casting in ("safe", "same_kind") and _rank(given) <= _rank(dtype)
+            # A Python number fits where its kind does; to the rule "no", a bool is not of the kind of numbers.
+            rules = ("safe", "same_kind") if kind in (bool, complex) else ("no", "safe", "same_kind")
+            fits = isinstance(kind, type) and casting in rules and _rank(given) <= _rank(dtype)
             if not fits and not arguments.can_cast(given, dtype, casting):
                 raise TypeError(
                     f"Cannot cast ufunc {self.__name__!r} input {k} from {given!r} to {dtype!r} with casting rule "

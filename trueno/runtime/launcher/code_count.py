@@ -89,7 +89,11 @@ def _add_at(module: Module) -> None:
     f = module.function("add_at", "module", "arguments", "count", export=True)
     _, arguments, count = f.parameters
     x, done = f.load(arguments), f.variable(0)
-    with f.when(f.compare("eq", count, 3)), f.when(is_tensor(f, x)), f.when(f.compare("ne", f.call("storage_of", x), 0)):
+    with (
+        f.when(f.compare("eq", count, 3)),
+        f.when(is_tensor(f, x)),
+        f.when(f.compare("ne", f.call("storage_of", x), 0)),
+    ):
         description = f.call("description", x)
         with f.when(f.compare("eq", description, 0)):
             f.ret(0)
@@ -261,7 +265,11 @@ def _new_vector(module: Module) -> None:
     """``new_vector(like, extent)``: a vector of the dtype of a tensor of 8-byte elements; without one, of int64."""
     f = module.function("new_vector", "like", "extent")
     like, extent = f.parameters
-    key, layout, dtype = f.words(4), f.variable(f.state(STATE["place_layout"])), f.variable(f.state(STATE["place_dtype"]))
+    key, layout, dtype = (
+        f.words(4),
+        f.variable(f.state(STATE["place_layout"])),
+        f.variable(f.state(STATE["place_dtype"])),
+    )
     with f.when(f.compare("ne", like, 0)):
         layout.set(f.load(like, f.state(STATE["layout"])))
         dtype.set(f.load(f.call("description", like), DESCRIPTION["dtype"]))
