@@ -225,14 +225,14 @@ def flag(name: str, value: Any) -> bool:
 
 
 def mask(name: str, where: Any) -> Tensor:
-    """Return a ``where`` argument as an array of bool.
+    """Return a ``where`` argument as an array of bool; lists and numbers are taken for true or false.
 
     Raises
     ------
     TypeError
         For an array of another dtype.
     """
-    found = array(where)
+    found = array(where, np.bool_ if isinstance(where, (list, tuple, int)) else None)
     if found.dtype != np.bool_:
         raise TypeError(
             f"{name}: Cannot cast array data of 'where' from {found.dtype!r} to dtype('bool') according to the rule "
