@@ -193,15 +193,15 @@ def _part(x: Tensor, index: Any, items: tuple[Any, ...]) -> Tensor:
     return result
 
 
-def _own(items: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return items whose places no other thread can change between NumPy's check of them and their use."""
+def _steady(items: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return an index for NumPy, which checks places, lets the GIL go and reads them again: nobody may change them."""
     return tuple([one.copy() if isinstance(one, np.ndarray) and one.dtype.kind in "iu" else one for one in items])
 
 
 def _read(x: Tensor, items: tuple[Any, ...]) -> Tensor:
     """Return a copy of selected elements of a tensor on the CPU."""
     try:
-        found = memory.host(x)[_own(items)]
+        found = memory.host(x)[_steady(items)]
     except (IndexError, OverflowError) as error:
         raise _refusal(error, x.shape) from None
     result = from_numpy(np.asarray(found))
@@ -327,7 +327,7 @@ def _write(x: Tensor, items: tuple[Any, ...], value: Any) -> None:
         _assign.call(x._alias(), changed.to(x.device))
     else:
         try:
-            memory.host(x)[_own(items)] = memory.host(value) if is_tensor(value) else value
+            memory.host(x)[_steady(items)] = memory.host(value) if is_tensor(value) else value
         except IndexError as error:
             raise _refusal(error, x.shape) from None
 

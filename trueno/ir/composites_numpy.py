@@ -29,7 +29,7 @@ from trueno.ir.elementwise import (
     where,
 )
 from trueno.ir.node import Node
-from trueno.ir.reductions import max, min, sum
+from trueno.ir.reductions import sum
 
 
 def _part(x: Node, axis: int, start: int | None, stop: int | None) -> Node:
@@ -183,9 +183,14 @@ def histogram(x: Node, first: Any, last: Any, width: Any, scale: Any, count: Any
     return sizes_of_groups(equal_bins(x, first, last, width, scale, count), extent=extent, blocks=blocks)
 
 
-def extremes(x: Node) -> tuple[Node, Node]:
-    """The smallest and the largest element."""
-    return min(x), max(x)
+def chosen_by(x: Node, table: Node, first: Any) -> Node:
+    """The elements of a table at the places that integers count from `first`; its outermost ones stand for all beyond.
+
+    A difference that 64 bits do not hold comes out beyond the other end of a table shorter than 2^63.
+    """
+    place = cast(x, dtype=dt.int64) - first
+    last = like(place, table.size - 1)
+    return views.gather(table, maximum(minimum(place, last), like(place, 0)), axis=0)
 
 
 def kron(a: Node, b: Node) -> Node:

@@ -7,11 +7,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trueno import functions
+from trueno.creation import from_numpy
+from trueno.ir import composites_numpy
 from trueno.np.arguments import adopt, array, host
 from trueno.np.sorting import sort
 from trueno.runtime import launcher
 from trueno.runtime.inplace import requires_grad
+from trueno.runtime.operation import Operation
 from trueno.tensor import Tensor
+
+_chosen_by = Operation("chosen_by", composites_numpy.chosen_by, 3)
+_LEAST = -(1 << 63)
 
 
 class UniqueAllResult(NamedTuple):
@@ -139,8 +145,26 @@ def isin(
     kind : {"sort", "table"}, optional
         NumPy's choice of algorithm.
     """
+    known = _looked_up(element, test_elements, invert) if kind is None else None
+    if known is not None:
+        return known
     options: Any = {"kind": kind}
     return adopt(np.isin(host(element, "isin"), host(test_elements, "isin"), assume_unique, invert, **options))
+
+
+def _looked_up(element: Any, test_elements: Any, invert: bool) -> Tensor | None:
+    """Return what `isin` does of integers by a table of their range; None where it is too long, or there is none."""
+    given = [one if isinstance(one, Tensor) else np.asarray(one) for one in (element, test_elements)]
+    if any(one.dtype.kind not in "iu" or one.dtype == np.uint64 or not one.size for one in given):
+        return None
+    x, among = (array(one) for one in given)
+    first, last = among.min().item() - 1, among.max().item() + 1
+    # NumPy's rule, by which a table takes no more memory than sorting would.
+    if x._layout.device != "cpu" or last - first > 6 * (x.size + among.size) or first < _LEAST:
+        return None
+    table = from_numpy(np.full(last - first + 1, invert))
+    table[functions.ravel(among).astype(np.int64, copy=False) - first] = not invert
+    return functions.reshape(_chosen_by.call(functions.ravel(x), table, first), x.shape)
 
 
 def intersect1d(ar1: Any, ar2: Any, assume_unique: bool = False, return_indices: bool = False) -> Any:

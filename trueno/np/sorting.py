@@ -15,7 +15,7 @@ from trueno.runtime.inplace import requires_grad
 from trueno.tensor import Tensor
 
 #: Elements that are searched for from which on two threads share them.
-_SHARED = 1 << 14
+_SHARED = 1 << 12
 #: NumPy looks at the first letter alone.
 _KINDS = ("q", "m", "h", "s")
 
@@ -92,6 +92,10 @@ def sort(
     -----
     Differs from NumPy: `descending` exists, and `order`, which names fields, must be None.
     """
+    if axis == -1 and kind is order is stable is None and not descending and type(a) is Tensor and not memory.taped(a):
+        result = functions.copy(a)
+        memory.host(result).sort()
+        return result
     x, axis = _arranged("sort", a, axis)
     algorithm = None if kind is None and order is None and not stable else _kind("sort", kind, order, stable)
     if requires_grad(x) and launcher.grad_enabled():
@@ -116,6 +120,8 @@ def argsort(
     Differs from NumPy: `descending` exists. Equal elements keep their order then unless `stable` is False, as the array
     API standard has it; in ascending order they do if `stable` is True, as in NumPy.
     """
+    if axis == -1 and kind is order is stable is None and not descending and type(a) is Tensor and a._layout.shape:
+        return adopt(host(a, "argsort").argsort())
     if descending and kind is None and stable is None:
         stable = True
     # Unlike sort, NumPy's argsort takes a 0-d array as one of a single element.

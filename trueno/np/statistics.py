@@ -276,7 +276,7 @@ def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Tensor:
 
 def _counted(x: Any, weights: Any, minlength: Any) -> Tensor | None:
     """Return what `bincount` does of other integers and weights, by way of copies; None where NumPy has to look."""
-    if x.dtype == dt.uint64 or weights is not None and array(weights).dtype.kind not in "fiu":
+    if x.dtype == dt.uint64 or (weights is not None and array(weights).dtype.kind not in "fiu"):
         return None
     weight = None if weights is None else ascontiguousarray(weights, np.float64)
     return memory.count(ascontiguousarray(x, np.int64), weight, minlength)

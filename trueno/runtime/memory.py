@@ -41,11 +41,12 @@ nonzero = _bridge.nonzero
 """``nonzero(mask)``: the places where a vector of bools is true, an int64 tensor; None for what it does not serve."""
 
 add_at = _bridge.add_at
-"""``add_at(x, places, value)``: add to elements of a vector, to one that is named twice twice; False where not served."""
+"""``add_at(x, places, value)``: add to elements of a vector, as often as each is named; False where not served."""
 
 count = _bridge.count
-"""``count(groups, weights, extent)``: how often each int64 of a vector occurs, or the sums of their float64 weights, as a
-tensor of at least that extent; None for what it does not serve."""
+"""``count(groups, weights, extent)``: how often each int64 of a vector occurs, or the sums of their float64 weights.
+
+A tensor of at least that extent; None for what it does not serve."""
 
 learn = _bridge.learn
 """``learn(array, layout)``: let `adopt`, and calls with arrays among their operands, know the layout of such arrays."""

@@ -1,9 +1,9 @@
 """Native code that adds up by places, as text: values added to elements of a vector, and sums of groups.
 
-Groups are summed in one table or in several: a sum that waits for the one before it, since both are of one group, takes
-as long as a store and a load of it. Where there are few groups, neighbours therefore go to `_APART` tables, each with an
-instruction of its own, which processors take to be independent. Large vectors have tables for each of several blocks,
-which threads take. The number of tables depends on the shape alone, and so do the bits of the result.
+A sum that waits for the one before it, since both are of one group, takes as long as a store and a load of it. Where
+there are few groups, neighbours therefore go to `_APART` tables, each with instructions of its own, which processors
+take to be independent. Large vectors have tables for each of several blocks, which threads take. How many tables there
+are depends on the number of elements and groups alone, and so do the bits of the result.
 """
 
 from __future__ import annotations
@@ -88,12 +88,10 @@ def _add_at(module: Module) -> None:
     """``add_at(module, arguments, count)``: add a value, or one for each place, to elements of a vector, in order."""
     f = module.function("add_at", "module", "arguments", "count", export=True)
     _, arguments, count = f.parameters
+    with f.when(f.compare("ne", count, 3)):
+        f.ret(f.call("PyBool_FromLong", 0))
     x, done = f.load(arguments), f.variable(0)
-    with (
-        f.when(f.compare("eq", count, 3)),
-        f.when(is_tensor(f, x)),
-        f.when(f.compare("ne", f.call("storage_of", x), 0)),
-    ):
+    with f.when(is_tensor(f, x)), f.when(f.compare("ne", f.call("storage_of", x), 0)):
         description = f.call("description", x)
         with f.when(f.compare("eq", description, 0)):
             f.ret(0)
@@ -265,11 +263,8 @@ def _new_vector(module: Module) -> None:
     """``new_vector(like, extent)``: a vector of the dtype of a tensor of 8-byte elements; without one, of int64."""
     f = module.function("new_vector", "like", "extent")
     like, extent = f.parameters
-    key, layout, dtype = (
-        f.words(4),
-        f.variable(f.state(STATE["place_layout"])),
-        f.variable(f.state(STATE["place_dtype"])),
-    )
+    layout, dtype = (f.variable(f.state(STATE[name])) for name in ("place_layout", "place_dtype"))
+    key = f.words(4)
     with f.when(f.compare("ne", like, 0)):
         layout.set(f.load(like, f.state(STATE["layout"])))
         dtype.set(f.load(f.call("description", like), DESCRIPTION["dtype"]))

@@ -151,7 +151,7 @@ def _check_picking(launcher: NativeLauncher, x: Any) -> str | None:
     wrong = _make(launcher, _Tensor, x._layout, [0, 1, 2, _WORDS])
     values = _make(launcher, _Tensor, x._layout, [4, 1, 7, 2])
     mask = _make(launcher, _Tensor, layout_of(np.dtype(bool), (_WORDS,)), [0x01000100])
-    get(x, places), get(x, mask), launcher.nonzero(mask)  # the layouts of their results are learnt, and kept
+    get(x, places), get(x, mask), launcher.nonzero(mask), launcher.count(x, None, 0)  # result layouts are learnt
     counted = (x._layout, x, x._storage, places, places._storage, values, values._storage, mask, mask._storage)
     before = [sys.getrefcount(obj) for obj in counted]
     for _ in range(_ROUNDS):
@@ -159,10 +159,16 @@ def _check_picking(launcher: NativeLauncher, x: Any) -> str | None:
             return "places or a mask select other elements"
         if launcher.host(get(x, (places,))).tolist() != [4, 1, 2, 2] or launcher.host(launcher.nonzero(mask))[1] != 3:
             return "places are other ones"
+        if launcher.host(launcher.count(x, None, 0)).tolist() != [0, 1, 1, 1, 1]:
+            return "integers are counted wrongly"
+        if not launcher.add_at(x, places, values) or _values(launcher, x) != [2, 11, 3, 8]:
+            return "additions by places go elsewhere"
         put(x, mask, 9)
         put(x, places, values)
     if _values(launcher, x) != [1, 2, 3, 4] or changed:
         return "an assignment by places or a mask goes elsewhere"
+    if launcher.add_at(x, mask, 1) or launcher.add_at(x, wrong, 1) or launcher.count(x, values, -1) is not None:
+        return "what cannot be added up is"
     if not (_raises(get, x, wrong) and _raises(put, x, wrong, 5) and _raises(put, x, mask, places)):
         return "places that do not exist are taken"
     after = [sys.getrefcount(obj) for obj in counted]
