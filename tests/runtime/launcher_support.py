@@ -161,7 +161,7 @@ class Missed(Exception):
 class Version(weakref.ref):
     """What a tensor shares with its views."""
 
-    __slots__ = ("next",)
+    __slots__ = ("counter", "next", "written")
 
 
 class Bench:

@@ -19,6 +19,8 @@ from trueno.ir.elementwise import (
     le,
     like,
     logical_and,
+    logical_not,
+    logical_or,
     lt,
     maximum,
     minimum,
@@ -183,14 +185,35 @@ def histogram(x: Node, first: Any, last: Any, width: Any, scale: Any, count: Any
     return sizes_of_groups(equal_bins(x, first, last, width, scale, count), extent=extent, blocks=blocks)
 
 
-def chosen_by(x: Node, table: Node, first: Any) -> Node:
+def chosen_by(x: Node, table: Node, first: Any, last: Any) -> Node:
     """The elements of a table at the places that integers count from `first`; its outermost ones stand for all beyond.
 
+    `last` is the last place: given as a number, it is no part of the code.
     A difference that 64 bits do not hold comes out beyond the other end of a table shorter than 2^63.
     """
     place = cast(x, dtype=dt.int64) - first
-    last = like(place, table.size - 1)
     return views.gather(table, maximum(minimum(place, last), like(place, 0)), axis=0)
+
+
+def insertion_places(a: Node, v: Node, size: Any, *, steps: int, right: bool) -> Node:
+    """Where the elements of a vector would be inserted into a sorted one of `size` < 2^`steps`; NaN is the largest.
+
+    A binary search that has no branches, so that several elements are searched for at a time: the place is made of
+    powers of two, of which each is kept if what precedes the place it leads to belongs before the element.
+    """
+    place = expand(build.const(0, dt.int64), shape=v.shape)
+    for step in reversed(range(steps)):
+        beyond = place + (1 << step)
+        found = views.gather(a, beyond - 1, axis=0)
+        precedes = logical_not(_sorts_before(v, found)) if right else _sorts_before(found, v)
+        place = where(logical_and(le(beyond, size), precedes), beyond, place)
+    return place
+
+
+def _sorts_before(a: Node, b: Node) -> Node:
+    """Whether elements come before others where NaN is behind all numbers."""
+    before = lt(a, b)
+    return logical_or(before, logical_and(isnan(b), logical_not(isnan(a)))) if dt.is_floating(a.dtype) else before
 
 
 def kron(a: Node, b: Node) -> Node:

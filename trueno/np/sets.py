@@ -16,7 +16,7 @@ from trueno.runtime.inplace import requires_grad
 from trueno.runtime.operation import Operation
 from trueno.tensor import Tensor
 
-_chosen_by = Operation("chosen_by", composites_numpy.chosen_by, 3)
+_chosen_by = Operation("chosen_by", composites_numpy.chosen_by, 4)
 _LEAST = -(1 << 63)
 
 
@@ -164,7 +164,7 @@ def _looked_up(element: Any, test_elements: Any, invert: bool) -> Tensor | None:
         return None
     table = from_numpy(np.full(last - first + 1, invert))
     table[functions.ravel(among).astype(np.int64, copy=False) - first] = not invert
-    return functions.reshape(_chosen_by.call(functions.ravel(x), table, first), x.shape)
+    return functions.reshape(_chosen_by.call(functions.ravel(x), table, first, last - first), x.shape)
 
 
 def intersect1d(ar1: Any, ar2: Any, assume_unique: bool = False, return_indices: bool = False) -> Any:

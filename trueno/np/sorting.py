@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from trueno import functions
+from trueno.ir import composites_numpy
 from trueno.np.arguments import adopt, array, host, index
 from trueno.np.manipulation import atleast_1d, axis_of
-from trueno.runtime import launcher, memory, threads
+from trueno.runtime import launcher, memory
 from trueno.runtime.inplace import requires_grad
+from trueno.runtime.operation import Operation
 from trueno.tensor import Tensor
 
-#: Elements that are searched for from which on two threads share them.
-_SHARED = 1 << 12
+#: From so many elements on a kernel searches for them, whose code is made for numbers of steps in steps of four.
+_SEARCHED, _STEPS = 512, 4
+
+_insertion_places = Operation("insertion_places", composites_numpy.insertion_places, 3)
 #: NumPy looks at the first letter alone.
 _KINDS = ("q", "m", "h", "s")
 
@@ -279,16 +282,20 @@ def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Tens
     order = None if sorter is None else host(sorter, "searchsorted")
     sequence: Any = host(a, "searchsorted")
     wanted = host(v, "searchsorted")
-    if wanted.size < _SHARED or wanted.dtype != sequence.dtype or threads.get_num_threads() == 1:
-        return adopt(sequence.searchsorted(wanted, side, order))
-    found, flat = np.empty(wanted.shape, np.intp), wanted.reshape(-1)
-    places, middle = found.reshape(-1), wanted.size // 2
-
-    def search(part: slice) -> None:
-        places[part] = sequence.searchsorted(flat[part], side, order)
-
-    threads.together(functools.partial(search, slice(middle)), functools.partial(search, slice(middle, None)))
-    return adopt(found)
+    if (
+        wanted.size >= _SEARCHED
+        and order is None
+        and side in ("left", "right")
+        and sequence.ndim == 1
+        and sequence.size
+    ):
+        known = sequence.dtype == wanted.dtype and sequence.dtype.kind in "iuf" and sequence.dtype.itemsize >= 4
+        if known:
+            flat = functions.ravel(array(v).detach())
+            steps = -(-sequence.size.bit_length() // _STEPS) * _STEPS
+            found = _insertion_places.call(array(a).detach(), flat, sequence.size, steps=steps, right=side == "right")
+            return functions.reshape(found, wanted.shape)
+    return adopt(sequence.searchsorted(wanted, side, order))
 
 
 def digitize(x: Any, bins: Any, right: bool = False) -> Tensor:

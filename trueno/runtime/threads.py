@@ -76,35 +76,6 @@ def set_num_threads(n: int) -> None:
         _cell[0] = n if _reason is None else 1
 
 
-def together(*tasks: Callable[[], object]) -> None:
-    """Run functions that let the GIL go at the same time, the first on the calling thread; one by one on one thread.
-
-    Raises
-    ------
-    Exception
-        What the first of them to fail, in their order, raised, when all have ended.
-    """
-    errors: list[Exception | None] = [None] * len(tasks)
-
-    def attempt(number: int) -> None:
-        try:
-            tasks[number]()
-        except Exception as error:
-            errors[number] = error
-
-    own = 1 if get_num_threads() > 1 else len(tasks)
-    others = [threading.Thread(target=attempt, args=(number,)) for number in range(own, len(tasks))]
-    for other in others:
-        other.start()
-    for number in range(own):
-        attempt(number)
-    for other in others:
-        other.join()
-    for error in errors:
-        if error is not None:
-            raise error
-
-
 def team_address() -> int:
     """Return the address of the team, which is made when it is first asked for; 0 where there can be no threads."""
     if _cell[1] == 0:

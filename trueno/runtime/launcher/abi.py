@@ -34,6 +34,8 @@ STATIC_SLICE: Final = 15
 OB_TYPE: Final = 8
 OB_SIZE: Final = 16
 CAPSULE_POINTER: Final = 16
+#: What a weak reference refers to, or None.
+WEAKREF_OBJECT: Final = 16
 CAPSULE_CONTEXT: Final = 32
 CAPSULE_DESTRUCTOR: Final = 40
 SLICE_START: Final = 16
@@ -79,7 +81,7 @@ STATE: Final = _offsets(
     "float_type", "int_type", "bool_type", "none", "tuple_type", "slice_type", "capsule_type",
     "tuple_items",  # offset of a tuple's items
     "storage", "layout", "autograd", "version",  # offsets of the Tensor's slots
-    "next_version",  # offset of the slot of a version that names the one after it
+    "next_version", "written", "counter",  # offsets of a version's slots (runtime/inplace)
     "subclass_count", ("subclasses", MAX_SUBCLASSES),
     "array_type", "new_array", "set_base",  # numpy.ndarray, and functions of NumPy's C API
     "describe", "description", "bytes_items",  # Python function, offset of the Layout's slot, offset of bytes' items

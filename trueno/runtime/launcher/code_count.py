@@ -111,8 +111,7 @@ def _add_at(module: Module) -> None:
             done.set(f.call("pick_set", x, description, index, value, loop.get()))
             with f.when(f.all(f.compare("eq", done.get(), 0), f.compare("ne", f.call("PyErr_Occurred"), 0))):
                 f.ret(0)
-            versioned = f.compare("ne", f.load(x, f.state(STATE["version"])), 0)
-            with f.when(f.all(f.compare("ne", done.get(), 0), versioned)):
+            with f.when(f.all(f.compare("ne", done.get(), 0), f.compare("ne", f.call("watched", x), 0))):
                 told = f.call("PyObject_CallOneArg", f.state(STATE["changed"]), x)
                 with f.when(f.compare("eq", told, 0)):
                     f.ret(0)

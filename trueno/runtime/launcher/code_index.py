@@ -386,7 +386,7 @@ def _write(f: Function, function: str, args: str, description: str) -> None:
 def _written(f: Function, function: str, args: str) -> None:
     """Emit the end of an assignment that has been made."""
     _count_hit(f, function)
-    with f.when(f.compare("ne", f.load(f.load(args), f.state(STATE["version"])), 0)):
+    with f.when(f.compare("ne", f.call("watched", f.load(args)), 0)):
         f.ret(f.call("PyObject_CallOneArg", f.state(STATE["changed"]), f.load(args)))
     f.call("Py_IncRef", f.state(STATE["none"]))
     f.ret(f.state(STATE["none"]))

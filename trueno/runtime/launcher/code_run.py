@@ -11,6 +11,7 @@ from trueno.runtime.launcher.abi import (
     REFUSED,
     SCALAR,
     STATE,
+    WEAKREF_OBJECT,
     WORD,
 )
 from trueno.runtime.launcher.emit import Function, Module
@@ -23,6 +24,7 @@ def emit(module: Module) -> None:
     _refused_in_place(module)
     _fill_scalar(module)
     _new_tensor(module)
+    _watched(module)
     _view_on(module)
     _run_view(module)
     _launch(module)
@@ -77,7 +79,7 @@ def _refused_in_place(module: Module) -> None:
             f.ret(1)
         f.set_element(f.load(storage, CAPSULE_POINTER), addresses, index)
         is_target = f.compare("ne", f.load(operand, OPERAND["target"]), 0)
-        with f.when(f.all(is_target, f.compare("ne", f.load(tensor, f.state(STATE["version"])), 0))):
+        with f.when(is_target), f.when(f.compare("ne", f.call("watched", tensor), 0)):
             f.ret(1)
     with f.loop(count) as index:
         target = f.add(operands, f.mul(index, OPERAND["size"]))
@@ -182,6 +184,26 @@ def _run_view(module: Module) -> None:
         f.ret(REFUSED)
     layout = f.load(f.load(record, RECORD["outputs"]), OUTPUT["layout"])
     f.ret(f.call("view_on", source, storage, f.load(record, RECORD["meta"]), layout))
+    f.end()
+
+
+def _watched(module: Module) -> None:
+    """``watched(tensor)``: whether who writes to it must look at its version (runtime/inplace).
+
+    So it is where changes are counted, where writes were recorded, and for a view of what takes part in autograd.
+    """
+    f = module.function("watched", "tensor")
+    (tensor,) = f.parameters
+    version = f.load(tensor, f.state(STATE["version"]))
+    with f.when(f.compare("eq", version, 0)):
+        f.ret(0)
+    for slot in ("next_version", "written", "counter"):
+        with f.when(f.compare("ne", f.load(version, f.state(STATE[slot])), 0)):
+            f.ret(1)
+    base = f.load(version, WEAKREF_OBJECT)
+    with f.when(f.any(f.compare("eq", base, tensor), f.compare("eq", base, f.state(STATE["none"])))):
+        f.ret(0)
+    f.ret(f.select(f.compare("ne", f.load(base, f.state(STATE["autograd"])), 0), 1, 0))
     f.end()
 
 

@@ -173,7 +173,8 @@ class NativeLauncher:
         self._set("subclass_count", 0)
         self._set("tensor_type", id(tensor_class))
         self._set("version_type", id(version_class))
-        self._set("next_version", slot_offset(version_class, "next"))
+        for slot in ("next", "written", "counter"):
+            self._set("next_version" if slot == "next" else slot, slot_offset(version_class, slot))
         self._classes, self._version_class = [tensor_class], version_class
         self.clear()
         for cls in subclasses:

@@ -31,7 +31,7 @@ class _Subclass(_Tensor):
 
 
 class _Version(weakref.ref):
-    __slots__ = ("next",)
+    __slots__ = ("counter", "next", "written")
 
 
 class _Expected(Exception):
