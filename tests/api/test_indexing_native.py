@@ -191,6 +191,46 @@ def test_writing_counts_as_a_change() -> None:
             y.backward()
 
 
+@native
+def test_what_was_looked_at_is_written_to_as_before() -> None:
+    x, y = tnp.zeros(10), tnp.ones(10)
+    part = x[2:]
+    np.asarray(x)
+    for _ in range(3):
+        before = counted("assign")
+        x[...] = y
+    assert counted("assign") == before + 1
+    assert part.tolist() == [1] * 8
+
+
+@pytest.mark.parametrize("way", ["all", "places", "mask", "view", "in place", "add at"])
+def test_a_change_of_what_was_looked_at_before_it_was_saved_is_noted(way: str) -> None:
+    factor, other, places = trueno.ones(6), trueno.ones(6), tnp.array([1, 2])
+    part = factor[1:]
+
+    def change() -> None:
+        if way == "all":
+            factor[...] = other
+        elif way == "places":
+            factor[places] = 2.0
+        elif way == "mask":
+            factor[other > 0] = 2.0
+        elif way == "view":
+            part[...] = 2.0
+        elif way == "in place":
+            factor.add_(other)
+        else:
+            tnp.add.at(factor, places, 2.0)
+
+    for _ in range(3):
+        change()
+    x = trueno.ones(6, requires_grad=True)
+    y = (x * factor).sum()
+    change()
+    with pytest.raises(RuntimeError, match=r"changed|modified"):
+        y.backward()
+
+
 def test_strided_sources_and_values() -> None:
     x, places = np.arange(24.0).reshape(4, 6), np.array([3, 0])
     t = tnp.array(x)

@@ -108,3 +108,19 @@ def test_medians_without_nan(axis, dtype):
     compare(lambda xp, x: xp.nanmedian(x, axis=axis), x)
     compare(lambda xp, x: xp.nanmedian(x, axis=axis, keepdims=True), x)
     compare(lambda xp, x: xp.nanmedian(x, axis=7), x)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32, np.int64, np.uint32, np.uint64, np.int16])
+@pytest.mark.parametrize("size", [1, 2, 15, 16, 17, 255, 1000, 65_536])
+def test_places_in_sorted_vectors(size, dtype):
+    sequence = np.sort(GENERATOR.integers(0, 300, size).astype(dtype))
+    wanted = GENERATOR.integers(0, 310, (40, 30)).astype(dtype)
+    if sequence.dtype.kind == "f":
+        sequence[size - size // 4 :] = np.nan
+        wanted[0, :4] = np.nan, -0.0, np.inf, -np.inf
+    for side in ("left", "right"):
+        compare(lambda xp, a, v, side=side: xp.searchsorted(a, v, side), sequence, wanted)
+        compare(lambda xp, a, v, side=side: xp.searchsorted(a[::2], v.T[::-1], side=side), sequence, wanted)
+        compare(lambda xp, a, v, side=side: xp.searchsorted(a, v, side), sequence, wanted.astype(np.float64))
+    compare(lambda xp, a, v: xp.searchsorted(a[:0], v), sequence, wanted)
+    compare(lambda xp, a, v: xp.searchsorted(a, v, sorter=xp.arange(len(a))), sequence, wanted)
