@@ -12,7 +12,6 @@ import torch
 import trueno as tn
 import trueno.np as tnp
 from tests.np.comparing import compare, gradient
-from trueno.runtime import threads
 
 GENERATOR = np.random.default_rng(7)
 ARRAYS = {
@@ -177,7 +176,7 @@ def test_second_gradient_of_sort() -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "uint8", "complex64"])
 def test_large_vectors(dtype: str) -> None:
-    """Vectors with NaNs among them, and queries that two threads search."""
+    """Vectors with NaNs among them, and queries that a kernel searches."""
     generator = np.random.default_rng(8)
     x = (generator.random(1_200_000) * 200).astype(dtype)
     if x.dtype.kind in "fc":
@@ -204,14 +203,3 @@ def test_distinct_elements(size: int, dtype: str) -> None:
             found, expected = tnp.unique(tnp.array(shaped), equal_nan=equal_nan), np.unique(shaped, equal_nan=equal_nan)
             assert found.dtype == expected.dtype
             assert np.array_equal(np.asarray(found), expected, equal_nan=x.dtype.kind == "f")
-
-
-def test_an_error_of_one_of_several_tasks_is_raised() -> None:
-    done: list[int] = []
-
-    def fail() -> None:
-        raise ValueError("of a task")
-
-    with pytest.raises(ValueError, match="of a task"):
-        threads.together(lambda: done.append(0), fail, lambda: done.append(2))
-    assert sorted(done) == [0, 2]
