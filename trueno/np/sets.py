@@ -95,7 +95,7 @@ def unique(
 
 def _distinct(x: Tensor, equal_nan: bool) -> Tensor:
     """Return the distinct elements: of the sorted ones those that differ from what is before them."""
-    ordered = sort(x, None)
+    ordered = sort(x if x.ndim == 1 else functions.ravel(x))
     values = host(ordered, "unique")
     first = np.empty(values.shape, np.bool_)
     first[0] = True

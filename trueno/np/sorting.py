@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trueno import functions
+from trueno.creation import empty
 from trueno.ir import composites_numpy
 from trueno.np.arguments import adopt, array, host, index
 from trueno.np.manipulation import atleast_1d, axis_of
@@ -17,6 +18,8 @@ from trueno.tensor import Tensor
 
 #: From so many elements on a kernel searches for them, whose code is made for numbers of steps in steps of four.
 _SEARCHED, _STEPS = 512, 4
+#: Elements from which on a kernel may copy by several threads.
+_SPLIT = 1 << 14
 
 _insertion_places = Operation("insertion_places", composites_numpy.insertion_places, 3)
 #: NumPy looks at the first letter alone.
@@ -96,16 +99,25 @@ def sort(
     Differs from NumPy: `descending` exists, and `order`, which names fields, must be None.
     """
     if axis == -1 and kind is order is stable is None and not descending and type(a) is Tensor and not memory.taped(a):
-        result = functions.copy(a)
+        result = _copied(a)
         memory.host(result).sort()
         return result
     x, axis = _arranged("sort", a, axis)
     algorithm = None if kind is None and order is None and not stable else _kind("sort", kind, order, stable)
     if requires_grad(x) and launcher.grad_enabled():
         return _along(x, _order(host(x, "sort"), axis, algorithm, descending), axis)
-    result = x.clone()
+    result = _copied(x)
     memory.host(result).sort(axis, algorithm)
     return functions.flip(result, axis) if descending else result
+
+
+def _copied(x: Tensor) -> Tensor:
+    """Return a copy in C order; a large one is made here: what two threads copied would lie in two cores' caches."""
+    if x.size < _SPLIT:
+        return functions.copy(x)
+    result = empty(x.shape, dtype=x.dtype, device="cpu")
+    np.copyto(memory.host(result), memory.host(x))
+    return result
 
 
 def _along(x: Tensor, order: np.ndarray, axis: int) -> Tensor:
