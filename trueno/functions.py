@@ -126,7 +126,7 @@ _pad = Operation("pad", lambda x, value, widths: views.pad(x, widths, value), 2)
 # --- bounds -----------------------------------------------------------------------------------------------------------
 
 
-def clip(x: Any, min: Any = None, max: Any = None, out: Any = None, **kwargs: Any) -> Any:
+def clip(x: Any, min: Any = None, max: Any = None, out: Any = None) -> Any:
     """Limit the values to [min, max].
 
     Parameters
@@ -134,7 +134,7 @@ def clip(x: Any, min: Any = None, max: Any = None, out: Any = None, **kwargs: An
     x : array of any dtype
     min, max : array or number, optional
         Bounds that broadcast with `x`; without one, the values have no limit on that side.
-    out, **kwargs : optional
+    out : array, optional
         As of `trueno.np.clip`.
 
     Returns
@@ -142,8 +142,8 @@ def clip(x: Any, min: Any = None, max: Any = None, out: Any = None, **kwargs: An
     Tensor
         Of the dtype that `x` and the bounds promote to; `max` where `min` is greater.
     """
-    if out is not None or kwargs:
-        return _namespace().clip(x, min, max, out, **kwargs)
+    if out is not None:
+        return _namespace().clip(x, min, max, out)
     return operations["clip"].call(x, *bounds(x, min, max))
 
 

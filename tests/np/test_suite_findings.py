@@ -229,3 +229,16 @@ def test_kinds_of_what_has_a_dtype_alone() -> None:
         dtype = numpy.dtype(complex)
 
     assert tnp.iscomplexobj(Typed()) and not tnp.isrealobj(Typed())
+
+
+def test_lists_beside_arrays_lose_nothing() -> None:
+    tenth, whole = numpy.asarray([0.1]), numpy.arange(3)
+    x = tnp.asarray(tenth)
+    same(tnp.equal(x, [0.1]), numpy.asarray([True]))
+    for call in (lambda a: a == [0.1], lambda a: a - [0.1], lambda a: (0.1,) - a, lambda a: a * [0.1j]):
+        same(call(x), call(tenth), exact=True)
+    same(tnp.asarray(whole) * [0.1, 0.2, 0.3], whole * [0.1, 0.2, 0.3], exact=True)
+    big = numpy.asarray([3, 2**63 + 4096], "u8")
+    same(tnp.asarray(big) == big.tolist(), big == big.tolist())
+    assert (trueno.ones(2) * [0.1, 0.2]).dtype == trueno.float32
+    check("choose", numpy.asarray([0, 1]), [numpy.ones(2), numpy.zeros(2)], out=numpy.zeros(2, "i4"))

@@ -285,7 +285,7 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
         raise TypeError(f"choose: output array has shape {tuple(out.shape)}, the result {shape}; they must be equal")
     stacked = functions.stack([functions.broadcast_to(one, shape) for one in many])
     places = np.broadcast_to(places, shape)[None]
-    return finish(functions.gather(stacked, adopt(places.copy()), axis=0)[0, ...], out, name="choose")
+    return finish(functions.gather(stacked, adopt(places.copy()), axis=0)[0, ...], out, name="choose", casting="unsafe")
 
 
 def where(condition: Any, x: Any = None, y: Any = None, /) -> Any:

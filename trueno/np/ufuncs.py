@@ -42,6 +42,10 @@ class _Elementwise(Operation):
         return super().answer(*(arguments.array(one) if type(one) in (list, tuple) else one for one in args), **kwargs)
 
 
+class _Comparison(_Elementwise, functions._Comparison):
+    """A comparison that reads lists so."""
+
+
 class ufunc:
     """A function that is applied element by element, with NumPy's arguments and methods.
 
@@ -64,8 +68,8 @@ class ufunc:
         self.__doc__ = getattr(operation.call, "__doc__", None)
         self._record = operation.record
         self._checks_integers = isinstance(operation, functions._Comparison)
-        plain = _Elementwise(operation.name, operation.record, operation.operands, guard=operation.guard)
-        self._call = operation.call if self._checks_integers else plain.call
+        kind = _Comparison if self._checks_integers else _Elementwise
+        self._call = kind(operation.name, operation.record, operation.operands, guard=operation.guard).call
 
     def __repr__(self) -> str:
         return f"<ufunc {self.__name__!r}>"
@@ -215,13 +219,14 @@ class ufunc:
         return result
 
     def _check_casts(self, operands: Sequence[Any], dtype: np.dtype, casting: str) -> None:
-        for k, kind in enumerate(_types(operands)):
+        kinds = _types(operands)
+        weak = casting in ("safe", "same_kind") or not all(isinstance(kind, type) for kind in kinds)
+        for k, kind in enumerate(kinds):
             given = _PYTHON[kind] if isinstance(kind, type) else kind
             if not self._in_results_dtype[k]:
                 continue
-            # A Python number fits where its kind does; to the rule "no", a bool is not of the kind of numbers.
-            rules = ("safe", "same_kind") if kind in (bool, complex) else ("no", "safe", "same_kind")
-            fits = isinstance(kind, type) and casting in rules and _rank(given) <= _rank(dtype)
+            # A Python number fits where its kind does.
+            fits = weak and isinstance(kind, type) and _rank(given) <= _rank(dtype)
             if not fits and not arguments.can_cast(given, dtype, casting):
                 raise TypeError(
                     f"Cannot cast ufunc {self.__name__!r} input {k} from {given!r} to {dtype!r} with casting rule "

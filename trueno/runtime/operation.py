@@ -453,7 +453,7 @@ def _as_operands(args: Sequence[Any], name: str) -> Any:
         elif isinstance(one, (int, float)):
             result.append(int(one) if isinstance(one, int) else float(one))
         elif isinstance(one, (list, tuple)):
-            result.append(tensor(one))
+            result.append(tensor(one, floating=_floats_of_lists(args)))
         elif isinstance(one, complex):
             result.append(one)
         else:
@@ -463,6 +463,14 @@ def _as_operands(args: Sequence[Any], name: str) -> Any:
         dtype = promotion.common(tuple(_given(one) for one in result if one is not None))
         result = [tensor(one, dtype) if type(one) is complex else one for one in result]
     return result
+
+
+def _floats_of_lists(args: Sequence[Any]) -> np.dtype:
+    """Return what the floats of lists become: float32 beside narrow floats, else float64, so that they lose nothing."""
+    given = [one.dtype for one in args if is_tensor(one) or isinstance(one, (np.ndarray, np.generic))]
+    inexact = [one for one in given if dt.is_inexact(one)]
+    narrow = bool(inexact) and dt.float64 not in map(dt.real_of, inexact)
+    return dt.float32 if narrow or not given else dt.float64
 
 
 def _is_complex(value: Any) -> bool:
