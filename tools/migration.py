@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import trueno.np
-from trueno.np.absent import ABSENT
+from trueno.np.absent import ABSENT, FEATURES
 
 PATH = Path(__file__).parent.parent / "docs" / "numpy-migration.md"
 
@@ -45,6 +45,7 @@ What holds everywhere:
 - `x[i]` with all indices given is a copy, as in NumPy; `repr` shows `tensor(...)`, `str` is NumPy's.
 - There are no floating-point warnings; integers divided by zero give 0.
 - What is random comes from another stream (Philox) with the same distributions.
+- `testing` has NumPy's assertions for Tensors.
 
 | namespace | same | differs | absent |
 |---|---|---|---|
@@ -120,6 +121,8 @@ def text() -> str:
     for title, rows in tables.items():
         counts = [sum(row.state == state for row in rows) for state in ("same", "differs", "absent")]
         lines.append(f"| {title} | {' | '.join(map(str, counts))} |")
+    lines += ["", "What Trueno does not have, or has otherwise, beyond single names:", ""]
+    lines += [f"- *{title}*: {sentence}." for title, sentence in FEATURES.items()]
     for title, rows in tables.items():
         same = [f"`{row.name}`" for row in rows if row.state == "same"]
         lines += ["", f"## {title}", "", f"Same: {', '.join(same)}."]

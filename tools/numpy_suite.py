@@ -4,6 +4,8 @@
     python -m tools.numpy_suite _core/test_indexing.py --tensors
     python -m tools.numpy_suite lib --failures           # and why tests failed
     python -m tools.numpy_suite --peer                   # NumPy itself under the same runner
+    python -m tools.numpy_suite --json all.json          # keep what became of each test
+    python -m tools.numpy_suite --page all.json ...      # write docs/numpy-suite.md from such files
 
 A test module is read from NumPy's installation and imported with every function of NumPy's that `trueno.np` has
 replaced by a stand-in. It hands arrays on as Tensors on the same memory, and what comes back as ndarrays; with
@@ -30,52 +32,11 @@ import numpy
 import pytest
 
 import trueno.np
+from tools.numpy_suite_scope import MODULES, NOT_RUN, left_out
 from trueno import Tensor, dtypes
+from trueno.np.absent import FEATURES
 
 HOME = Path(numpy.__file__).parent
-#: The modules that test what trueno.np has, by folder of NumPy's.
-MODULES = {
-    "_core": (
-        "einsum", "function_base", "getlimits", "indexerrors", "indexing", "item_selection", "multiarray",
-        "nep50_promotions", "numeric", "numerictypes", "scalarmath", "shape_base", "ufunc", "umath", "umath_accuracy",
-        "umath_complex", "array_coercion", "array_api_info", "dlpack",
-    ),
-    "lib": (
-        "arraypad", "arraysetops", "function_base", "histograms", "index_tricks", "nanfunctions", "packbits",
-        "polynomial", "shape_base", "stride_tricks", "twodim_base", "type_check", "ufunclike", "utils", "io", "loadtxt",
-    ),
-    "linalg": ("linalg", "regression"),
-    "fft": ("helper", "pocketfft"),
-}  # fmt: skip
-#: Tests that are about something else: a pattern of "folder/module.py::Class::test" and why it is left out.
-SKIPPED = {
-    r"(?i)object|::test_.*_obj(ect)?s?\b|TestCreation::test_from_string|test_.*_O\b": "objects as elements",
-    r"(?i)string|unicode|_str\b|char|TestBytestring": "strings as elements",
-    r"(?i)datetime|timedelta|busday|_nat(_|\b)|::TestDateTime|M8|(?-i:NaT)": "dates and durations",
-    r"(?i)record|_struct|structured|_void|(?-i:Void)|field": "structured dtypes",
-    r"(?i)longdouble|TestLongDouble|clongdouble": "long double",
-    r"(?i)subclass|matrix_subclass|masked|_subok|TestSubclass|keep_mask|ndarray_subclass": "subclasses of arrays",
-    r"(?i)refcount|leak|dealloc|garbage|gc_|thread|PyArray|capi|_c_api|TestCAPI|TestNewBufferProtocol": "C internals",
-    r"(?i)deprecat|FutureWarning|TestWarnings": "warnings about NumPy's own future",
-    r"(?i)array_wrap|array_priority|array_finalize|array_ufunc|array_function|array_prepare|override": "protocols",
-    r"(?i)pickle|__sizeof__|sizeof|_repr\b|printing|docstring|test_doc": "text and internals of ndarray",
-    r"(?i)TestSpecialMethods|TestUfunc::test_(get_)?loop|resolve_dtypes|UFuncInspectSig": "ufuncs' protocols",
-    r"(?i)TestStringDiscovery|TestScalarDiscovery|TestTimeScalars|TestNestedArrayRepr": "discovery of object dtypes",
-    r"_core/test_ufunc\.py::TestUfuncGenericLoops|TestLowlevelAPIAccess|umath_tests|TestHalfPromo": "loops in C",
-    r"(?i)nditer|TestFlat(iter)?|flatiter|TestArrayFlat": "iterator objects of NumPy's",
-    r"(?i)seterr|errstate|fperr|fpe_|fp_?error|floating_?point_?error|TestSeterr|TestFloatExceptions": "error states",
-    r"(?i)byte_?swap|endian|byteorder": "other byte orders",
-    r"types_metadata": "metadata of dtypes",
-}
-NOT_RUN = {r"(?i)large_mem|huge|_4gb|bigmem": "more memory than tests should take"}
-#: Tests that differ by design, by what their failure says.
-BY_DESIGN = {
-    r"DID NOT WARN": "expects a warning",
-    r"Regex pattern did not match|^AssertionError: \".*\" does not match \"": "expects NumPy's text of an error",
-    r"^TypeError: dtype .* is not supported; supported are": "makes strings, structures or objects",
-    r"there are no arrays with named fields": "makes structures of a file's columns",
-    r"DID NOT RAISE .*FloatingPointError|FloatingPointError not raised": "expects an error of floating-point states",
-}
 #: What most tests make their arrays with: a test that calls nothing else says little.
 MAKERS = {"array", "asarray", "zeros", "ones", "empty", "arange", "full", "asanyarray", "linspace", "eye"}
 #: Functions of NumPy's that return arrays without axes, where all others return scalars.
@@ -377,11 +338,8 @@ def _outcome(name: str, report: Any, call: Any) -> tuple[str, str, tuple[str, ..
     if report.outcome != "failed":
         return report.outcome if report.outcome == "passed" else "skipped by NumPy", "", calls
     text = f"{call.excinfo.typename}: {call.excinfo.value}"
-    design = next((why for pattern, why in BY_DESIGN.items() if re.search(pattern, text)), None)
-    if design:
-        return "by design", design, calls
-    reason = next((why for pattern, why in SKIPPED.items() if re.search(pattern, name)), None)
-    return ("left out", reason + ": " + text[:300], calls) if reason else ("failed", text[:300], calls)
+    feature = left_out(name, text)
+    return ("left out", feature, calls) if feature else ("failed", text[:300], calls)
 
 
 # --- report -----------------------------------------------------------------------------------------------------------
@@ -418,7 +376,7 @@ def summary(results: dict[str, tuple[str, str, tuple[str, ...]]], failures: bool
         for name, (state, why, calls) in results.items():
             if state == "failed":
                 lines.append(f"  {name} [{calls[-1]}]\n      {' '.join(why.split())[:200]}")
-    for state in ("not collected", "skipped", "by design"):
+    for state in ("not collected", "skipped", "left out"):
         reasons = collections.Counter(why for one, why, _ in results.values() if one == state)
         lines.append(f"\n{state}: {states[state]}")
         lines += [f"  {count:6} {why}" for why, count in reasons.most_common()]
@@ -428,6 +386,42 @@ def summary(results: dict[str, tuple[str, str, tuple[str, ...]]], failures: bool
     clean = sum(1 for counts in by_function.values() if not counts["failed"])
     lines.append(f"functions all of whose tests pass: {clean} of {len(by_function)}")
     return "\n".join(lines)
+
+
+PAGE = Path(__file__).parent.parent / "docs" / "numpy-suite.md"
+_PAGE_HEAD = """# NumPy's own tests on trueno.np
+
+`make numpy-suite` runs the test modules that come with NumPy {version} with its functions replaced by those of
+`trueno.np`, and `python -m tools.numpy_suite --page` writes this page from the outcomes. A test is *applicable* if it
+calls at least one function of Trueno's; one that fails for something that Trueno does not have, by
+[the migration page](numpy-migration.md), is *left out*, with the reason counted below; all others count.
+
+| module | passed | applicable | share | left out |
+|---|---|---|---|---|
+"""
+
+
+def page(results: dict[str, tuple[str, str, tuple[str, ...]]]) -> str:
+    """Return docs/numpy-suite.md: what passed of what is applicable, and why tests are left out."""
+    by_module: dict[str, collections.Counter] = collections.defaultdict(collections.Counter)
+    reasons: collections.Counter = collections.Counter()
+    for name, (state, why, _) in results.items():
+        module = name.partition("::")[0].replace("tests/test_", "").removesuffix(".py")
+        for row in (module, "in all"):
+            by_module[row][state] += 1
+        reasons[why] += state == "left out"
+    total = by_module.pop("in all")
+    lines = [_PAGE_HEAD.format(version=numpy.__version__).rstrip("\n")]
+    for module, counts in [*sorted(by_module.items()), ("**in all**", total)]:
+        applicable = counts["passed"] + counts["failed"]
+        share = f"{counts['passed'] / applicable:.1%}" if applicable else "-"
+        lines.append(f"| {module} | {counts['passed']} | {applicable} | {share} | {counts['left out']} |")
+    lines += ["", f"Tests that call no function of Trueno's, and count for nothing: {total['uncovered']}.", ""]
+    lines += ["## Why tests are left out", "", "| what they ask for | tests |", "|---|---|"]
+    lines += [f"| {why}: {FEATURES[why]} | {count} |" for why, count in reasons.most_common() if count]
+    failed = [name for name, (state, _, _) in results.items() if state == "failed"]
+    lines += ["", "## What fails", ""] + [f"- `{name.replace('|', chr(92) + '|')}`" for name in sorted(failed)]
+    return "\n".join([*lines, ""])
 
 
 def paths(wanted: list[str]) -> list[str]:
@@ -451,7 +445,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--failures", action="store_true", help="list them")
     parser.add_argument("--json", help="a file for what became of each test")
     parser.add_argument("-k", help="as pytest's")
+    parser.add_argument(
+        "--page", nargs="+", metavar="JSON", help="write docs/numpy-suite.md from such files; run nothing"
+    )
     given = parser.parse_args(arguments)
+    if given.page:
+        PAGE.write_text(
+            page({name: one for file in given.page for name, one in json.loads(Path(file).read_text()).items()})
+        )
+        return 0
     if not given.peer:
         RewrittenModule.translate = staticmethod(translation(given.tensors))
     options = [

@@ -11,7 +11,9 @@ import pytest
 import trueno
 import trueno.np as tnp
 from tests.np.support import check, same, same_error
-from tools import numpy_suite
+from tools import migration, numpy_suite
+from tools.numpy_suite_scope import left_out
+from trueno.np.absent import FEATURES
 
 _REAL = numpy.random.default_rng(2).normal(size=(2, 3, 5))
 Z = _REAL[0] + 1j * _REAL[1]
@@ -242,3 +244,24 @@ def test_lists_beside_arrays_lose_nothing() -> None:
     same(tnp.asarray(big) == big.tolist(), big == big.tolist())
     assert (trueno.ones(2) * [0.1, 0.2]).dtype == trueno.float32
     check("choose", numpy.asarray([0, 1]), [numpy.ones(2), numpy.zeros(2)], out=numpy.zeros(2, "i4"))
+
+
+def test_the_page_counts_what_is_applicable() -> None:
+    results = {
+        "lib/tests/test_io.py::test_a": ("passed", "", ("load",)),
+        "lib/tests/test_io.py::test_b": ("uncovered", "", ()),
+        "lib/tests/test_io.py::test_c": ("failed", "ValueError", ("load",)),
+        "fft/tests/test_helper.py::test_d": ("left out", "dtypes", ("fft",)),
+    }  # fmt: skip
+    page = numpy_suite.page(results)
+    assert "| lib/io | 1 | 2 | 50.0% | 0 |" in page and "| fft/helper | 0 | 0 | - | 1 |" in page
+    assert "| **in all** | 1 | 2 | 50.0% | 1 |" in page and "`lib/tests/test_io.py::test_c`" in page
+    assert f"| dtypes: {FEATURES['dtypes']} | 1 |" in page
+
+
+def test_what_is_left_out_is_documented() -> None:
+    assert left_out("_core/tests/test_x.py::test_y", "Failed: DID NOT WARN. No warnings") == "warnings"
+    assert left_out("_core/tests/test_multiarray.py::TestSizeOf::test_view", "AssertionError: ") == "owners of memory"
+    assert left_out("_core/tests/test_umath.py::TestPower::test_integers", "AssertionError: ") is None
+    documented = migration.PATH.read_text()
+    assert all(f"- *{title}*: {sentence}." in documented for title, sentence in FEATURES.items())

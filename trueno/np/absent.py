@@ -10,6 +10,27 @@ _WARNINGS = "there are no floating-point warnings to set; test with isfinite"
 _STREAM = "there is one generator, Philox; use default_rng(seed)"
 _MATRIX = "use two-dimensional arrays and @"
 
+#: What no single name stands for, by a short title. Tests of NumPy's own suite that ask for it do not count
+#: (tools/numpy_suite_scope.py).
+FEATURES: dict[str, str] = {
+    "dtypes": "objects (fractions, decimals and integers beyond 64 bits among them), text, dates, structures, metadata "
+              "of dtypes and long double; `long` and `longlong` are one dtype, int64",
+    "subclasses and protocols": "subclasses of ndarray, masked arrays, and objects that are no arrays but act as "
+                                "operands by `__array_ufunc__`, `__array_wrap__`, `__array_priority__`",
+    "warnings": "warnings and errors of floating-point states (overflow, division by zero, means of nothing), and "
+                "warnings about NumPy's own future",
+    "texts of errors": "the types of errors are NumPy's, their texts are Trueno's",
+    "owners of memory": "`base`, `flags.owndata`, flags that can be set, `resize` in place and reference counts; "
+                        "`shares_memory` tells whether arrays share memory",
+    "orders of results": "results are in C order unless `order` or `out` says otherwise, where NumPy keeps the order "
+                         "of the operands",
+    "scalars": "functions of numbers give arrays without axes, as reductions and full indices do, not NumPy's scalars",
+    "casts out of range": "floats out of an integer's range saturate and NaN becomes 0, on every device, where NumPy "
+                          "gives what the machine does",
+    "arguments": "arguments that the tables below name",
+    "internals": "NumPy's private names and classes, its C interface, `ctypes` and buffers of foreign formats",
+}  # fmt: skip
+
 #: By name, with the namespace in front: "linalg.x", "random.x", "ndarray.x".
 ABSENT: dict[str, str] = {
     **dict.fromkeys(
