@@ -213,13 +213,15 @@ class Attributes:
     trace = _by_numpy("trace")
 
 
-def view(x: Tensor, *shape: Any) -> Tensor:
+def view(x: Tensor, *shape: Any, dtype: Any = None) -> Tensor:
     """Return the same memory under another shape, or read as another dtype.
 
     Parameters
     ----------
     *shape : int, tuple of int or dtype
         Extents, as `reshape` takes them; or one dtype, whose elements the bytes are read as; nothing: an alias.
+    dtype : dtype, optional
+        The same by its name in NumPy.
 
     Raises
     ------
@@ -230,6 +232,7 @@ def view(x: Tensor, *shape: Any) -> Tensor:
     """
     from trueno.functions import reshape
 
+    shape = shape if dtype is None else (*shape, dt.as_dtype(dtype))
     if not shape:
         return x[...]
     if len(shape) > 1 or isinstance(shape[0], (int, np.integer, tuple, list)):
@@ -249,8 +252,10 @@ def view(x: Tensor, *shape: Any) -> Tensor:
     return result
 
 
-def rounded(x: Tensor, decimals: int = 0) -> Tensor:
-    """Return the values rounded to a number of decimals, halves to even."""
+def rounded(x: Tensor, decimals: int = 0, out: Any = None) -> Any:
+    """Return the values rounded to a number of decimals, halves to even; `out` is as of `trueno.np.round`."""
     from trueno.functions import operations
 
+    if out is not None:
+        return importlib.import_module("trueno.np").round(x, decimals, out)
     return operations["around"].call(x, decimals=decimals) if decimals else operations["round"].call(x)

@@ -105,6 +105,7 @@ def test_view_reads_bytes_as_another_dtype() -> None:
         same(mine.view(dtype), x.view(dtype), str(dtype))
     mine.view("u4")[0, 0] = 9
     assert mine[0, 0].item() == 9 and mine.view().data_ptr() == mine.data_ptr()
+    assert mine.view(dtype="u4").dtype == "uint32"
     assert mine.view(4, 2).shape == (4, 2) and mine.view(-1).shape == (8,) and mine.view((8, 1)).shape == (8, 1)
     same_error(lambda: mine[:, :3].view("i8"), lambda: x[:, :3].view("i8"))
 
@@ -122,6 +123,9 @@ def test_filling_and_rounding() -> None:
     mine = as_tensors(X)
     assert mine.fill(2) is None and mine.tolist() == numpy.full_like(X, 2).tolist()
     same(as_tensors(X * 1.234).round(1), (X * 1.234).round(1))
+    into = as_tensors(X * 1.234)
+    assert into.round(out=into) is into
+    same(into, (X * 1.234).round())
     same(as_tensors(X).round(), X.round())
 
 

@@ -163,7 +163,8 @@ def test_signs_of_complex_infinities() -> None:
 
 
 @pytest.mark.parametrize("call", [
-    lambda n: n.reshape(n.zeros(3), (True, -1)), lambda n: n.zeros((True, 2)), lambda n: n.take(n.zeros(3), [0], False),
+    lambda n: n.reshape(n.zeros(3), (n.asarray([3]), -1)), lambda n: n.reshape(n.zeros(3), (True, -1)),
+    lambda n: n.zeros((True, 2)), lambda n: n.take(n.zeros(3), [0], False),
     lambda n: n.sum(n.zeros(3), axis=False), lambda n: n.empty((3037000500, 3037000500), dtype="i1"),
     lambda n: n.zeros(2**62), lambda n: n.full(3, 1000, dtype="i1"),
     lambda n: n.full_like(n.zeros(3, dtype="i1"), 1000),

@@ -137,10 +137,12 @@ def position(name: str, value: Any) -> int:
     Raises
     ------
     TypeError
-        For bools and for what is no integer.
+        For bools, for what is no integer, and for arrays with axes.
     """
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name}: an integer is required, got the bool {value}")
+    if isinstance(value, (Tensor, np.ndarray)) and value.ndim:
+        raise TypeError(f"{name}: only integer scalar arrays can be converted to a scalar index, got {value.shape}")
     return index(name, value)
 
 
