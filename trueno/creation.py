@@ -31,7 +31,8 @@ def from_numpy(array: np.ndarray) -> Tensor:
         raise TypeError(f"from_numpy: expected a numpy.ndarray, got {type(array).__name__}")
     dtype = dt.as_dtype(array.dtype)
     itemsize = dtype.itemsize
-    aligned = array.flags.aligned and array.dtype.isnative and all(step % itemsize == 0 for step in array.strides)
+    steps = [step for step, extent in zip(array.strides, array.shape, strict=True) if extent > 1]
+    aligned = array.flags.aligned and array.dtype.isnative and all(step % itemsize == 0 for step in steps)
     if not aligned:
         array = np.array(array, dtype=dtype)
     strides = tuple(step // itemsize for step in array.strides)

@@ -173,6 +173,7 @@ def test_signs_of_complex_infinities() -> None:
     lambda n: n.dot(n.ones((2, 3)), n.ones(3), n.empty((2, 2))[:, 0]),
     lambda n: n.add(1, 2, sig="ii->i", signature="ii->i"), lambda n: n.add(n.ones(3), 0.5, sig="i", casting="unsafe"),
     lambda n: n.add(1, 2, sig=(None,)), lambda n: n.add(n.float16(1), n.uint64(2), sig=("e", "d", None)),
+    lambda n: n.partition(n.arange(3), 1, kind=1), lambda n: n.concatenate([[1], [2]], casting="same_value"),
     lambda n: n.add(3.0, 4.0, dtype=int, casting="safe"), lambda n: n.maximum.reduce([], initial=None),
 ])  # fmt: skip
 def test_what_numpy_refuses(call: Any) -> None:
@@ -216,6 +217,19 @@ def test_memoryviews_are_shared() -> None:
     for x in (tnp.asarray(memoryview(memory)), tnp.array(memoryview(memory[::2]), copy=False)):
         assert numpy.shares_memory(numpy.asarray(x), memory)
     assert not numpy.shares_memory(numpy.asarray(tnp.array(memoryview(memory))), memory)
+
+
+def test_an_array_in_the_order_asked_for_needs_no_copy() -> None:
+    for x in (tnp.arange(3), tnp.asarray(numpy.ones((3, 4), order="F"))):
+        assert tnp.array(x, copy=False, order="F").data_ptr() == x.data_ptr()
+    with pytest.raises(ValueError, match="copy"):
+        tnp.array(tnp.ones((3, 4)), copy=False, order="F")
+
+
+def test_strides_of_axes_without_extent_do_not_matter() -> None:
+    memory = numpy.lib.stride_tricks.as_strided(numpy.arange(8), (2, 1, 4), (32, 123, 8))
+    assert tnp.shares_memory(tnp.asarray(memory), memory)
+    same(tnp.asarray(memory) + 1, memory + 1)
 
 
 def test_members_of_npz_files(tmp_path: Path) -> None:

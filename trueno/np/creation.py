@@ -104,8 +104,10 @@ def array(
 def _is_new(result: Tensor, given: Any) -> bool:
     """Whether a result lies in other memory than what it was made from."""
     if isinstance(given, Tensor):
-        same = result._layout.device == given._layout.device
-        return not same or (result is not given and result._storage is not given._storage)
+        if result is given or result._storage is given._storage:
+            return False
+        # A view that turns the axes over has a storage of its own on the same memory.
+        return not result._layout.device == given._layout.device == "cpu" or result.data_ptr() != given.data_ptr()
     return not (
         isinstance(given, (np.ndarray, memoryview)) and np.shares_memory(arguments.host(result, "array"), given)
     )

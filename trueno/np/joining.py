@@ -19,7 +19,7 @@ from trueno.tensor import Tensor
 
 def _joined(name: str, pieces: Sequence[Tensor], axis: int, dtype: Any, casting: str, out: Any = None) -> Any:
     """Return arrays joined along an axis, in a dtype or, without one, in their common dtype."""
-    can_cast(np.dtype("f8"), np.dtype("f8"), casting)  # refuses a rule that does not exist
+    can_cast(dt.bool_, dt.bool_, casting)  # refuses a rule that does not exist
     if dtype is not None:
         if out is not None:
             raise TypeError(f"{name}: only takes `out` or `dtype` as an argument, but both were provided")
