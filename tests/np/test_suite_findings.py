@@ -241,11 +241,26 @@ def test_members_of_npz_files(tmp_path: Path) -> None:
             found.f.z
 
 
+def test_quantiles_fill_arrays() -> None:
+    x, out = numpy.arange(12.0).reshape(3, 4), tnp.zeros((3, 4))
+    assert tnp.percentile(tnp.asarray(x), 50, axis=0, out=out) is out and out.tolist() == [[4.0, 5, 6, 7]] * 3
+    check("percentile", x, 50, out=numpy.zeros(1))
+    check("percentile", x, [40, 50], out=numpy.zeros(1))
+
+
+def test_zeros_are_trimmed_off_lists() -> None:
+    assert tnp.trim_zeros([0, 1, 0]) == [1] and tnp.trim_zeros((0, 0, 2), "f") == (2,)
+
+
 def test_kinds_of_what_has_a_dtype_alone() -> None:
     class Typed:
         dtype = numpy.dtype(complex)
 
+    class Listed(list):
+        dtype = complex
+
     assert tnp.iscomplexobj(Typed()) and not tnp.isrealobj(Typed())
+    assert tnp.iscomplexobj(Listed([1j])) and not tnp.iscomplexobj(Listed([1]))
 
 
 def test_lists_beside_arrays_lose_nothing() -> None:

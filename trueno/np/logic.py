@@ -72,8 +72,8 @@ def _all_equal(a: Tensor, b: Tensor, equal_nan: bool) -> bool:
 
 
 def _is_complex(x: Any) -> bool:
-    kind = x.dtype.kind if hasattr(x, "dtype") else np.asarray(x).dtype.kind
-    return bool(kind == "c")
+    kind = getattr(getattr(x, "dtype", None), "kind", None)
+    return bool((np.asarray(x).dtype.kind if kind is None else kind) == "c")
 
 
 def iscomplexobj(x: Any) -> bool:

@@ -391,8 +391,8 @@ def resize(a: Any, new_shape: Any) -> Tensor:
     return functions.copy(functions.reshape(many[:size], shape))
 
 
-def trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Tensor:
-    """Return the part of an array that is left without its outer zeros: a view.
+def trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Any:
+    """Return the part of an array that is left without its outer zeros: a view; of a list, as in NumPy, a list.
 
     Parameters
     ----------
@@ -416,7 +416,8 @@ def trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Tensor:
             # Only zeros: both ends meet, at the end that is cut first.
             low, high = (0, 0) if "f" not in letters else (x.shape[one], x.shape[one])
         cuts[one] = slice(low if "f" in letters else 0, high if "b" in letters else x.shape[one])
-    return x[tuple(cuts)] if x.ndim else x
+    trimmed = x[tuple(cuts)] if x.ndim else x
+    return type(filt)(trimmed.tolist()) if type(filt) in (list, tuple) and x.ndim == 1 else trimmed
 
 
 # --- positions --------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from trueno import dtypes as dt
 from trueno import functions
 from trueno.creation import from_numpy
 from trueno.ir import composites_numpy
-from trueno.np.arguments import adopt, array, finish, host
+from trueno.np.arguments import adopt, array, finish, host, target
 from trueno.np.creation import ascontiguousarray
 from trueno.np.joining import concatenate
 from trueno.np.manipulation import axes_of, axis_of
@@ -88,7 +88,10 @@ def _quantile(
         given = {"axis": axis, "method": method, "keepdims": keepdims, "weights": host(weights, name)}
         result = adopt(compute(host(x, name), levels, **given))
     if not _recorded(x):
-        return finish(result, out, name=name)
+        into = target(name, out)
+        if into is not None and tuple(into.shape) != result.shape:
+            result = functions.broadcast_to(result, tuple(into.shape))  # quantiles fill a larger array, as in NumPy
+        return finish(result, into, name=name)
     if method != "linear" or weights is not None or name.startswith("nan"):
         raise ValueError(
             f"{name}: has a gradient for method='linear' without weights only; detach() the array for other results"
