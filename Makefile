@@ -39,7 +39,8 @@ conformance: $(VENV)/.dev ## compare CASES=20000 random indices, functions and r
 		tests/np/test_conformance_indexing.py tests/np/test_conformance_numbers.py
 
 numpy-suite: $(VENV)/.dev ## run the tests that come with NumPy on trueno.np and count them (MODULES="lib linalg": some)
-	$(BIN)/python -m tools.numpy_suite --failures --json numpy-suite.json $(MODULES)
+	@status=0; $(BIN)/python -m tools.numpy_suite --failures --json numpy-suite.json $(MODULES) || status=$$?; \
+	test -n "$(MODULES)" || $(BIN)/python -m tools.numpy_suite --page numpy-suite.json; exit $$status
 
 lint: $(VENV)/.dev ## ruff and mypy
 	$(BIN)/ruff check .

@@ -295,3 +295,15 @@ def test_what_is_left_out_is_documented() -> None:
     assert left_out("_core/tests/test_umath.py::TestPower::test_integers", "AssertionError: ") is None
     documented = migration.PATH.read_text()
     assert all(f"- *{title}*: {sentence}." in documented for title, sentence in FEATURES.items())
+
+
+@pytest.mark.parametrize("dtype", ["c8", "c16", "f8"])
+def test_decompositions_of_hermitian_matrices(dtype: str) -> None:
+    z = Z[:, :3].astype(dtype) if dtype[0] == "c" else _REAL[0, :, :3]
+    a = z + z.conj().T
+    rtol = 1e-5 if dtype == "c8" else 1e-12
+    u, s, vh = map(numpy.asarray, tnp.linalg.svd(tnp.asarray(a), hermitian=True))
+    numpy.testing.assert_allclose((u * s) @ vh, a, rtol=rtol, atol=rtol)
+    for triangle, part in (("L", numpy.tril(a)), ("U", numpy.triu(a))):
+        values, vectors = map(numpy.asarray, tnp.linalg.eigh(tnp.asarray(part), triangle))
+        numpy.testing.assert_allclose(vectors * values @ vectors.conj().T, a, rtol=rtol, atol=rtol)

@@ -302,7 +302,7 @@ def _symmetric_svd(a: Tensor, compute_uv: bool) -> Any:
     across = order.unsqueeze(-2).expand(*vectors.shape).contiguous()
     u = gather(vectors, across, axis=-1)
     signs = gather(operations["sign"].call(values.detach()), order, axis=-1)
-    return SVDResult(u, s, (u * operations["where"].call(signs == 0, 1.0, signs).unsqueeze(-2)).mT)
+    return SVDResult(u, s, adjoint(u * operations["where"].call(signs == 0, 1.0, signs).unsqueeze(-2)))
 
 
 def constant_indices(array: np.ndarray) -> Tensor:
@@ -330,7 +330,7 @@ def _lower(a: Any, UPLO: str, name: str) -> Tensor:
     matrix = host(a, name)
     if str(UPLO).upper() not in ("L", "U"):
         raise ValueError(f"{name}: UPLO argument must be 'L' or 'U', got {UPLO!r}")
-    return matrix if UPLO.upper() == "L" or matrix.ndim < 2 else matrix.mT
+    return matrix if UPLO.upper() == "L" or matrix.ndim < 2 else adjoint(matrix)
 
 
 def eigh(a: Any, UPLO: Literal["L", "U", "l", "u"] = "L") -> EighResult:
