@@ -420,8 +420,8 @@ def page(results: dict[str, tuple[str, str, tuple[str, ...]]]) -> str:
     lines += [
         "",
         f"If those left out counted as failures, {total['passed'] / max(whole, 1):.1%} would pass. Tests that call no "
-        f"function of Trueno's, and count for nothing: {total['uncovered']}. Most tests are cases of a few: a share says "
-        "more of a module than of all.",
+        f"function of Trueno's, and count for nothing: {total['uncovered']}. Most tests are cases of a few: a share "
+        "says more of a module than of all.",
         "",
     ]
     lines += ["## Why tests are left out", "", "| what they ask for | tests |", "|---|---|"]

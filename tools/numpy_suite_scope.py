@@ -42,14 +42,14 @@ TESTS = {
     r"test_object_input\[|test_std_values|test_matmul_exception|TestWhere::test_exotic|test_quantile_gh_29003_Fraction|"
     r"test_integer_integer_comparison|PyUFunc_O_O_method|TestSavezLoad::test_(array_object|record|array|mmap)$|"
     r"test_promote_identical_types_metadata|test_array_copy_str|test_unpack_auto_dtype|TestFromTxt::test_usecols|"
-    r"test_dtype_identity|TestMatmul::test_result_types": "dtypes",
+    r"test_dtype_identity|TestMatmul::test_result_types|test_bitwise_count\[input_dtype_obj15": "dtypes",
     r"test_array_ufunc_index|test_ufunc_override|TestSpecialMethods::test_wrap|test_out_subok|test_axis_insertion_ma|"
     r"test_pandas_duck|test_missing_with_tabs": "subclasses and protocols",
     r"TestSeterr|TestFloatExceptions|TestNonarrayArgs::test_(mean|std|var)|test_tol_warnings|test_log2_special|"
     r"MeanVarStd::test_(ddof_too_big|empty)|TestUfunc::test_sum$|TestUfunc::test_broadcast$": "warnings",
     r"TestFlags::|test_einsum_views|TestFromBuffer::test_array_base|TestArrayCreationCopyArgument::test_(compatible_cast|"
     r"order_mismatch)|TestClip::test_(clip_complex|simple_int|clip_with_out)|TestResize::|TestSizeOf::|"
-    r"test_for_reference_leak": "owners of memory",
+    r"test_for_reference_leak|test_load_refcount": "owners of memory",
     r"test_round_copies|test_memory_layout_persistence|test_block_memory_order|test_array_order_preserve|"
     r"test_output_order": "orders of results",
     r"TestReal::|TestImag::|test_output_ellipsis": "scalars",
