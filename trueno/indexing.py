@@ -294,8 +294,9 @@ def _writes_itself(x: Tensor, items: tuple[Any, ...], value: Any) -> bool:
 
 
 def _changed(x: Tensor) -> None:
-    """Note that a tensor with a version counter was written to by the nearest line outside Trueno."""
-    bump_version(x, calling())
+    """Note that a tensor with a version was written to by the nearest line outside Trueno, if anybody counts."""
+    if hasattr(x._version, "counter"):
+        bump_version(x, calling())
 
 
 def _source(x: Tensor, value: Any) -> Any:

@@ -23,7 +23,7 @@ from trueno.ir import build, pairs, promotion, verify
 from trueno.ir.grad import gradients
 from trueno.ir.node import Kernel, Node, recording, substitute, topological
 from trueno.ir.op import Op, is_complex
-from trueno.runtime import cpu, launcher, tuned
+from trueno.runtime import launcher
 from trueno.runtime.inplace import (
     bump_version,
     check_target,
@@ -301,6 +301,9 @@ class Operation:
             if alias >= 0:
                 self._check_target(result, operands[alias])
         if device == "cpu":
+            # The code generator is imported by the first call that needs a kernel: it is a tenth of the import.
+            from trueno.runtime import cpu, tuned
+
             tuned.restore()
             return Bound(kernel, cpu.bind(kernel, layouts, aliases), device)
         from trueno.runtime import opencl_device
