@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from trueno import dtypes as dt
@@ -117,10 +118,17 @@ def norm(x: Any, ord: Any = 2, axis: Any = None, *, keepdims: bool = False) -> N
     elif ord == 1:
         value = sum(size, axis=axes, keepdims=True)
     elif ord == 2:
-        value = sqrt(sum(squared_size(x), axis=axes, keepdims=True))
+        value = _flat_at_zero(sqrt, sum(squared_size(x), axis=axes, keepdims=True))
     else:
-        value = pow(sum(pow(size, like(x, ord)), axis=axes, keepdims=True), 1.0 / ord)
+        powers = _flat_at_zero(lambda one: pow(one, like(one, ord)), size) if ord < 1 else pow(size, like(size, ord))
+        value = _flat_at_zero(lambda total: pow(total, 1.0 / ord), sum(powers, axis=axes, keepdims=True))
     return _finish(value, axes, keepdims, result)
+
+
+def _flat_at_zero(function: Callable[[Node], Node], x: Node) -> Node:
+    """Return a function of x with a gradient of 0 at 0, where its own is infinite: the norm of zeros has none."""
+    zero = eq(x, like(x, 0))
+    return where(zero, function(like(x, 0)), function(where(zero, like(x, 1), x)))
 
 
 def count_nonzero(x: Any, axis: Any = None, *, keepdims: bool = False) -> Node:
