@@ -97,6 +97,38 @@ def test_threads_that_compile_at_once_get_what_one_alone_gets():
     assert found == [want] * 3
 
 
+def test_without_a_handle_of_the_library_parts_take_the_lock_and_give_the_same(monkeypatch: pytest.MonkeyPatch):
+    text, target = softmax_source(), resolve()
+    want = compiler.compile_objects(text, target)
+    taken: list[str] = []
+
+    class Library:
+        """llvmlite's functions, each of which takes the lock, and nothing that stands in for a `ctypes.CDLL`."""
+
+        def __getattr__(self, name: str) -> object:
+            if name in ("_name", "_handle"):
+                raise AttributeError(name)
+            taken.append(name)
+            return getattr(library, name)
+
+    library = compiler.ffi.lib
+    monkeypatch.setattr(compiler.ffi, "lib", Library())
+    compiler._at_once.cache_clear()
+    try:
+        assert compiler.compile_objects(text, target) == want
+        assert compiler._at_once("LLVMPY_TargetMachineEmitToMemory") is library.LLVMPY_TargetMachineEmitToMemory
+    finally:
+        compiler._at_once.cache_clear()
+    assert {"LLVMPY_TargetMachineEmitToMemory", "LLVMPY_RunNewModulePassManager"} <= set(taken)
+
+
+def test_long_functions_of_the_library_do_not_take_the_lock():
+    for name in ("LLVMPY_TargetMachineEmitToMemory", "LLVMPY_RunNewModulePassManager"):
+        locked, free = getattr(compiler.ffi.lib, name), compiler._at_once(name)
+        assert free is not locked
+        assert (free.argtypes, free.restype) == (locked.argtypes, locked.restype)
+
+
 def test_objects_are_stored_as_one_code():
     objects = [b"", b"one", b"\0" * 300]
     assert unbundle(bundle(objects)) == objects

@@ -169,10 +169,20 @@ def _compile_part(source: str, target: Target) -> bytes:
         ffi.lib.LLVMPY_DisposeMemoryBuffer(buffer)
 
 
+@cache
 def _at_once(name: str) -> Any:
-    """Return a function of llvmlite's without the lock that all of them take, for what shares nothing with others."""
-    function = getattr(ffi.lib, name)
-    return getattr(function, "_cfn", function)
+    """Return a function of llvmlite's without the lock that all of them take, for what shares nothing with others.
+
+    The library is opened by its handle, with which llvmlite stands in for a `ctypes.CDLL`; where it does not, the
+    function takes the lock.
+    """
+    locked = getattr(ffi.lib, name)
+    try:
+        function = ctypes.CDLL(ffi.lib._name, handle=ffi.lib._handle)[name]
+        function.argtypes, function.restype = locked.argtypes, locked.restype
+    except AttributeError:
+        return locked
+    return function
 
 
 def link(

@@ -100,8 +100,8 @@ def print_module(
     for k, (stage, offset) in enumerate(sequence):
         calls += [
             f"  %m{k} = getelementptr i64, ptr %meta, i64 {offset}",
-            f"  tail call void @{driver.SYMBOL}(ptr @stage{stage}, ptr %buffers, ptr %m{k}, ptr %scalars, i64 %threads, "
-            "ptr %team)",
+            f"  tail call void @{driver.SYMBOL}(ptr @stage{stage}, ptr %buffers, ptr %m{k}, ptr %scalars, "
+            "i64 %threads, ptr %team)",
         ]
     assert module.as_is is not None
     module.as_is.declare(f"void @{driver.SYMBOL}(ptr, ptr, ptr, ptr, i64, ptr)")

@@ -24,6 +24,10 @@ _ATTRIBUTES = (
 )
 
 
+#: Bytes of the vectors that can be masked at no cost.
+_MASKED_BYTES = 64
+
+
 class Module:
     """Text of one LLVM module: functions, and the declarations and metadata that they need.
 
@@ -117,6 +121,7 @@ class LLVMPrinter(ValuePrinter):
         self.metas: dict[int, str] = {}
         self.in_entry = True
         self.bounds = Bounds(self) if module.checked else None
+        self.masks = module.vector_bytes == _MASKED_BYTES
 
     # --- text ---------------------------------------------------------------------------------------------------------
 

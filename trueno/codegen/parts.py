@@ -21,7 +21,7 @@ PARTS = 2
 
 #: What one line costs in microseconds with LLVM's passes, without them, and without much of the code generator.
 _OPTIMISED, _AS_IS, _QUICK = 160, 28, 14
-_WORTH, _REST = 50_000, 15_000
+_WORTH, _REST = 40_000, 12_000
 """Microseconds of work from which parting pays, in all and beside the dearest functions."""
 
 #: Patterns of a function's first line and of names; most kernels are not parted and need none of them.

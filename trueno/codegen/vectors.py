@@ -125,7 +125,7 @@ class VectorPrinter(LLVMPrinter):
         self.taken: dict[int, str] = {}
         self.waiting: dict[int, str] = {}
         self.spans: dict[int, str] = {}
-        self.masks: dict[tuple[str, int], str] = {}
+        self.span_masks: dict[tuple[str, int], str] = {}
         self.counts: dict[str, str] = {}
 
     def _vector(self, kind: str) -> str:
@@ -153,7 +153,7 @@ class VectorPrinter(LLVMPrinter):
     def begin(self, rest: str) -> None:
         """Say that vectors begin which have `rest` elements before the end of their row."""
         self.rest = self.arith("min", rest, str(self.lanes))
-        for known in (self.taken, self.spans, self.masks, self.counts):
+        for known in (self.taken, self.spans, self.span_masks, self.counts):
             known.clear()
         self.mask = self.first_lanes(self.rest)
 
@@ -307,9 +307,9 @@ class VectorPrinter(LLVMPrinter):
 
     def _span_mask(self, span: str, before: int) -> str:
         key = (span, before)
-        if key not in self.masks:
-            self.masks[key] = self.first_lanes(span, before)
-        return self.masks[key]
+        if key not in self.span_masks:
+            self.span_masks[key] = self.first_lanes(span, before)
+        return self.span_masks[key]
 
     def _span(self, run: tuple[int | None, ...]) -> str:
         """Return how many elements of memory the lanes of a run reach over."""

@@ -83,7 +83,7 @@ def _fill(values: _Values) -> str:
     values.begin(values.number("out"))
     with k_nest(values, values.starts, True) as (moved, position):
         line = p.advance("%to", p.arith("mul", position, width), packed)
-        with p.vector_loop("0", "%n", True, interleave=1) as r:
+        with p.vector_loop("0", "%n", True, interleave=1, masked=p.masks) as r:
             values.put(line, r, [values.along(pointer, k, "rows", dim, r) for k, pointer in enumerate(moved)])
         with p.scalar_loop("%n", width) as r:
             p.store(p.advance(line, r, packed), p.const(0, packed), packed)
@@ -97,7 +97,7 @@ def _run(values: _Values) -> str:
     last = len(step.roles["k"].extents) - 1
     values.begin(None)
     strided = all(step.roles["k"].last_class(access) == "s" for access in step.accesses)
-    with p.scalar_loop("0", "%n") if strided else p.vector_loop("0", "%n", True) as i:
+    with p.scalar_loop("0", "%n") if strided else p.vector_loop("0", "%n", True, masked=p.masks) as i:
         values.put("%to", i, [values.along(pointer, k, "k", last, i) for k, pointer in enumerate(values.starts)])
     if step.tile.group > 1:
         groups = p.arith("div", p.arith("add", "%n", p.index(step.tile.group - 1)), group)
