@@ -414,7 +414,7 @@ def page(results: dict[str, tuple[str, str, tuple[str, ...]]]) -> str:
     lines = [_PAGE_HEAD.format(version=numpy.__version__).rstrip("\n")]
     for module, counts in [*sorted(by_module.items()), ("**in all**", total)]:
         applicable = counts["passed"] + counts["failed"]
-        share = f"{counts['passed'] / applicable:.1%}" if applicable else "-"
+        share = f"{counts['passed'] / applicable:.2%}" if applicable else "-"
         lines.append(f"| {module} | {counts['passed']} | {applicable} | {share} | {counts['left out']} |")
     whole = total["passed"] + total["failed"] + total["left out"]
     lines += [

@@ -284,8 +284,8 @@ def test_the_page_counts_what_is_applicable() -> None:
         "fft/tests/test_helper.py::test_d": ("left out", "dtypes", ("fft",)),
     }  # fmt: skip
     page = numpy_suite.page(results)
-    assert "| lib/io | 1 | 2 | 50.0% | 0 |" in page and "| fft/helper | 0 | 0 | - | 1 |" in page
-    assert "| **in all** | 1 | 2 | 50.0% | 1 |" in page and "`lib/tests/test_io.py::test_c`" in page
+    assert "| lib/io | 1 | 2 | 50.00% | 0 |" in page and "| fft/helper | 0 | 0 | - | 1 |" in page
+    assert "| **in all** | 1 | 2 | 50.00% | 1 |" in page and "`lib/tests/test_io.py::test_c`" in page
     assert f"| dtypes: {FEATURES['dtypes']} | 1 |" in page
 
 

@@ -27,7 +27,7 @@ FEATURES: dict[str, str] = {
     "scalars": "functions of numbers give arrays without axes, as reductions and full indices do, not NumPy's scalars",
     "casts out of range": "floats out of an integer's range saturate and NaN becomes 0, on every device, where NumPy "
                           "gives what the machine does",
-    "arguments": "arguments that the tables below name",
+    "arguments": "arguments that the migration page's tables of names say are missing",
     "internals": "NumPy's private names and classes, its C interface, `ctypes` and buffers of foreign formats",
 }  # fmt: skip
 
