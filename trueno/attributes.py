@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trueno import dtypes as dt
-from trueno.runtime.inplace import version_of
+from trueno.runtime import launcher
+from trueno.runtime.inplace import requires_grad, version_of
 
 if TYPE_CHECKING:
     from trueno.tensor import Tensor
@@ -229,6 +230,8 @@ def view(x: Tensor, *shape: Any, dtype: Any = None) -> Tensor:
         For a dtype, where the tensor is not on the CPU.
     ValueError
         The bytes of the last axis are not whole elements of the dtype, or not aligned as such.
+    RuntimeError
+        For another floating-point or complex dtype, where the tensor requires a gradient.
     """
     from trueno.functions import reshape
 
@@ -241,6 +244,13 @@ def view(x: Tensor, *shape: Any, dtype: Any = None) -> Tensor:
 
     x._need_cpu("view")
     wanted = dt.as_dtype(shape[0])
+    if dt.is_inexact(wanted) and launcher.grad_enabled() and requires_grad(x):
+        if wanted == x.dtype:
+            return x[...]
+        raise RuntimeError(
+            f"view: a tensor of shape {x.shape}, {x.dtype}, that requires a gradient cannot be read as {wanted}, which "
+            "has no gradient; use detach(), or astype for the same numbers in another dtype"
+        )
     array = x.detach()._view_array().view(wanted)
     result = from_numpy(array)
     if array.size and result.data_ptr() != array.ctypes.data:

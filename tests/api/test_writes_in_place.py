@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import operator
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -309,6 +311,40 @@ def test_writes_that_cannot_be_recorded() -> None:
     with pytest.raises(RuntimeError, match="lie on each other"):
         windows = y.unfold(0, 2, 1)
         windows *= 2
+
+
+def test_an_alias_is_recorded_and_other_dtypes_are_refused() -> None:
+    x = tn.ones(4, requires_grad=True)
+    y = x * 2
+    for alias in (y.view(), y.view("float32")):
+        alias.mul_(3)
+    y.sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [18] * 4
+    with pytest.raises(RuntimeError, match="cannot be read as complex64"):
+        y.view("complex64")
+    assert y.view("int32").dtype == tn.int32
+
+
+def test_nothing_is_left_to_the_garbage_collector() -> None:
+    x = tn.ones(4, requires_grad=True)
+
+    def graph() -> list[weakref.ref]:
+        y = x * 2
+        v, u = y[1:3], y[2:]
+        v *= 3
+        u.exp_()
+        y.tanh_()
+        total = (y * y).sum() + (u * v.sum()).sum()
+        return [weakref.ref(one) for one in (y, v, u, total)]
+
+    graph()
+    gc.collect()
+    gc.disable()
+    try:
+        assert [one() for one in graph()] == [None] * 4
+    finally:
+        gc.enable()
 
 
 @pytest.mark.opencl
