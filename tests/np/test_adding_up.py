@@ -112,7 +112,7 @@ def test_adding_counts_as_a_change() -> None:
     tnp.add.at(factor, tnp.array([1, 2]), 2.0)
     with pytest.raises(RuntimeError, match=r"changed|modified"):
         y.backward()
-    with pytest.raises(RuntimeError, match="leaf"):
+    with pytest.raises(RuntimeError, match="has no gradient"):
         tnp.add.at(x, tnp.array([1, 2]), 2.0)
 
 

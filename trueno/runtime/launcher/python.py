@@ -27,6 +27,7 @@ from trueno.runtime.launcher.records import (
     may_be_key,
     python_key,
     stale,
+    watched,
 )
 from trueno.runtime.layout import Layout
 
@@ -321,8 +322,8 @@ def _check_targets(description: Description, args: tuple[Any, ...], storages: li
     for target, storage in zip(description.operands, storages, strict=True):
         if not target.target:
             continue
-        if hasattr(args[target.position], "_version"):
-            raise _Refused("the target of an in-place operation has a version counter")
+        if watched(args[target.position]):
+            raise _Refused("changes of the target of an in-place operation are watched")
         for other, others in zip(description.operands, storages, strict=True):
             meet = storage.address + target.low < others.address + other.high
             meet = meet and others.address + other.low < storage.address + target.high

@@ -147,6 +147,16 @@ def stale(value: Any) -> bool:
     return version is not None and hasattr(version, "next")
 
 
+def watched(tensor: Any) -> bool:
+    """Tell whether who writes to a tensor must look at its version: see the native ``watched`` (code_run)."""
+    version = getattr(tensor, "_version", None)
+    if version is None:
+        return False
+    base = version()
+    around = base is not None and base is not tensor and hasattr(base, "_autograd")
+    return around or any(hasattr(version, slot) for slot in ("next", "written", "counter"))
+
+
 def python_key(
     operands: int, args: tuple[Any, ...], kwargs: dict[str, Any], classes: set[type], marks: bool
 ) -> tuple[Any, ...] | None:

@@ -126,6 +126,7 @@ def _check_indexing(launcher: NativeLauncher, x: Any) -> str | None:
     for _ in range(_ROUNDS):
         if launcher.host(get(x, -1)) != 4 or launcher.host(get(x, slice(1, None))).tolist() != [2, 3, 4]:
             return "an index selects other elements"
+        x._version.counter = changed
         put(x, 1, 2)
         put(x, slice(1, None), 7)
     if _values(launcher, x) != [1, 2, 3, 4] or assigned[0][0]._layout is not rest or assigned[0][1] != 7:
@@ -134,6 +135,10 @@ def _check_indexing(launcher: NativeLauncher, x: Any) -> str | None:
         return "an assignment that does not fit is made"
     if changed.count(x) != len(changed) or len(changed) != 2 * _ROUNDS:
         return "a change is not told of"
+    del x._version.counter
+    put(x, 1, 2)
+    if len(changed) != 2 * _ROUNDS:
+        return "a change that nobody counts is told of"
     del x._version  # of the view that was made above
     assigned.clear()
     changed.clear()
