@@ -10,6 +10,7 @@ import trueno as tn
 from tests.codegen.support import lowered
 from trueno.codegen import winograd
 from trueno.codegen.chains import WHOLE_BYTES, Chain
+from trueno.codegen.contraction.steps import Pack
 from trueno.nn import functional
 from trueno.runtime import threads
 
@@ -20,7 +21,10 @@ CASES = [
     (2, 40, (63, 20), 30, (5, 3), 1, 0, 1),
     (4, 48, (31, 37), 20, (3, 3), 1, 1, 1),  # extents without divisors
     (12, 64, (15, 9), 16, (3, 3), 1, 1, 1),  # runs shorter than a vector
-    (1, 3, (180, 200), 20, (7, 7), 2, 3, 1),  # strided: elements are gathered
+    (1, 3, (180, 200), 20, (7, 7), 2, 3, 1),  # strided: windows are laid side by side first
+    (1, 5, (121, 150), 33, (5, 4), 2, (2, 1), 1),
+    (1, 4, (20, 34, 48), 16, (3, 5, 3), 2, 1, 2),
+    (1, 64, (72, 60), 24, (3, 3), 2, 1, 1),  # strided: elements are gathered
     (2, 32, (60, 60), 32, (3, 3), 1, 1, 2),
     (2, 64, (6000,), 24, (9,), 1, 4, 1),
     (1, 8, (20, 24, 28), 16, (3, 3, 3), 1, 1, 1),
@@ -50,6 +54,14 @@ def chains_of(function, *operands) -> list[Chain]:
     with lowered() as bound:
         function(*operands)
     return [step for one in bound for step in one.steps if isinstance(step, Chain)]
+
+
+def test_windows_of_wide_strided_filters_are_packed_by_vectors() -> None:
+    x, w, given = operands((1, 3, (180, 200), 20, (7, 7), 2, 3, 1))
+    (chain,) = chains_of(lambda a, b: convolve(functional, a, b, given), tn.tensor(x), tn.tensor(w))
+    (packed,) = (step for step in chain.steps if isinstance(step, Pack))
+    assert packed.dense
+    assert packed.roles["k"].extents == [3, 49]
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
