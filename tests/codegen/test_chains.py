@@ -56,6 +56,7 @@ def chains_of(function, *operands) -> list[Chain]:
     return [step for one in bound for step in one.steps if isinstance(step, Chain)]
 
 
+@pytest.mark.unchecked
 def test_windows_of_wide_strided_filters_are_packed_by_vectors() -> None:
     x, w, given = operands((1, 3, (180, 200), 20, (7, 7), 2, 3, 1))
     (chain,) = chains_of(lambda a, b: convolve(functional, a, b, given), tn.tensor(x), tn.tensor(w))
