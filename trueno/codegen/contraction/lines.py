@@ -31,11 +31,11 @@ def lines_function(module: Module, name: str, tile: Tile, strip: int, half_instr
     p.in_entry = False
     for pointer in ("%a", "%b", "%sums"):
         p.points_into(pointer, None)
-    with p.vector_loop("0", "%n", True) as j:
+    with p.vector_loop("0", "%n", True, masked=p.masks) as j:
         p.store(p.advance("%sums", j, dtype), zero, dtype)
     with p.loop("0", "%k", span) as low:
         high = p.arith("min", "%k", p.arith("add", low, p.index(span)))
-        with p.vector_loop("0", "%n", True) as j:
+        with p.vector_loop("0", "%n", True, masked=p.masks) as j:
             p.store(p.advance(block, j, dtype), zero, dtype)
         count = p.arith("div", p.arith("sub", high, low), p.index(_TOGETHER))
         middle = p.arith("add", low, p.arith("mul", count, p.index(_TOGETHER)))
@@ -43,7 +43,7 @@ def lines_function(module: Module, name: str, tile: Tile, strip: int, half_instr
             _add_lines(p, tile, block, k, _TOGETHER)
         with p.loop(middle, high) as k:
             _add_lines(p, tile, block, k, 1)
-        with p.vector_loop("0", "%n", True) as j:
+        with p.vector_loop("0", "%n", True, masked=p.masks) as j:
             total = p.advance("%sums", j, dtype)
             p.store(total, p.add(p.load(total, dtype), p.load(p.advance(block, j, dtype), dtype), dtype), dtype)
     p.finish_function(f"{name}({LINES})", "lines of a matrix, scaled and added up", "hidden")
@@ -57,7 +57,8 @@ def _add_lines(p: LLVMPrinter, tile: Tile, sums: Any, k: Any, count: int) -> Non
         at = p.arith("add", k, p.index(i))
         factors.append(p.load(p.advance("%a", p.arith("mul", at, "%a_step"), dtype), dtype))
         lines.append(p.advance("%b", p.arith("mul", at, "%b_step"), dtype))
-    with p.vector_loop("0", "%n", True) as j:
+    # Only the loop of many lines is worth code of its own for what fills no vector.
+    with p.vector_loop("0", "%n", True, masked=p.masks and count == 1) as j:
         place = p.advance(sums, j, dtype)
         value = p.load(place, dtype)
         for factor, line in zip(factors, lines, strict=True):
