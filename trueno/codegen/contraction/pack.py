@@ -97,7 +97,8 @@ def _run(values: _Values) -> str:
     last = len(step.roles["k"].extents) - 1
     values.begin(None)
     strided = all(step.roles["k"].last_class(access) == "s" for access in step.accesses)
-    with p.scalar_loop("0", "%n") if strided else p.vector_loop("0", "%n", True, masked=p.masks) as i:
+    masked = p.masks and step.tile.group == 1
+    with p.scalar_loop("0", "%n") if strided else p.vector_loop("0", "%n", True, masked=masked) as i:
         values.put("%to", i, [values.along(pointer, k, "k", last, i) for k, pointer in enumerate(values.starts)])
     if step.tile.group > 1:
         groups = p.arith("div", p.arith("add", "%n", p.index(step.tile.group - 1)), group)
