@@ -89,8 +89,10 @@ def _quantile(
         result = adopt(compute(host(x, name), levels, **given))
     if not _recorded(x):
         into = target(name, out)
-        if into is not None and tuple(into.shape) != result.shape:
-            result = functions.broadcast_to(result, tuple(into.shape))  # quantiles fill a larger array, as in NumPy
+        between = np.asarray(levels).dtype.kind == "f" or scale != 1
+        if into is not None and tuple(into.shape) != result.shape and between:
+            # What is computed of two elements fills a larger array in NumPy, what is taken does not.
+            result = functions.broadcast_to(result, tuple(into.shape))
         return finish(result, into, name=name)
     if method != "linear" or weights is not None or name.startswith("nan"):
         raise ValueError(
