@@ -151,7 +151,8 @@ def _transform(name: str, a: Any, s: Any, axes: Any, norm: str | None, inverse: 
 
 def _from_real(name: str, a: Any, s: Any, axes: Any, norm: str | None) -> Tensor:
     x, norm = _operand(name, a), _norm(name, norm)
-    _axes(name, x, s, axes)  # NumPy looks for the axes first
+    if s is None:
+        _axes(name, x, s, axes)  # NumPy looks for the axes first then
     if dt.is_complex(x.dtype):
         raise TypeError(f"{name}: takes real numbers, not {x.dtype} of shape {x.shape}; use {name.replace('r', '')}")
     chosen, points = _axes(name, x, s, axes)

@@ -76,7 +76,7 @@ KEYWORDS: dict[str, tuple[Any, ...]] = {
     "axis1": (9, 1),
     "axis2": (9, 0),
     "dtype": ("nothing", "U3", object, 3),
-    "where": (numpy.ones((7, 5), bool), numpy.ones(3)),
+    "where": (numpy.ones((7, 5), bool), numpy.asarray(2.0)),
     "weights": (numpy.ones(7), numpy.ones((7, 5))),
     "n": (-1, 1.5, "a"),
     "s": ((-1, 2), (2, 2, 2, 2), 1.5),

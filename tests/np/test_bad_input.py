@@ -42,7 +42,7 @@ def _is_foreign(call: BadCall) -> bool:
             return any(map(foreign, value))
         if isinstance(value, numpy.ndarray):
             return value.dtype.kind not in "biufc"
-        return value is None or value is object or isinstance(value, str) or type(value) is object
+        return value is None or callable(value) or value is object or isinstance(value, str) or type(value) is object
 
     return foreign(call.args) or foreign(list(call.kwargs.values()))
 
@@ -54,7 +54,7 @@ def _complaint(name: str, call: BadCall, want: Exception, got: Any) -> str | Non
         return None if accident else f"NumPy raises {want!r}, here is {got!r}"
     kinds: tuple[type[BaseException], ...] = (error_kind(want),)
     if _is_foreign(call):
-        kinds += (TypeError,)
+        kinds += (TypeError, ValueError)
     if accident or "ragged" in call.what:
         kinds += (TypeError, ValueError, IndexError)
     if not isinstance(got, kinds):

@@ -134,7 +134,7 @@ def comparison(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:
 
 def holds(dtype: np.dtype, value: Any) -> bool:
     """Whether a dtype can stand for an operand; only a Python integer can be out of an integer dtype's range."""
-    if type(value) is not int or dt.is_inexact(dtype) or dtype == dt.bool_:
+    if type(value) is not int or dtype.kind not in "iu":
         return True
     info = np.iinfo(dtype)
     return info.min <= value <= info.max

@@ -1,4 +1,4 @@
-"""What the gradient rules of linear algebra are written in: adjoints, Hermitian parts, diagonals."""
+"""What linear algebra is written in: adjoints, Hermitian parts, diagonals, and the check for square matrices."""
 
 from __future__ import annotations
 
@@ -64,3 +64,9 @@ def without_phase(name: str, turned: Tensor) -> None:
             f"{name}: the function depends on the phase of complex vectors, which the decomposition leaves open "
             f"(derivative {slopes.max():.3g}), so that its gradient is not defined"
         )
+
+
+def need_square(name: str, a: Tensor) -> None:
+    """Raise NumPy's LinAlgError unless the last two axes are equally long."""
+    if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
+        raise np.linalg.LinAlgError(f"{name}: last 2 dimensions of the array must be square, not of shape {a.shape}")

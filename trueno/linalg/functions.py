@@ -10,7 +10,8 @@ import numpy as np
 from trueno import dtypes as dt
 from trueno.functions import operations
 from trueno.library import constant, host
-from trueno.linalg.products import in_order, need_square
+from trueno.linalg.algebra import need_square
+from trueno.linalg.products import in_order
 from trueno.linalg.solving import inv, solve
 from trueno.tensor import Tensor
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -88,7 +89,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> T
     ValueError
         For another order, and for a number of axes other than 1 or 2.
     """
-    x = _floating(x)
+    x, keepdims = _floating(x), bool(operator.index(keepdims))
     if axis is None:
         if ord is None:
             return operations["norm"].call(_sizes(x), keepdims=keepdims)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from trueno.creation import from_numpy
 from trueno.functions import ViewOperation, operations
 from trueno.ir import composites_numpy, matrices
 from trueno.ir.build import normalise_axes
+from trueno.linalg.algebra import need_square
 from trueno.linalg.solving import inv
 from trueno.runtime.inplace import is_tensor
 from trueno.runtime.operation import Operation
@@ -47,12 +48,6 @@ def in_order(name: str, axes: Any, x: Tensor) -> tuple[int, ...]:
     if len(set(found)) != len(found):
         raise ValueError(f"{name}: duplicate axes {many} of an array of shape {x.shape}")
     return found
-
-
-def need_square(name: str, a: Tensor) -> None:
-    """Raise NumPy's LinAlgError unless the last two axes are equally long."""
-    if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
-        raise np.linalg.LinAlgError(f"{name}: last 2 dimensions of the array must be square, not of shape {a.shape}")
 
 
 def matmul(x1: Any, x2: Any, /) -> Tensor:
@@ -246,7 +241,7 @@ def matrix_power(a: Any, n: int) -> Tensor:
     return power if result is None else result @ power
 
 
-def multi_dot(arrays: Sequence[Any], *, out: Any = None) -> Any:
+def multi_dot(arrays: Sequence[Any], *, out: Any = None) -> Tensor:
     """Return the product of two or more matrices in the order that takes the fewest multiplications.
 
     Parameters
@@ -297,7 +292,7 @@ def multi_dot(arrays: Sequence[Any], *, out: Any = None) -> Any:
             f"{result.shape}, {result.dtype}"
         )
     out[...] = result
-    return out
+    return cast(Tensor, out)
 
 
 def _best_cuts(extents: Sequence[int]) -> dict[tuple[int, int], int]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from trueno import dtypes as dt
 from trueno.library import constant, host, library
-from trueno.linalg.algebra import adjoint, conjugate, hermitian_part, identity
+from trueno.linalg.algebra import adjoint, conjugate, hermitian_part, identity, need_square
 from trueno.linalg.operands import hermitian, matrices, overdetermined, systems
 from trueno.tensor import Tensor
 
@@ -306,6 +306,7 @@ def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None
         raise ValueError("pinv: rtol and rcond cannot be both given")
     chosen = 1e-15 if rcond is None and rtol is None else rcond if rtol is None else rtol
     if hermitian:
+        need_square("pinv", matrix)
         matrix = hermitian_part(matrix)
     return _pinv(matrix, rcond=chosen)
 

@@ -174,14 +174,14 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Tensor:
     ValueError
         `x` does not fit `y`.
     """
-    values = array(y)
+    values, given = array(y), axis
     axis = axis_of("trapezoid", axis, values.ndim, values.shape)
     if x is None:
         return _trapezoid.call(values, operand(dx), axis=axis)
     places = array(x)
     if not places.ndim:
         raise ValueError("trapezoid: x requires at least one dimension")
-    return _trapezoid.call(values, diff(places, axis=0 if places.ndim == 1 else axis), axis=axis)
+    return _trapezoid.call(values, diff(places, axis=0 if places.ndim == 1 else given), axis=axis)
 
 
 def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: Any = 2 * math.pi) -> Tensor:

@@ -62,9 +62,12 @@ def concatenate(
         raise ValueError("concatenate: need at least one array")
     if axis is None:
         pieces, axis = [functions.ravel(one) for one in weak(arrays)], 0
-    elif any(not one.ndim for one in pieces):
+    axis = operator.index(axis)
+    if pieces[0].ndim:
+        axis_of("concatenate", axis, pieces[0].ndim, pieces[0].shape)
+    if any(not one.ndim for one in pieces):
         raise ValueError("concatenate: zero-dimensional arrays cannot be concatenated; use stack")
-    return _joined("concatenate", pieces, operator.index(axis), dtype, casting, out)
+    return _joined("concatenate", pieces, axis, dtype, casting, out)
 
 
 concat = concatenate

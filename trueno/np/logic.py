@@ -218,6 +218,8 @@ def around(a: Any, decimals: int = 0, out: Any = None) -> Any:
     out : array, optional
     """
     x, decimals = arguments.array(a), arguments.index("round", decimals)
+    if x.dtype == np.bool_ and decimals:
+        raise TypeError(f"round: values of bool have no decimals, {decimals} are asked for")
 
     def rounded(part: Tensor) -> Tensor:
         return operations["around"].call(part, decimals=decimals)
@@ -251,6 +253,8 @@ def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, ne
     posinf, neginf : float or array_like, optional
         The largest and lowest numbers of the dtype by default.
     """
+    if isinstance(copy, str):
+        raise ValueError(f"nan_to_num: copy is True or False, not the text {copy!r}")
     given = arguments.array(x)
     if not dt.is_inexact(given.dtype):
         return given.clone() if copy else given

@@ -124,6 +124,10 @@ def mask_indices(n: int, mask_func: Callable[..., Any], k: Any = 0) -> tuple[Ten
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
+#: The numbers that stand for modes in NumPy's C code.
+_MODES = {0: "clip", 1: "wrap", 2: "raise"}
+
+
 def positions(name: str, indices: Any, extent: int, mode: str, casting: str = "safe") -> np.ndarray:
     """Return positions as int64, wrapped or clipped where the mode asks for it."""
     found = host(indices, name) if isinstance(indices, Tensor) else np.asarray(indices)
@@ -132,6 +136,9 @@ def positions(name: str, indices: Any, extent: int, mode: str, casting: str = "s
     if found.dtype not in dt.ALL or not can_cast(found.dtype, dt.int64, casting):
         raise TypeError(f"{name}: cannot cast indices from {found.dtype} to int64 by the rule {casting!r}")
     found = found.astype(np.int64)
+    if not isinstance(mode, (str, int)):
+        raise TypeError(f"{name}: clipmode is a text, not {type(mode).__name__}")
+    mode = mode if isinstance(mode, str) else _MODES.get(mode, str(mode))
     if mode == "wrap":
         return found % extent if extent else found
     if mode == "clip":

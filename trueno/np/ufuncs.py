@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from trueno import creation, functions
+from trueno import dtypes as dt
 from trueno.errors import explained
 from trueno.functions import operations
 from trueno.ir import build
@@ -105,6 +106,9 @@ class ufunc:
             where = arguments.mask(self.__name__, where)
         if targets is None:
             targets = self._unset(operands, where, dtype, casting)
+        if where is not True and any(one is None for one in targets):
+            unset = self._unset(operands, where, dtype, casting)
+            targets = [new if one is None else one for one, new in zip(targets, unset, strict=True)]
         into = [arguments.shared(one, self.__name__) if isinstance(one, np.ndarray) else one for one in targets]
         named = {"dtype": dtype, "casting": casting}
         if self.signature is not None:
@@ -196,6 +200,9 @@ class ufunc:
         name, casting = self.__name__, named["casting"]
         for target, result in zip(into, made, strict=True):
             if target is not None:
+                if not arguments.can_cast(result.dtype, dt.as_dtype(target.dtype), casting):
+                    raise TypeError(f"Cannot cast ufunc {name!r} output from {result.dtype!r} to {target.dtype!r} with "
+                                    f"casting rule {casting!r}")  # fmt: skip
                 arguments.finish(functions.broadcast_to(result, target.shape), target, name=name, casting=casting)
         return tuple(r if t is None else t for t, r in zip(targets, made, strict=True))
 
@@ -252,13 +259,21 @@ class ufunc:
                     f"Cannot cast ufunc {self.__name__!r} output from {result.dtype!r} to {target.dtype!r} with "
                     f"casting rule {casting!r}"
                 )
-            if build.broadcast_shape(self.__name__, [result.shape, target.shape]) != target.shape:
+            core = result.shape[len(result.shape) - self._core :]
+            fits = build.broadcast_shape(self.__name__, [result.shape, target.shape]) == target.shape
+            if not fits or target.shape[len(target.shape) - self._core :] != core:
                 raise ValueError(
                     f"{self.__name__}: non-broadcastable output operand with shape {target.shape} doesn't match the "
                     f"broadcast shape {result.shape}"
                 )
             fitted.append(build.expand(build.cast(result, dtype=target.dtype), shape=target.shape))
         return fitted[0] if self.nout == 1 else tuple(fitted)
+
+    @cached_property
+    def _core(self) -> int:
+        """How many of a result's last axes are not broadcast: those in the signature of a product."""
+        made = "" if self.signature is None else self.signature.rpartition("->")[2].strip("()")
+        return made.count(",") + 1 if made else 0
 
     def _guarded(self, skipped: int) -> Any:
         guard = self.operation.guard

@@ -144,6 +144,7 @@ def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) ->
         `src` or `where` does not broadcast.
     """
     x = _target("copyto", dst)
+    can_cast(x.dtype, x.dtype, casting)  # refuses a rule that does not exist
     value = operand(src)
     if isinstance(value, Tensor) and not can_cast(value.dtype, x.dtype, casting):
         raise TypeError(f"copyto: cannot cast array data from {value.dtype} to {x.dtype} according to rule {casting!r}")
