@@ -259,9 +259,9 @@ class ufunc:
                     f"Cannot cast ufunc {self.__name__!r} output from {result.dtype!r} to {target.dtype!r} with "
                     f"casting rule {casting!r}"
                 )
-            core = result.shape[len(result.shape) - self._core :]
+            core = min(self._core, result.ndim)
             fits = build.broadcast_shape(self.__name__, [result.shape, target.shape]) == target.shape
-            if not fits or target.shape[len(target.shape) - self._core :] != core:
+            if not fits or target.shape[target.ndim - core :] != result.shape[result.ndim - core :]:
                 raise ValueError(
                     f"{self.__name__}: non-broadcastable output operand with shape {target.shape} doesn't match the "
                     f"broadcast shape {result.shape}"
@@ -271,7 +271,7 @@ class ufunc:
 
     @cached_property
     def _core(self) -> int:
-        """How many of a result's last axes are not broadcast: those in the signature of a product."""
+        """How many of a result's last axes, at most, are not broadcast: those in the signature of a product."""
         made = "" if self.signature is None else self.signature.rpartition("->")[2].strip("()")
         return made.count(",") + 1 if made else 0
 
