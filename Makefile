@@ -34,9 +34,9 @@ test-all: lint ## every row, dtype, layout and backend: long
 
 CASES ?= 20000
 
-conformance: $(VENV)/.dev ## compare CASES=20000 random indices, functions and reductions with NumPy
+conformance: $(VENV)/.dev ## compare CASES=20000 random calls, and bad input to every function, with NumPy
 	TRUENO_CONFORMANCE=$(CASES) $(BIN)/python -m pytest -q -n $(WORKERS) $(PYTEST_ARGS) \
-		tests/np/test_conformance_indexing.py tests/np/test_conformance_numbers.py
+		tests/np/test_conformance_indexing.py tests/np/test_conformance_numbers.py tests/np/test_bad_input.py
 
 numpy-suite: $(VENV)/.dev ## run the tests that come with NumPy on trueno.np and count them (MODULES="lib linalg": some)
 	@status=0; $(BIN)/python -m tools.numpy_suite --failures --json numpy-suite.json $(MODULES) || status=$$?; \

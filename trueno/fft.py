@@ -151,8 +151,9 @@ def _transform(name: str, a: Any, s: Any, axes: Any, norm: str | None, inverse: 
 
 def _from_real(name: str, a: Any, s: Any, axes: Any, norm: str | None) -> Tensor:
     x, norm = _operand(name, a), _norm(name, norm)
-    if s is None:
-        _axes(name, x, s, axes)  # NumPy looks for the axes first then
+    # NumPy looks for the axes before the dtype: for the last, which is transformed first, and for all if their extents
+    # are the numbers of points.
+    _axes(name, x, None, axes if s is None or axes is None else tuple(axes)[-1:])
     if dt.is_complex(x.dtype):
         raise TypeError(f"{name}: takes real numbers, not {x.dtype} of shape {x.shape}; use {name.replace('r', '')}")
     chosen, points = _axes(name, x, s, axes)
