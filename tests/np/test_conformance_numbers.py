@@ -97,6 +97,10 @@ def test_operators(data: st.DataObject) -> None:
         a = np.where(a == 0, np.asarray(1, a.dtype), a)  # infinite parts of complex numbers depend on the formula
     elif not isinstance(b, np.ndarray) and data.draw(st.booleans()):
         a, b = b, a
+    # The error of exp(b log a) grows with b.
+    assume(
+        name != "pow" or not (isinstance(a, np.ndarray) and a.dtype.kind == "c" and np.max(np.abs(b), initial=0) > 9)
+    )
     # A number is no matrix, and may be out of range as well: two errors at once.
     assume(name != "matmul" or (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)))
     if isinstance(a, np.ndarray) and augmented is not None and data.draw(st.booleans()):
@@ -173,6 +177,9 @@ _ONE_AXIS = ("argmax", "argmin", "cumsum", "cumprod")
 def test_reductions(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(sorted(_OURS)))
     x = data.draw(strategies.arrays(special=name.startswith(("nan", "max", "min", "arg")), repeated=True))
+    if "prod" in name and x.dtype.kind == "c":
+        # Where a part of a complex product overflows, and whether it is NaN then, depends on the last digit.
+        x = x / np.where(x == 0, 1, np.abs(x))
     options: dict[str, Any] = {"axis": data.draw(strategies.axes(x.ndim, many=name not in _ONE_AXIS))}
     if not name.startswith("cum") and data.draw(st.booleans()):
         options["keepdims"] = True
