@@ -177,9 +177,10 @@ _ONE_AXIS = ("argmax", "argmin", "cumsum", "cumprod")
 def test_reductions(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(sorted(_OURS)))
     x = data.draw(strategies.arrays(special=name.startswith(("nan", "max", "min", "arg")), repeated=True))
-    if "prod" in name and x.dtype.kind == "c":
-        # Where a part of a complex product overflows, and whether it is NaN then, depends on the last digit.
-        x = x / np.where(x == 0, 1, np.abs(x))
+    if "prod" in name and (x.dtype.kind == "c" or x.dtype == np.float16):
+        # Where a part of a complex product overflows, and whether it is NaN then, depends on the last digit; products
+        # of halves are kept in float32, which overflows later.
+        x = (x / np.where(x == 0, 1, np.abs(x))).astype(x.dtype)
     options: dict[str, Any] = {"axis": data.draw(strategies.axes(x.ndim, many=name not in _ONE_AXIS))}
     if not name.startswith("cum") and data.draw(st.booleans()):
         options["keepdims"] = True
