@@ -87,10 +87,12 @@ def _apart(module: Module) -> None:
 
 
 def first_byte(f: Function, tensor: str) -> str:
+    """Emit the address of a tensor's first element."""
     return f.load(f.load(tensor, f.state(STATE["storage"])), CAPSULE_POINTER)
 
 
 def ndim_of(f: Function, description: str) -> str:
+    """Emit the number of axes that a description tells."""
     return f.both(f.load(description, DESCRIPTION["kind"]), _INT)
 
 
@@ -312,6 +314,7 @@ def hold(f: Function, *tensors: str) -> list[str]:
 
 
 def release(f: Function, objects: list[str]) -> None:
+    """Emit the release of references to objects."""
     for obj in objects:
         f.call("Py_DecRef", obj)
 
