@@ -103,6 +103,8 @@ def test_operators(data: st.DataObject) -> None:
     )
     # A number is no matrix, and may be out of range as well: two errors at once.
     assume(name != "matmul" or (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)))
+    # NumPy drops axes of extent 1 in front of a product where its target has fewer, and refuses any other.
+    assume(name != "matmul" or np.ndim(b) <= 2 or np.ndim(a) >= np.ndim(b))
     if isinstance(a, np.ndarray) and augmented is not None and data.draw(st.booleans()):
         call = augmented
     note(f"{call.__name__}({a!r}, {b!r})")
@@ -112,8 +114,10 @@ def test_operators(data: st.DataObject) -> None:
         # The target's dtype may be wrong, too, and which of two errors is found first is nobody's promise.
         assert isinstance(got, Exception)
     elif not agree(want, got):
-        finite = np.abs(want)[np.isfinite(want)] if name == "matmul" else 0.0
-        check_close(got, want, float(np.max(finite, initial=0.0)))
+        # Sums cancel, and the error of exp(b log a) is that of its argument.
+        wide = name == "matmul" or (name == "pow" and np.asarray(want).dtype.kind == "c")
+        finite = np.abs(want)[np.isfinite(want)] if wide else 0.0
+        check_close(got, want, 4 * float(np.max(finite, initial=0.0)))
 
 
 @strategies.cases(0.04)
@@ -160,7 +164,7 @@ def test_out_where_and_dtype(data: st.DataObject) -> None:
         sources, targets = [a.dtype, b.dtype, natural, through], [through, out.dtype]
         if all(one.kind not in "fc" for one in sources) or all(one.kind in "fc" for one in targets):
             # What a kernel computes in halves it keeps in float32, which NumPy rounds between function and cast.
-            check_close(ours, out, among=through)
+            check_close(ours, out, among=np.dtype(options["dtype"]) if "dtype" in options else natural)
 
 
 _REDUCTIONS = (

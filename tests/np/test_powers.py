@@ -32,6 +32,15 @@ def test_powers_are_numpys(dtype: str, exponent: Any) -> None:
     same(power(as_tensors(x)), want, f"{dtype} ** {exponent}", rtol=1e-5 if dtype == "complex64" else 1e-13)
 
 
+@pytest.mark.parametrize("dtype", ["c8", "c16"])
+@pytest.mark.parametrize("exponent", [3, 7, -3, 31, 99])
+def test_whole_powers_of_complex_numbers_are_products(dtype: str, exponent: int) -> None:
+    x = numpy.asarray([-0.5284, 1.25 - 0.5j, 1j, -1.0], dtype)
+    got = numpy.asarray(as_tensors(x) ** exponent)
+    numpy.testing.assert_allclose(got, x**exponent, rtol=1e-5 if dtype == "c8" else 1e-13)
+    assert not got[[0, 3]].imag.any(), "powers of real numbers are real"
+
+
 def test_only_one_element_is_a_python_number() -> None:
     for kind in (float, int, complex):
         same_error(lambda kind=kind: kind(as_tensors(numpy.ones(2))), lambda kind=kind: kind(numpy.ones(2)), str(kind))

@@ -15,7 +15,7 @@ from trueno import dtypes as dt
 from trueno.ir import promotion
 from trueno.ir.node import make
 from trueno.ir.op import Op, registry
-from trueno.ir.pairs import common, parts_of, product, rows
+from trueno.ir.pairs import common, parts_of, product, reciprocal, rows
 
 if TYPE_CHECKING:
     from trueno.ir.node import Node
@@ -173,8 +173,30 @@ def _log1p(a: Node, b: Node) -> Parts:
     return rows.where(near, small, _log_size(a + 1.0, b)), rows.atan2(b, a + 1.0)
 
 
+def _product_of(times: Node, a: Node, b: Node) -> Parts:
+    """z multiplied with itself so many times, less than 128, by squaring: real numbers stay real."""
+    left = rows.floor(times * 0.5)
+    begun = rows.ne(left * 2.0, times)
+    re, im = rows.where(begun, a, _number(a, 1)), rows.where(begun, b, _number(b, 0))
+    for _ in range(6):
+        (a, b), times = product(a, b, a, b), left
+        left = rows.floor(times * 0.5)
+        odd = rows.ne(left * 2.0, times)
+        p, q = product(re, im, a, b)
+        # 1 times an infinite number would be NaN.
+        re = rows.where(odd, rows.where(begun, p, a), re)
+        im = rows.where(odd, rows.where(begun, q, b), im)
+        begun = rows.logical_or(begun, odd)
+    return re, im
+
+
 def _pow(a: Node, b: Node, c: Node, d: Node) -> Parts:
-    """exp(w log z), 1 for w = 0; z = 0 gives 0 to a power with a positive real part, NaN to any other, as in NumPy."""
+    """exp(w log z), 1 for w = 0; z = 0 gives 0 to a power with a positive real part, NaN to any other, as in NumPy.
+
+    Powers by whole numbers of less than 100 are products, as in NumPy.
+    """
+    from trueno.ir.build import pair
+
     size, angle = _log(a, b)
     re, im = _exp(*product(c, d, size, angle))
     zero = rows.logical_and(rows.eq(a, 0.0), rows.eq(b, 0.0))
@@ -182,14 +204,18 @@ def _pow(a: Node, b: Node, c: Node, d: Node) -> Parts:
     one = rows.logical_and(real, rows.eq(c, 0.0))
     none = rows.logical_and(zero, rows.gt(c, 0.0))
     undefined = rows.logical_and(zero, rows.logical_not(rows.gt(c, 0.0)))
-    first, second = rows.logical_and(real, rows.eq(c, 1.0)), rows.logical_and(real, rows.eq(c, 2.0))
-    p, q = product(a, b, a, b)
+    times = rows.abs(c)
+    whole = rows.logical_and(real, rows.logical_and(rows.lt(times, 100.0), rows.eq(rows.floor(c), c)))
+    p, q = _product_of(rows.where(whole, times, _number(c, 0)), a, b)
+    s, t = parts_of(reciprocal(pair(p, q)), a.dtype)
+    inverse = rows.lt(c, 0.0)
 
-    def chosen(unit: float, same: Node, squared: Node, usual: Node) -> Node:
+    def chosen(unit: float, power: Node, inverted: Node, usual: Node) -> Node:
+        usual = rows.where(whole, rows.where(inverse, inverted, power), usual)
         usual = rows.where(undefined, _number(a, math.nan), rows.where(none, _number(a, 0), usual))
-        return rows.where(one, _number(a, unit), rows.where(first, same, rows.where(second, squared, usual)))
+        return rows.where(one, _number(a, unit), usual)
 
-    return chosen(1, a, p, re), chosen(0, b, q, im)
+    return chosen(1, p, s, re), chosen(0, q, t, im)
 
 
 def _pow_slopes(g: Node, y: Node, z: Node, w: Node) -> list[Node]:
