@@ -132,11 +132,15 @@ class Plan:
         Least time of one timing: small operations are repeated inside it.
     pause : float
         Idle time before each timing: worker threads of the library timed before stop spinning meanwhile.
+    warm : float
+        Least time that a contender runs untimed before each timing: its threads are awake and its operands in cache
+        then, as in a program that calls it again and again.
     """
 
     rounds: int = 21
     seconds: float = 4e-3
     pause: float = SHORT_SPIN
+    warm: float = 10e-3
 
 
 @dataclass(frozen=True)
@@ -243,6 +247,14 @@ def calibrate(timer: timeit.Timer, seconds: float) -> int:
         inner = min(_MAX_INNER, max(inner + 1, int(inner * min(10.0, 1.2 * seconds / max(taken, 1e-9)))))
 
 
+def warm_up(timer: timeit.Timer, inner: int, seconds: float) -> None:
+    """Run a statement, so many times at once, for as long as `seconds`, at least once."""
+    end = time.perf_counter() + seconds
+    timer.timeit(inner)
+    while time.perf_counter() < end:
+        timer.timeit(inner)
+
+
 def interleave(timers: Mapping[str, timeit.Timer], plan: Plan) -> dict[str, tuple[float, ...]]:
     """Seconds of one call, for each timer one figure a round; every round times all of them, in rotating order."""
     inner = {}
@@ -255,7 +267,7 @@ def interleave(timers: Mapping[str, timeit.Timer], plan: Plan) -> dict[str, tupl
         first = turn % len(names)
         for name in names[first:] + names[:first]:
             time.sleep(plan.pause)
-            timers[name].timeit(max(1, inner[name] // 20))
+            warm_up(timers[name], max(1, inner[name] // 20), plan.warm)
             samples[name].append(timers[name].timeit(inner[name]) / inner[name])
     return {name: tuple(values) for name, values in samples.items()}
 
