@@ -43,7 +43,7 @@ class Options:
     def plan(self) -> Plan:
         """How long to measure."""
         plan = Plan(rounds=_QUICK_ROUNDS, seconds=2e-3) if self.quick else Plan()
-        return plan if self.rounds is None else Plan(self.rounds, plan.seconds, plan.pause)
+        return plan if self.rounds is None else replace(plan, rounds=self.rounds)
 
     def wants(self, case: Case) -> bool:
         """Whether --ops and --sizes select the case."""
