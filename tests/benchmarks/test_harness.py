@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import re
+import time
 import timeit
 from pathlib import Path
 
@@ -30,10 +31,11 @@ from benchmarks.harness import (
     interleave,
     judge,
     measure,
+    warm_up,
 )
 from benchmarks.roofline import TOLERANCE, Roofline, _aligned, cache_sizes
 
-SHORT = Plan(rounds=3, seconds=1e-5, pause=0.0)
+SHORT = Plan(rounds=3, seconds=1e-5, pause=0.0, warm=0.0)
 
 
 class KnownLimits(Roofline):
@@ -92,10 +94,20 @@ def test_interleaving_gives_every_contender_a_figure_each_round_and_rotates_the_
     timers = {
         name: timeit.Timer("order.append(name)", globals={"order": order, "name": name}) for name in ("a", "b", "c")
     }
-    times = interleave(timers, Plan(rounds=3, seconds=0.0, pause=0.0))
+    times = interleave(timers, Plan(rounds=3, seconds=0.0, pause=0.0, warm=0.0))
     assert {name: len(samples) for name, samples in times.items()} == {"a": 3, "b": 3, "c": 3}
     rounds = order[-18:]  # each timing runs its statement once for warmth and once on the clock
     assert ["".join(rounds[i : i + 6 : 2]) for i in (0, 6, 12)] == ["abc", "bca", "cab"]
+
+
+def test_warming_up_takes_its_time_and_runs_the_statement_at_least_once() -> None:
+    for seconds in (0.0, 2e-3):
+        calls: list[float] = []
+        timer = timeit.Timer("calls.append(now())", globals={"calls": calls, "now": time.perf_counter})
+        begin = time.perf_counter()
+        warm_up(timer, 3, seconds)
+        assert time.perf_counter() - begin >= seconds
+        assert len(calls) >= 3 and len(calls) % 3 == 0
 
 
 def test_calibration_repeats_until_the_time_is_reached() -> None:
