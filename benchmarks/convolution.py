@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.beside_torch import beside_torch
-from benchmarks.harness import SPIN, Case, Experiment
+from benchmarks.harness import Case, Experiment
 from benchmarks.program import parse, run
 
 TARGET = {"torch": 1 / 1.3}
@@ -135,7 +135,6 @@ def cases(quick: bool, batches: Sequence[int] = BATCHES) -> Iterator[Case]:
                     flops=2 * products * _inside(layer) // layer.extent**2,
                     detail=f"{layer.network} {batch}×{layer.channels}×{layer.size}² → {layer.results}, "
                     f"{layer.kernel}×{layer.kernel}{f' / {layer.stride}' if layer.stride > 1 else ''}",
-                    pause=SPIN,
                     shortcut=MINIMAL if layer.kernel == 3 and layer.stride == 1 else 1.0,
                 )
 

@@ -319,6 +319,8 @@ def measure(case: Case, plan: Plan, limits: Roofline) -> Outcome:
             check_output(name, contender.value(), expected, 1.0 if name == SUBJECT else PEER_LENIENCE)
     except Exception as error:
         return Outcome(case, problem=f"{type(error).__name__}: {error}")
+    # NumPy computes what is expected.
+    time.sleep(SPIN)
     plan = replace(plan, pause=max(plan.pause, case.pause))
     times = interleave({name: contender.timer() for name, contender in experiment.contenders.items()}, plan)
     held = memory_of(experiment.contenders[SUBJECT]) if SUBJECT in experiment.contenders else None
