@@ -231,7 +231,8 @@ def test_a_case_pauses_as_long_as_it_needs(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(harness.time, "sleep", pauses.append)
     measure(dataclasses.replace(doubling(), pause=harness.SPIN), SHORT, KnownLimits())
     assert set(pauses) == {harness.SPIN}
-    assert len(pauses) == 2 * (SHORT.rounds + 1)  # before each calibration and each timing
+    # After the outputs' check, before each calibration and each timing.
+    assert len(pauses) == 1 + 2 * (SHORT.rounds + 1)
     assert all(case.pause == harness.SPIN for case in pytest.importorskip("benchmarks.matmul").cases())
 
 
