@@ -11,7 +11,6 @@ from __future__ import annotations
 from trueno.runtime.launcher.abi import (
     CAPSULE_POINTER,
     DESCRIPTION,
-    FLAG_ALIGNED,
     FLAG_WRITEABLE,
     JOB,
     MAX_PARTS,
@@ -254,30 +253,6 @@ def _counted(module: Module) -> None:
         f.call("Py_DecRef", made)
         f.ret(0)
     f.ret(made)
-    f.end()
-    _new_vector(module)
-
-
-def _new_vector(module: Module) -> None:
-    """``new_vector(like, extent)``: a vector of the dtype of a tensor of 8-byte elements; without one, of int64."""
-    f = module.function("new_vector", "like", "extent")
-    like, extent = f.parameters
-    layout, dtype = (f.variable(f.state(STATE[name])) for name in ("place_layout", "place_dtype"))
-    key = f.words(4)
-    with f.when(f.compare("ne", like, 0)):
-        layout.set(f.load(like, f.state(STATE["layout"])))
-        dtype.set(f.load(f.call("description", like), DESCRIPTION["dtype"]))
-    f.store(dtype.get(), key)
-    f.store(1 | (FLAG_ALIGNED | FLAG_WRITEABLE) << 32, key, WORD)
-    f.store(extent, key, 2 * WORD)
-    f.store(WORD, key, 3 * WORD)
-    found = f.call("result_layout", layout.get(), key)
-    with f.when(f.compare("eq", found, 0)):
-        f.ret(0)
-    made = f.call("new_storage", f.shift_left(extent, 3))
-    with f.when(f.compare("eq", made, 0)):
-        f.ret(0)
-    f.ret(f.call("new_tensor", made, found))
     f.end()
 
 

@@ -39,6 +39,8 @@ def emit(module: Module) -> None:
     _resolve(module)
     _dense_strides(module)
     _result_layout(module)
+    _new_dense(module)
+    _new_vector(module)
     _gathered(module)
     _compressed(module)
     _pick_get(module)
@@ -259,6 +261,40 @@ def _result_layout(module: Module) -> None:
     f.end()
 
 
+def _new_dense(module: Module) -> None:
+    """``new_dense(like, key, itemsize)``: a dense tensor of a layout's dtype, with the extents in a key; 0 if it fails.
+
+    The key's strides are written here.
+    """
+    f = module.function("new_dense", "like", "key", "itemsize")
+    like, key, itemsize = f.parameters
+    total = f.call("dense_strides", key, itemsize)
+    layout = f.call("result_layout", like, key)
+    with f.when(f.compare("eq", layout, 0)):
+        f.ret(0)
+    made = f.call("new_storage", f.mul(total, itemsize))
+    with f.when(f.compare("eq", made, 0)):
+        f.ret(0)
+    f.ret(f.call("new_tensor", made, layout))
+    f.end()
+
+
+def _new_vector(module: Module) -> None:
+    """``new_vector(like, extent)``: a vector of the dtype of a tensor of 8-byte elements; without one, of int64."""
+    f = module.function("new_vector", "like", "extent")
+    like, extent = f.parameters
+    layout, dtype = (f.variable(f.state(STATE[name])) for name in ("place_layout", "place_dtype"))
+    key = f.words(4)
+    with f.when(f.compare("ne", like, 0)):
+        layout.set(f.load(like, f.state(STATE["layout"])))
+        dtype.set(f.load(f.call("description", like), DESCRIPTION["dtype"]))
+    f.store(dtype.get(), key)
+    f.store(1 | (FLAG_ALIGNED | FLAG_WRITEABLE) << 32, key, WORD)
+    f.store(extent, key, 2 * WORD)
+    f.ret(f.call("new_dense", layout.get(), key, WORD))
+    f.end()
+
+
 def _job(f: Function, out: str, index: str, **fields: str) -> str:
     count, row, extent = (f.load(out, _PICKED[name]) for name in ("count", "row", "extent"))
     return new_job(f, count=count, row=row, extent=extent, index=first_byte(f, index), **fields)
@@ -269,19 +305,15 @@ def _gathered(module: Module) -> None:
     f = module.function("gathered", "x", "description", "index", "out")
     x, description, index, out = f.parameters
     key, itemsize = f.add(out, _PICKED["key"]), f.load(description, DESCRIPTION["itemsize"])
-    total = f.call("dense_strides", key, itemsize)
-    layout = f.call("result_layout", f.load(x, f.state(STATE["layout"])), key)
-    with f.when(f.compare("eq", layout, 0)):
-        f.ret(0)
-    made = f.call("new_storage", f.mul(total, itemsize))
+    made = f.call("new_dense", f.load(x, f.state(STATE["layout"])), key, itemsize)
     with f.when(f.compare("eq", made, 0)):
         f.ret(0)
-    job = _job(f, out, index, source=first_byte(f, x), target=f.load(made, CAPSULE_POINTER))
+    job = _job(f, out, index, source=first_byte(f, x), target=first_byte(f, made))
     failed = f.call("perform", job, kernel_of(f, "take", f.load(out, _PICKED["row"])), 0)
     with f.when(f.compare("ne", failed, 0)):
         f.call("Py_DecRef", made)
         f.ret(0)
-    f.ret(f.call("new_tensor", made, layout))
+    f.ret(made)
     f.end()
 
 
@@ -292,16 +324,12 @@ def _compressed(module: Module) -> None:
     job = _job(f, out, mask, source=first_byte(f, x), places=f.words(MAX_PARTS + 2))
     key, itemsize = f.add(out, _PICKED["key"]), f.load(description, DESCRIPTION["itemsize"])
     f.store(f.call("count_parts", job), key, 2 * WORD)
-    total = f.call("dense_strides", key, itemsize)
-    layout = f.call("result_layout", f.load(x, f.state(STATE["layout"])), key)
-    with f.when(f.compare("eq", layout, 0)):
-        f.ret(0)
-    made = f.call("new_storage", f.mul(total, itemsize))
+    made = f.call("new_dense", f.load(x, f.state(STATE["layout"])), key, itemsize)
     with f.when(f.compare("eq", made, 0)):
         f.ret(0)
-    f.store(f.load(made, CAPSULE_POINTER), job, JOB["target"])
+    f.store(first_byte(f, made), job, JOB["target"])
     f.call("perform", job, kernel_of(f, "compress", f.load(out, _PICKED["row"])), 0)
-    f.ret(f.call("new_tensor", made, layout))
+    f.ret(made)
     f.end()
 
 
@@ -460,18 +488,10 @@ def _numbered(module: Module) -> None:
     f = module.function("numbered", "mask", "count")
     mask, count = f.parameters
     job = new_job(f, count=count, row=WORD, index=first_byte(f, mask), places=f.words(MAX_PARTS + 2))
-    total, key = f.call("count_parts", job), f.words(4)
-    f.store(f.state(STATE["place_dtype"]), key)
-    f.store(1 | (FLAG_ALIGNED | FLAG_WRITEABLE) << 32, key, WORD)
-    f.store(total, key, 2 * WORD)
-    f.store(WORD, key, 3 * WORD)
-    layout = f.call("result_layout", f.state(STATE["place_layout"]), key)
-    with f.when(f.compare("eq", layout, 0)):
-        f.ret(0)
-    made = f.call("new_storage", f.shift_left(total, 3))
+    made = f.call("new_vector", 0, f.call("count_parts", job))
     with f.when(f.compare("eq", made, 0)):
         f.ret(0)
-    f.store(f.load(made, CAPSULE_POINTER), job, JOB["target"])
+    f.store(first_byte(f, made), job, JOB["target"])
     f.call("perform", job, f.address_of("number8"), 0)
-    f.ret(f.call("new_tensor", made, layout))
+    f.ret(made)
     f.end()
