@@ -55,6 +55,8 @@ SIZES: list[tuple[int, tuple[int, ...], Any]] = [
     (2, (2, 8, 7), (5, 3)),
     (2, (2, 7, 4), (3, 2)),
     (2, (1, 2, 3, 4), (5, 7)),
+    (1, (2, 3, 1), 3),
+    (2, (2, 3, 3, 1), 2),
     (3, (2, 2, 5, 6, 4), (2, 3, 4)),
 ]
 
@@ -95,6 +97,7 @@ def test_adaptive_windows_of_one_size_and_distance_slide() -> None:
     assert sliding((7, 8), (3, 2)) == ((3, 4), (2, 4))
     assert sliding((7,), (7,)) == ((1,), (1,))
     assert sliding((7,), (5,)) is None
+    assert sliding((1,), (2,)) is None
     assert sliding((6, 7), (3, 4)) is None
 
 

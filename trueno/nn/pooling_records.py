@@ -96,13 +96,16 @@ def _parts(n: int, out: int) -> list[tuple[int, int, int, int]]:
 
 
 def sliding(extents: tuple[int, ...], sizes: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
-    """Return extents and steps of an adaptive pooling's windows if they are of one size and one distance, else None."""
+    """Return extents and steps of an adaptive pooling's windows if they are of one size and one distance, else None.
+
+    Windows that all are the same one element do not slide.
+    """
     kernel, stride = [], []
     for n, out in zip(extents, sizes, strict=True):
         starts = [k * n // out for k in range(out)]
         spans = {-(-(k + 1) * n // out) - start for k, start in enumerate(starts)}
         steps = {b - a for a, b in pairwise(starts)} or {n}
-        if len(spans) > 1 or len(steps) > 1:
+        if len(spans) > 1 or len(steps) > 1 or 0 in steps:
             return None
         kernel.append(spans.pop())
         stride.append(steps.pop())
