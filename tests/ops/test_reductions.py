@@ -186,6 +186,22 @@ def test_empty(name: str, shape: tuple[int, ...]) -> None:
             close(got, want, f"{name} {shape} axis {axis}")
 
 
+def test_what_follows_a_sum_of_nothing_is_computed() -> None:
+    """What is added behind the sum is no element of the loop that has none."""
+    x, y = tn.zeros(3, 0), tn.zeros(4, 0)
+    b = np.arange(1, 5, dtype=np.float32)
+
+    @tn.kernel
+    def follows(x: Any, y: Any, b: Any) -> Any:
+        return tn.matmul(x, tn.permute(y)) + b, tn.sum(x, axis=1, keepdims=True) + b
+
+    for _ in range(3):
+        stale = [tn.full((3, 4), 7.0), tn.full((3, 4), 7.0)]
+        del stale  # memory that results find when nothing is written there
+        for one in follows(x, y, tn.from_numpy(b)):
+            close(one.numpy(), np.broadcast_to(b, (3, 4)), "a sum of nothing and what is added to it")
+
+
 @pytest.mark.parametrize("name", [*REDUCTIONS, *SCANS])
 def test_bad_axes(name: str) -> None:
     x = tn.from_numpy(np.ones((2, 3), np.float32))

@@ -193,6 +193,9 @@ class Planner:
         source = reduce_node.src[0]
         axes = reduce_node.arg if reduce_node.op.kind == "reduction" else _scanned(reduce_node)
         domain = Domain(source.shape, axes)
+        if root is not reduce_node and any(domain.sizes[k] == 0 for k in axes):
+            # Loops over no elements would not reach what follows the reduction.
+            raise NotFusable(reduce_node)
         product = self._product(reduce_node, domain)
         parts = [] if product is None else pieces(product, domain.sizes, domain.inner, self.table)
         block = self._block(source, domain) if reduce_node.op.kind == "reduction" and product is None else 0
