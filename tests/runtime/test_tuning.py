@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 import warnings
@@ -14,7 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 import trueno as tn
-from trueno.cli import app
+from trueno.cli import app, cache
 from trueno.codegen import choices
 from trueno.codegen.choices import Choices
 from trueno.runtime import store_folder, tuned, tuning
@@ -145,14 +147,19 @@ def test_reset(own_store: Store) -> None:
     assert not tuning.reset()
 
 
-def test_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command(monkeypatch: pytest.MonkeyPatch, own_store: Store) -> None:
     run = CliRunner()
+    monkeypatch.setattr(cache, "open_store", lambda: own_store)
     timed(monkeypatch, {64 << 20: 1.0, 1 << 10: 0.5, 1 << 50: 0.7})
     shown = run.invoke(app, ["tune", "--seconds", "60"])
     assert shown.exit_code == 0, shown.output
     assert "stream_bytes" in shown.output
     assert "1,024" in shown.output
     assert '"after": 1024' in run.invoke(app, ["tune", "--json"]).stdout
+    text = run.invoke(app, ["cache", "show", "choices"]).output
+    assert re.search(r"choice stream_bytes +1024\b", text)
+    shown_as_json = json.loads(run.invoke(app, ["cache", "show", "choices", "--json"]).stdout)
+    assert shown_as_json["choices"] == choices.current()._asdict()
     assert "The defaults are back" in run.invoke(app, ["tune", "--reset"]).output
     assert run.invoke(app, ["tune", "--only", "speed"]).exit_code == 2
 

@@ -140,13 +140,17 @@ def show_entry(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show how a kernel was made: IR, plan, LLVM IR before and after optimisation, assembly, OpenCL C, build log."""
+    """Show how a kernel was made: IR, plan, LLVM IR before and after optimisation, assembly, OpenCL C, build log.
+
+    The entry `choices` is what `trueno tune` has found.
+    """
     entry = find(open_store(), key)
     if as_json:
         chosen = [stage] if stage else list(show.Stage)
         texts = {str(one): show.look(entry, one, level)[0] for one in chosen}
         parts = [{"name": name, "value": value} for name, value in entry.key.parts]
-        output.print_json({**describe(entry), "parts": parts, "stages": texts})
+        choices = entry.header.get("choices")
+        output.print_json({**describe(entry), "parts": parts, "choices": choices, "stages": texts})
     elif stage is not None:
         found, why = show.look(entry, stage, level)
         if found is None:

@@ -133,6 +133,7 @@ def _summary(entry: Stored) -> Table:
         "compiled in": None if seconds is None else output.duration(seconds),
         "code": output.size(len(entry.code)),
         "file": entry.path,
+        **{f"choice {name}": str(value) for name, value in header.get("choices", {}).items()},
         **{f"key part {name}": value for name, value in entry.key.parts},
     }
     grid = Table.grid(padding=(0, 2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from functools import cache
 
 from trueno.codegen.choices import Choices, current, use
@@ -19,8 +20,12 @@ def _key() -> Key:
 
 def save() -> None:
     """Keep the present choices for processes with the same CPU features and number of threads."""
-    header = {"name": "choices", "backend": "tuning"}
-    default_store().save(_key(), json.dumps(current()._asdict()).encode(), header)
+    found = current()._asdict()
+    header = {
+        "name": "choices", "backend": "tuning", "choices": found,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }  # fmt: skip
+    default_store().save(_key(), json.dumps(found).encode(), header)
 
 
 @cache
