@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from trueno.codegen.buffer import ZERO, Coordinate
 from trueno.codegen.expr import Expr
 from trueno.codegen.stage import COLUMNS, Stage
 from trueno.ir.node import Kernel, Node
@@ -38,6 +39,8 @@ class Limits(NamedTuple):
         Rows that a block of them has at least.
     pieces : int
         Pieces of one result that a stage stores at most.
+    shared : bool
+        Whether a task sees what another one of its stage has stored.
     """
 
     split_elements: int = 65536
@@ -47,6 +50,7 @@ class Limits(NamedTuple):
     contractions: bool = False
     rows: int = 256
     pieces: int = STORES
+    shared: bool = False
 
 
 class NotFusable(Exception):
@@ -69,6 +73,20 @@ class Domain:
     product: Node | None = None
     writer: int = -1
     known: dict[tuple, Expr] = field(default_factory=dict)
+
+
+def root_coordinates(root: Node, domain: Domain, reduce_node: Node) -> list[Coordinate]:
+    """Return the coordinates, in the domain of its reductions, of what is stored."""
+    if root.shape == domain.sizes:
+        return [(k, 1, 0) for k in range(root.ndim)]
+    outer = [k for k, n in enumerate(domain.sizes) if k not in domain.inner and n != 1]
+    wide = [k for k, n in enumerate(root.shape) if n != 1]
+    if [root.shape[k] for k in wide] != [domain.sizes[k] for k in outer]:
+        raise NotFusable(reduce_node)
+    coords: list[Coordinate] = [ZERO] * root.ndim
+    for k, dim in zip(wide, outer, strict=True):
+        coords[k] = (dim, 1, 0)
+    return coords
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from trueno.codegen import driver
 from trueno.codegen.emit import is_flat
 from trueno.codegen.llvm import LLVMPrinter, Module, task_function
 from trueno.codegen.parts import parted, texts
-from trueno.codegen.stage import Loops
+from trueno.codegen.stage import Loops, meta_layout
 from trueno.codegen.walks import emitter
 
 if TYPE_CHECKING:
@@ -68,6 +68,27 @@ def _function(module: Module, name: str, step: Loops | Step | Chain, half_instru
     step_function(module, name, step, half_instructions)
 
 
+def _unless_decided(loops: Loops, number: int) -> list[str]:
+    """Return the beginning of a branch past a stage whose only result is known: threads are not woken for nothing."""
+    (store,) = loops.stage.stores
+    assert store.value.op is not None
+    at = meta_layout(loops)[f"a{loops.numbers[store.access]}"]
+    m, d = f"%m{number}", f"%decided{number}"
+    return [
+        f"  {d}.number.p = getelementptr i64, ptr {m}, i64 {at}",
+        f"  {d}.number = load i64, ptr {d}.number.p, align 8",
+        f"  {d}.buffer.p = getelementptr ptr, ptr %buffers, i64 {d}.number",
+        f"  {d}.buffer = load ptr, ptr {d}.buffer.p, align 8",
+        f"  {d}.offset.p = getelementptr i64, ptr {m}, i64 {at + 1}",
+        f"  {d}.offset = load i64, ptr {d}.offset.p, align 8",
+        f"  {d}.p = getelementptr i8, ptr {d}.buffer, i64 {d}.offset",
+        f"  {d}.value = load i8, ptr {d}.p, align 1",
+        f"  {d} = icmp eq i8 {d}.value, {int(store.value.op.absorbing)}",
+        f"  br i1 {d}, label %past{number}, label %go{number}",
+        f"go{number}:",
+    ]
+
+
 def print_module(
     stages: Sequence[tuple[str, Loops | Step | Chain]],
     sequence: Sequence[tuple[int, int]],
@@ -98,10 +119,14 @@ def print_module(
         _function(module, f"stage{k}", step, half_instructions)
     calls = [_ONE_STAGE] if len(sequence) == 1 else []
     for k, (stage, offset) in enumerate(sequence):
+        step = stages[stage][1]
+        decided = step if isinstance(step, Loops) and step.stage.shared and len(step.outer) == 1 else None
         calls += [
             f"  %m{k} = getelementptr i64, ptr %meta, i64 {offset}",
+            *(_unless_decided(decided, k) if decided else ()),
             f"  tail call void @{driver.SYMBOL}(ptr @stage{stage}, ptr %buffers, ptr %m{k}, ptr %scalars, "
             "i64 %threads, ptr %team)",
+            *((f"  br label %past{k}", f"past{k}:") if decided else ()),
         ]
     assert module.as_is is not None
     module.as_is.declare(f"void @{driver.SYMBOL}(ptr, ptr, ptr, ptr, i64, ptr)")

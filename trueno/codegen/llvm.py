@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -234,20 +234,30 @@ class LLVMPrinter(ValuePrinter):
             self.bounds.check(pointer, dtype, writes, walks)
 
     def load(self, pointer: str, dtype: np.dtype) -> str:
+        return self._load("load", pointer, dtype, f"align {dtype.itemsize}{self._access_group()}")
+
+    def load_shared(self, pointer: str, dtype: np.dtype) -> str:
+        return self._load("load atomic", pointer, dtype, f"align {dtype.itemsize}", " monotonic")
+
+    def _load(self, instruction: str, pointer: str, dtype: np.dtype, marks: str, order: str = "") -> str:
         if self.bounds is not None:
             self.bounds.check(pointer, dtype)
-        value = self._let(
-            f"load {memory_type(dtype)}, ptr {pointer}, align {dtype.itemsize}{self._access_group()}", "x"
-        )
+        value = self._let(f"{instruction} {memory_type(dtype)}, ptr {pointer}{order}, {marks}", "x")
         return self._let(f"icmp ne i8 {value}, 0", "x") if dtype == dt.bool_ else value
 
     def store(self, pointer: str, value: str, dtype: np.dtype) -> None:
+        marks = self._access_group() + (f", !alias.scope {self.module.stream_scope()}" if self.streams else "")
+        self._store("store", pointer, value, dtype, f"align {dtype.itemsize}{marks}")
+
+    def store_shared(self, pointer: str, value: str, dtype: np.dtype) -> None:
+        self._store("store atomic", pointer, value, dtype, f"align {dtype.itemsize}", " monotonic")
+
+    def _store(self, instruction: str, pointer: str, value: str, dtype: np.dtype, marks: str, order: str = "") -> None:
         if self.bounds is not None:
             self.bounds.check(pointer, dtype, writes=True)
         if dtype == dt.bool_:
             value = self._let(f"zext i1 {value} to i8")
-        marks = self._access_group() + (f", !alias.scope {self.module.stream_scope()}" if self.streams else "")
-        self._line(f"store {memory_type(dtype)} {value}, ptr {pointer}, align {dtype.itemsize}{marks}")
+        self._line(f"{instruction} {memory_type(dtype)} {value}, ptr {pointer}{order}, {marks}")
 
     def variable(self, dtype: np.dtype, count: int = 1) -> tuple[str, np.dtype]:
         name = self._name("acc")
@@ -282,7 +292,10 @@ class LLVMPrinter(ValuePrinter):
     # --- control ------------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _for(self, low: str, high: str, step: int = 1, loop_metadata: str = "", bits: int = 64) -> Iterator[str]:
+    def _for(
+        self, low: str, high: str, step: int = 1, loop_metadata: str = "", bits: int = 64,
+        until: Callable[[], str] | None = None,
+    ) -> Iterator[str]:  # fmt: skip
         n = self._name("L")[1:]
         i, following, kind = f"%i{n}", f"%n{n}", f"i{bits}"
         if bits < 64:
@@ -300,6 +313,8 @@ class LLVMPrinter(ValuePrinter):
         self.body.insert(place, f"  {i} = phi {kind} [ {low}, %{before} ], [ {following}, %{self.block} ]")
         self._line(f"{following} = add nsw {kind} {i}, {step}")
         more = self._let(f"icmp slt {kind} {following}, {high}", "c")
+        if until is not None:
+            more = self._let(f"select i1 {until()}, i1 false, i1 {more}", "c")
         self._line(f"br i1 {more}, label %{n}.head, label %{n}.end{loop_metadata}")
         self._label(f"{n}.end")
 
@@ -347,8 +362,8 @@ class LLVMPrinter(ValuePrinter):
         with self._for("%t0", "%t1") as task:
             yield task
 
-    def loop(self, low: str, high: str, step: int = 1) -> Any:
-        return self._for(low, high, step)
+    def loop(self, low: str, high: str, step: int = 1, until: Callable[[], str] | None = None) -> Any:
+        return self._for(low, high, step, until=until)
 
     def scalar_loop(self, low: str, high: str) -> Any:
         """A loop that is not vectorised: strided loads of narrow types would become a load and an insertion each."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from trueno.codegen.buffer import ZERO, Buffer, Coordinate, access_of, viewed, w
 from trueno.codegen.contraction.long import Pieces, pieces
 from trueno.codegen.contraction.match import roles
 from trueno.codegen.convolution import as_windows
-from trueno.codegen.domain import STORES, Domain, Limits, NotFusable, Plan
+from trueno.codegen.domain import STORES, Domain, Limits, NotFusable, Plan, root_coordinates
 from trueno.codegen.expr import Access, Expr, Store, Table, reads, topological
 from trueno.codegen.memory import share_scratch
 from trueno.codegen.products import as_sums
@@ -20,6 +21,7 @@ from trueno.codegen.windows import around
 from trueno.ir import build
 from trueno.ir.node import Kernel, Node
 from trueno.ir.reductions import sum as sum_rows
+from trueno.ir.views import slice_
 from trueno.ir.windows import interleaved_bounds
 from trueno.runtime.layout import Layout, contiguous_strides
 
@@ -205,7 +207,7 @@ class Planner:
             if parts:
                 return self._sum_pieces(reduce_node, parts, target)
             return self._split(reduce_node, domain, block, target)
-        coords = self._root_coordinates(root, domain, reduce_node)
+        coords = root_coordinates(root, domain, reduce_node)
         if product is not None and any(c[0] in axes and domain.sizes[c[0]] != 1 for c in coords if c[0] is not None):
             raise NotFusable(reduce_node)
         value = self._expression(root, tuple(coords), domain)
@@ -292,6 +294,8 @@ class Planner:
         axis = max(axes, key=lambda k: source.shape[k])
         rest = (*(k for k in axes if k != axis), source.ndim)
         across = self._column_wise(source, domain)
+        if node.op.absorbing is not None and self.limits.shared and len(axes) == 1 and not across:
+            return self._split_until_decided(node, axis, block, target)
         extreme = extreme_of(node)
         if extreme is None:
             (leaf,) = self._partials([node], axis, block, False, across)
@@ -301,6 +305,25 @@ class Planner:
         shape = tuple(1 if k in rest else n for k, n in enumerate(leaf.shape))
         final = build.make(node.op, (leaf,), node.dtype, shape, rest)
         self.compute(self._keep(build.reshape(final, shape=node.shape)), target)
+
+    def _split_until_decided(self, node: Node, axis: int, block: int, target: Buffer) -> None:
+        """Reduce the first block into the target, then the others, which stop once one of them has decided it."""
+        source = node.src[0]
+        extent = source.shape[axis]
+        whole = [(0, 1, n) for n in source.shape]
+        first, rest = (
+            self._keep(slice_(source, bounds=(*whole[:axis], part, *whole[axis + 1 :])))
+            for part in ((0, 1, block), (block, 1, extent - block))
+        )
+        coords: list[Coordinate] = [(k, 1, 0) for k in range(source.ndim)]
+        domain = Domain(rest.shape, (axis,), False)
+        value = self.table.make("reduce", node.op, (self._expression(rest, tuple(coords), domain),), node.dtype)
+        self.compute(self._keep(build.make(node.op, (first,), node.dtype, node.shape, node.arg)), target)
+        coords[axis] = ZERO
+        access = access_of(target, coords, source.ndim)
+        store = Store(replace(access, strides=(*access.strides, 0)), value)
+        self.writers[target.number] = len(self.plan.stages)
+        self.plan.stages.append(Stage(node.op.name, list(rest.shape), (axis,), [store], block, shared=True))
 
     def _partials(self, nodes: list[Node], axis: int, block: int, whole: bool, across: bool) -> list[Node]:
         """Append a stage that reduces blocks along an axis; return leaves that have the blocks as one more axis.
@@ -419,19 +442,6 @@ class Planner:
             elif node.op.kind == "gather":
                 stack.append(node.src[1])
         return None
-
-    def _root_coordinates(self, root: Node, domain: Domain, reduce_node: Node) -> list[Coordinate]:
-        """Return the root's coordinates in the domain of its reductions."""
-        if root.shape == domain.sizes:
-            return [(k, 1, 0) for k in range(root.ndim)]
-        outer = [k for k, n in enumerate(domain.sizes) if k not in domain.inner and n != 1]
-        wide = [k for k, n in enumerate(root.shape) if n != 1]
-        if [root.shape[k] for k in wide] != [domain.sizes[k] for k in outer]:
-            raise NotFusable(reduce_node)
-        coords: list[Coordinate] = [ZERO] * root.ndim
-        for k, dim in zip(wide, outer, strict=True):
-            coords[k] = (dim, 1, 0)
-        return coords
 
     def _expression(self, node: Node, coords: tuple[Coordinate, ...], domain: Domain) -> Expr:
         key = (id(node), coords)

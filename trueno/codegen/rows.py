@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
 from trueno.codegen.emit import start_value
-from trueno.codegen.expr import Expr
+from trueno.codegen.expr import Expr, Store
 from trueno.codegen.search import find_searches
 from trueno.codegen.searching import SearchEmitter
 from trueno.codegen.sums import SumEmitter
@@ -62,8 +62,15 @@ class RowEmitter(SumEmitter, SearchEmitter):
         self.pointers = pointers
         with p.once():
             for _, store in self._final_stores():
-                k = self.loops.numbers[store.access]
-                p.store(pointers[k], self._value(store.value, self.memo), store.access.dtype)
+                self._store_final(store, pointers[self.loops.numbers[store.access]])
+
+    def _store_final(self, store: Store, pointer: Any) -> None:
+        """Store what does not change along the row."""
+        self.p.store(pointer, self._value(store.value, self.memo), store.access.dtype)
+
+    def _around(self, walk: Walk, high: Any) -> AbstractContextManager[Any]:
+        """Return a loop around the innermost one."""
+        return self.p.loop(self.p.index(0), high)
 
     def _row_phase(self, walk: Walk, pointers: list[Any]) -> None:
         p = self.p
@@ -80,7 +87,7 @@ class RowEmitter(SumEmitter, SearchEmitter):
         with ExitStack() as nest:
             walk.pointers = list(pointers)
             for dim in range(len(self.loops.inner) - 1):
-                i = nest.enter_context(p.loop(p.index(0), self.extents[dim]))
+                i = nest.enter_context(self._around(walk, self.extents[dim]))
                 walk.pointers = self._step(walk.pointers, dim, i)
             low, high = p.index(0), self.extents[-1]
             if tracked and not self.loops.short:

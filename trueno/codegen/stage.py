@@ -51,6 +51,9 @@ class Stage:
         The reduction, where it is the only one and a contraction.
     partial : bool
         Whether partial results are reduced: so few that sums need not save instructions.
+    shared : bool
+        Whether the tasks of a row share its result, which is there already: they look at it first, and one that finds
+        the reduction's absorbing element stores that.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Stage:
     serial: bool = False
     product: Expr | None = None
     partial: bool = False
+    shared: bool = False
 
 
 @dataclass
@@ -352,6 +356,7 @@ def text(loops: Loops) -> str:
     if loops.lanes:
         flags += f" lanes={loops.lanes} {relations(loops).text()}"
     flags += " partial" if loops.stage.partial else ""
+    flags += " shared" if loops.stage.shared else ""
     lines = [f"stage {kind} outer={len(loops.outer)} inner={len(loops.inner)}{flags}"]
     for k, (access, cls) in enumerate(zip(loops.accesses, vector_classes(loops), strict=True)):
         moves = "".join("0" if s == 0 else "s" for s in access[4][:-1])

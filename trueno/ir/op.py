@@ -66,6 +66,8 @@ class Op:
         Of reductions and scans: the binary row that joins two partial results.
     start : number, optional
         Of reductions and scans: the neutral element, or ``"lowest"`` / ``"highest"`` of the dtype.
+    absorbing : number, optional
+        Of reductions: the partial result that no element changes any more.
     record : callable
         ``record(op, *operands, **static) -> Node``: checks the operands and makes broadcasting and casts explicit.
     pair : callable, optional
@@ -86,6 +88,7 @@ class Op:
     grad: Rule | None = None
     combine: Op | None = None
     start: Any = None
+    absorbing: Any = None
     record: Rule | None = None
     pair: Rule | None = None
     doc: str = ""

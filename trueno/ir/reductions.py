@@ -166,11 +166,11 @@ first: Op = reduction(
     doc="Least of the indices of chosen elements; others stand for no index, with a number as large as the extent.",
 )  # fmt: skip
 any: Op = reduction(
-    "any", start=False, combine=logical_or, result=promotion.truth, ref=_axes_ref(np.any),
+    "any", start=False, absorbing=True, combine=logical_or, result=promotion.truth, ref=_axes_ref(np.any),
     pair=pairs.truth("any"), doc="Whether an element is true, over axes.",
 )  # fmt: skip
 all: Op = reduction(
-    "all", start=True, combine=logical_and, result=promotion.truth, ref=_axes_ref(np.all),
+    "all", start=True, absorbing=False, combine=logical_and, result=promotion.truth, ref=_axes_ref(np.all),
     pair=pairs.truth("all"), doc="Whether all elements are true, over axes.",
 )  # fmt: skip
 
