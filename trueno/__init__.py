@@ -56,7 +56,14 @@ try:
     from trueno.interop import from_dlpack  # noqa: F401
     from trueno.kernel import KernelError, kernel  # noqa: F401
     from trueno.random import manual_seed, rand, randint, randn  # noqa: F401
-    from trueno.runtime.device import device, devices, synchronize  # noqa: F401
+    from trueno.runtime.device import (  # noqa: F401
+        device,
+        devices,
+        empty_cache,
+        memory_statistics,
+        reset_memory_statistics,
+        synchronize,
+    )
     from trueno.runtime.threads import get_num_threads, set_num_threads  # noqa: F401
     from trueno.tensor import Tensor  # noqa: F401
 finally:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import trueno as tn
 from trueno.runtime import launcher, memory
 from trueno.runtime.launcher.native import NativePool
 from trueno.runtime.launcher.python_pool import capacity_of
@@ -85,6 +86,32 @@ def test_statistics_follow_what_is_in_use(pool: Any) -> None:
     pool.reset_statistics()
     assert pool.statistics()["peak"] == freed["active"]
     assert pool.statistics()["allocations"] == pool.statistics()["reuses"] == 0
+
+
+@pytest.mark.parametrize("name", ["cpu", pytest.param("opencl", marks=pytest.mark.opencl)])
+def test_statistics_of_a_device(name: str) -> None:
+    device = next(one for one in tn.devices() if one.startswith(name))
+    tn.reset_memory_statistics(device)
+    start = tn.memory_statistics(device)
+    assert start["peak"] == start["active"]
+    x = tn.zeros(MIB, device=device)
+    used = tn.memory_statistics(device)
+    assert used["active"] >= start["active"] + 4 * MIB
+    assert used["allocations"] + used["reuses"] > 0
+    del x
+    freed = tn.memory_statistics(device)
+    assert (freed["active"], freed["peak"]) == (start["active"], used["peak"])
+    assert freed["cached"] >= 4 * MIB
+    assert freed["limit"] > 0
+    tn.empty_cache(device)
+    assert tn.memory_statistics(device)["cached"] == 0
+    with tn.device(device):
+        assert tn.memory_statistics()["active"] == start["active"]
+
+
+def test_statistics_of_no_device() -> None:
+    with pytest.raises(ValueError, match="unknown device 'gpu'"):
+        tn.memory_statistics("gpu")
 
 
 def test_capacities_waste_little() -> None:

@@ -89,6 +89,50 @@ def synchronize(name: str | None = None) -> None:
         opencl_device(chosen).synchronize()
 
 
+def _pool(name: str | None) -> Any:
+    """Return what keeps a device's memory for reuse."""
+    chosen = current_device() if name is None else check_device(name)
+    if chosen != "cpu":
+        return opencl_device(chosen).pool
+    from trueno.runtime import memory
+
+    return memory
+
+
+def memory_statistics(name: str | None = None) -> dict[str, int]:
+    """Return how much memory arrays take on a device, by default the current one.
+
+    Parameters
+    ----------
+    name : str, optional
+        ``"cpu"`` or ``"opencl:N"``.
+
+    Returns
+    -------
+    dict of str to int
+        ``active``: bytes in use; ``cached``: bytes kept for reuse; ``peak``: most active bytes so far; ``limit``: most
+        bytes that are kept; ``allocations`` and ``reuses``: how often memory came from the system and from what was
+        kept. Memory of others, such as that of NumPy's arrays, is not counted.
+
+    Raises
+    ------
+    ValueError, RuntimeError
+        There is no such device.
+    """
+    found = _pool(name).statistics
+    return found() if callable(found) else found.as_dict()
+
+
+def reset_memory_statistics(name: str | None = None) -> None:
+    """Count a device's allocations and reuses anew, and the peak from what is active now."""
+    _pool(name).reset_statistics()
+
+
+def empty_cache(name: str | None = None) -> None:
+    """Give all memory that is kept for reuse back to the system or to the device's driver."""
+    _pool(name).empty_cache()
+
+
 def opencl_device(name: str) -> Any:
     """Return the OpenCL device of a name ``opencl:N``."""
     from trueno.runtime import opencl

@@ -51,6 +51,13 @@ class PoolStatistics:
     reused: int = 0
     allocated: int = 0
 
+    def as_dict(self) -> dict[str, int]:
+        """Return the numbers under the names that `trueno.memory_statistics` has for all devices."""
+        return {
+            "active": self.active, "cached": self.cached, "peak": self.peak, "limit": self.cap,
+            "allocations": self.allocated, "reuses": self.reused,
+        }  # fmt: skip
+
 
 class Pool:
     """Buffers of one device, kept for later requests of the same size class.
@@ -135,6 +142,16 @@ class Pool:
                     counts.cached -= size
                 if not kept:
                     del self._free[size]
+
+    def empty_cache(self) -> None:
+        """Give all kept buffers back to the driver."""
+        self.trim(0)
+
+    def reset_statistics(self) -> None:
+        """Count allocations and reuses anew, and the peak from what is active now."""
+        with self._lock:
+            counts = self.statistics
+            counts.peak, counts.reused, counts.allocated = counts.active, 0, 0
 
     def abandon(self, keep: list[Any]) -> None:
         """Release nothing any more, in the child of a fork: buffers that are kept, or come back later, go to `keep`."""
