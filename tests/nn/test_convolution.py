@@ -308,6 +308,21 @@ def test_bad_input(shape: tuple, kernel: tuple, bias: int | None, given: dict[st
         F.conv2d(tn.ones(*shape), tn.ones(*kernel), None if bias is None else tn.ones(bias), **given)
 
 
+@pytest.mark.parametrize(
+    ("operands", "given", "message"),
+    [
+        (([[1.0]], tn.ones(*W)), {}, "conv2d: input must be a Tensor, but got list"),
+        ((tn.ones(*X), None), {}, "conv2d: weight must be a Tensor, but got NoneType"),
+        ((tn.ones(*X), tn.ones(*W), "b"), {}, "conv2d: bias must be a Tensor, but got str"),
+        ((tn.ones(*X), tn.ones(*W)), {"stride": 1.5}, "stride must be an int or a tuple of ints, but got stride=1.5"),
+        ((tn.ones(*X), tn.ones(*W)), {"padding": None}, "padding must be an int .* but got padding=None"),
+    ],
+)
+def test_bad_types(operands: tuple, given: dict[str, Any], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        F.conv2d(*operands, **given)
+
+
 def test_bad_input_of_transposed_convolutions() -> None:
     x, w = tn.ones(1, 4, 5, 5), tn.ones(4, 2, 3, 3)
     with pytest.raises(ValueError, match=r"output padding must be smaller.*output_padding \(1, 1\), stride \(1, 1\)"):

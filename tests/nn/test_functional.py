@@ -84,6 +84,16 @@ def test_activation(name: str, settings: dict[str, Any]) -> None:
     compare(name, [normal(4, 7)], **settings)
 
 
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_softmax_of_nothing_is_nothing(name: str) -> None:
+    x = tn.zeros(3, 0).requires_grad_()
+    y = getattr(F, name)(x, dim=1)
+    assert y.shape == torch.nn.functional.softmax(torch.zeros(3, 0), 1).shape == (3, 0)
+    y.sum().backward()
+    assert x.grad is not None
+    assert x.grad.shape == (3, 0)
+
+
 def test_softmax_without_dim_warns_and_chooses_as_pytorch() -> None:
     x = normal(2, 3)
     with pytest.warns(UserWarning, match="Implicit dimension choice for softmax"):

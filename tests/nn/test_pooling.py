@@ -234,11 +234,25 @@ def test_modules(name: str, args: tuple, given: dict[str, Any]) -> None:
         (lambda x: F.avg_pool2d(x, 2, divisor_override=0), "divisor must be not zero"),
         (lambda x: F.avg_pool3d(x[0, 0], 2), r"avg_pool3d: Expected 4D or 5D .* got shape \(5, 5\)"),
         (lambda x: F.adaptive_avg_pool2d(x, (1, 2, 3)), r"output_size must be one value or 2, but got \(1, 2, 3\)"),
-        (lambda x: F.adaptive_max_pool2d(x, -1), "greater than or equal to 1, but got -1"),
+        (lambda x: F.adaptive_max_pool2d(x, -1), r"output_size must be at least 1, but got output_size=\(-1, -1\)"),
     ],
 )
 def test_bad_input(call: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
+        call(tn.ones(1, 4, 5, 5))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x: F.max_pool2d([1.0], 2), "max_pool2d: input must be a Tensor, but got list"),
+        (lambda x: F.max_pool2d(x, 2.5), "kernel_size must be an int or a tuple of ints, but got kernel_size=2.5"),
+        (lambda x: F.avg_pool2d(x, 2, (1, None)), r"stride must be .* ints, but got stride=\(1, None\)"),
+        (lambda x: F.adaptive_avg_pool2d(x, (2.5, 2)), r"output_size must be .*, but got output_size=\(2.5, 2\)"),
+    ],
+)
+def test_bad_types(call: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
         call(tn.ones(1, 4, 5, 5))
 
 

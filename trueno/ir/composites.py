@@ -259,6 +259,8 @@ def softmax(x: Any, axis: Any = -1, *, dtype: Any = None) -> Node:
     """exp(x) scaled to sum to 1 along axes."""
     x, result = _activation(x if dtype is None else cast(x, dtype=dtype))
     axes = normalise_axes("softmax", axis, x.ndim, x.shape)
+    if _count(x, axes) == 0:
+        return cast(x, dtype=result)
     e = exp(x - stop_gradient(max(x, axis=axes, keepdims=True)))
     return cast(e / sum(e, axis=axes, keepdims=True), dtype=result)
 
@@ -267,6 +269,8 @@ def log_softmax(x: Any, axis: Any = -1, *, dtype: Any = None) -> Node:
     """Logarithm of softmax, without its cancellation."""
     x, result = _activation(x if dtype is None else cast(x, dtype=dtype))
     axes = normalise_axes("log_softmax", axis, x.ndim, x.shape)
+    if _count(x, axes) == 0:
+        return cast(x, dtype=result)
     shifted = x - stop_gradient(max(x, axis=axes, keepdims=True))
     return cast(shifted - log(sum(exp(shifted), axis=axes, keepdims=True)), dtype=result)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import trueno as tn
 from trueno.ir.convolution import transposed_weights
-from trueno.nn.spatial import batched, integers, unbatched
+from trueno.nn.spatial import batched, check_array, integers, unbatched
 
 
 def _with_bias(y: Any, bias: Any) -> Any:
@@ -43,6 +43,9 @@ _KERNELS: dict[str, Callable[..., Any]] = {
 
 def _check(name: str, count: int, input: Any, weight: Any, bias: Any, groups: int, transposed: bool) -> None:
     """Raise an error for operands that do not fit each other."""
+    for what, one in (("input", input), ("weight", weight), ("bias", bias)):
+        if one is not None or what != "bias":
+            check_array(name, what, one)
     layout = (
         "(in_channels, out_channels / groups, *kernel)"
         if transposed

@@ -9,7 +9,7 @@ import trueno as tn
 from trueno import dtypes as dt
 from trueno.nn import pooling_records as records
 from trueno.nn.pooling_records import Pairs
-from trueno.nn.spatial import integers
+from trueno.nn.spatial import check_array, integers
 
 
 def _kernels(record: Callable[..., Any], name: str) -> dict[int, Callable[..., Any]]:
@@ -25,6 +25,7 @@ _ADAPTIVE_MAX = _kernels(records.adaptive_max, "adaptive_max_pool")
 
 
 def _check_input(name: str, input: Any, count: int) -> None:
+    check_array(name, "input", input)
     if input.ndim not in (count + 1, count + 2) or 0 in input.shape[-count - 1 :]:
         raise ValueError(
             f"{name}: Expected {count + 1}D or {count + 2}D (batch mode) tensor with optional 0 dim batch size for "
@@ -81,10 +82,8 @@ def _sizes(name: str, input: Any, output_size: Any, count: int) -> tuple[int, ..
     given = tuple(output_size) if isinstance(output_size, (tuple, list)) else (output_size,) * count
     if len(given) != count:
         raise ValueError(f"{name}: output_size must be one value or {count}, but got {output_size}")
-    sizes = tuple(int(n if one is None else one) for one, n in zip(given, input.shape[-count:], strict=True))
-    if min(sizes) < 1:
-        raise ValueError(f"{name}: elements of output_size must be greater than or equal to 1, but got {output_size}")
-    return sizes
+    wanted = tuple(n if one is None else one for one, n in zip(given, input.shape[-count:], strict=True))
+    return integers(name, "output_size", wanted, count, 1)
 
 
 # --- the functions ----------------------------------------------------------------------------------------------------
