@@ -113,7 +113,7 @@ def max_pool2d(
 ) -> Any:  # fmt: skip
     """Return the largest element of each window of images; NaN where there is one.
 
-    The gradient goes to the first of equal elements of a window.
+    The gradient goes to the first of equal elements of a window; to none where it holds nothing but -inf and padding.
 
     Parameters
     ----------
