@@ -14,6 +14,7 @@ import pytest
 import trueno as tn
 from tests.ops.support import LAYOUTS, LEVELS, available, close, numpy_function, operand, run, trace
 from trueno import dtypes as dt
+from trueno.codegen.stage import SHORT_ROW
 from trueno.ir import build
 from trueno.ir.composites import COMPOSITES
 from trueno.ir.interp import evaluate
@@ -321,6 +322,7 @@ def test_errors_of_sums_over_many_rows_and_columns(dtype: np.dtype, length: int)
     count = max(min(2000, 400_000 // length), 24)
     # The error of a correctly rounded sum hides in long double; where a vector is a block, pairwise sums do the same.
     allowed = 1.0 if dtype == dt.float32 else 1.06
+    allowed_along = 1.06 if length <= SHORT_ROW else allowed
     for kind, x in _samples(dtype, count, length).items():
         exact = np.sum(x.astype(np.longdouble), axis=1)
 
@@ -331,7 +333,7 @@ def test_errors_of_sums_over_many_rows_and_columns(dtype: np.dtype, length: int)
         rows = error(run(trace(lambda a: tn.sum(a, axis=1), [x]), [x], "native")[0])
         down = np.ascontiguousarray(x.T)
         columns = error(run(trace(lambda a: tn.sum(a, axis=0), [down]), [down], "native")[0])
-        assert rows <= allowed * pairwise, f"rows of {length}, {kind}: {rows / pairwise:.3f}"
+        assert rows <= allowed_along * pairwise, f"rows of {length}, {kind}: {rows / pairwise:.3f}"
         assert columns <= allowed * pairwise, f"columns of {length}, {kind}: {columns / pairwise:.3f}"
 
 

@@ -12,7 +12,7 @@ from trueno.codegen.expr import Expr
 from trueno.codegen.expressions import ExpressionEmitter
 from trueno.codegen.formula import formula_size, is_composite
 from trueno.codegen.phases import find_spill, phases, varying
-from trueno.codegen.stage import Loops, meta_layout, vector_classes
+from trueno.codegen.stage import SHORT_ROWS, Loops, meta_layout, vector_classes
 from trueno.ir.node import Node
 from trueno.ir.op import Op
 from trueno.ir.reductions import neutral
@@ -165,10 +165,22 @@ class StageEmitter(ExpressionEmitter):
                 continue
             bases.append(offset if access[0] < 0 else p.base(p.meta(place), offset, access[1]))
         with p.tasks(p.meta(self.places["tasks"])) as task:
-            self._task(task, bases)
+            if not loops.short:
+                self._task(task, bases)
+                return
+            count, first = p.index(SHORT_ROWS), p.arith("mul", task, p.index(SHORT_ROWS))
+            with p.loop(first, p.arith("min", self._rows(), p.arith("add", first, count))) as row:
+                self._task(row, bases)
+
+    def _rows(self) -> Any:
+        """Return how many rows the stage has."""
+        rows = self.p.index(1)
+        for k in range(len(self.loops.outer)):
+            rows = self.p.arith("mul", rows, self.p.meta(self.places["outer"] + k))
+        return rows
 
     def _unravel(self, task: Any) -> tuple[list[Any], Any]:
-        """Return the outer indices of a task, and where its part of the vector dimension begins."""
+        """Return the outer indices of a task, or short row, and where its part of the vector dimension begins."""
         p, loops = self.p, self.loops
         extents = [p.meta(self.places["outer"] + k) for k in range(len(loops.outer))]
         begin = p.index(0)
@@ -307,8 +319,9 @@ class StageEmitter(ExpressionEmitter):
         self._hoist([store.value for _, store in stores])
         independent, short = not self.loops.stage.serial, self.loops.short
         with self.p.vector_loop(
-            low, high, independent, True, interleave=1 if short else 0, masked=short == "masked"
-        ) as i:
+            low, high, independent, True, width=int(short == "scalar"), interleave=1 if short else 0,
+            masked=short == "masked",
+        ) as i:  # fmt: skip
             self.pointers = self._step(pointers, 0, i, vector=True)
             self._write_all(stores, dict(self.memo))
 

@@ -77,7 +77,7 @@ class RowEmitter(SumEmitter, SearchEmitter):
         for expr in (*walk.sums, *walk.scans):
             walk.accumulators[id(expr)] = p.variable(p.wide if self._is_widened(expr) else expr.dtype)
             self._restart(expr, walk.accumulators[id(expr)])
-            if self._totals(expr) == 2 and not (self.loops.short and len(self.loops.inner) == 1):
+            if self._totals(expr) == 2 and not self._is_one_short_row():
                 walk.totals[id(expr)] = (p.variable(p.wide), p.variable(p.wide))
                 for total in walk.totals[id(expr)]:
                     p.set(total, p.const(0.0, p.wide))
@@ -96,6 +96,13 @@ class RowEmitter(SumEmitter, SearchEmitter):
         for expr in walk.sums:
             self.memo[id(expr)] = p.finish(expr, self._result(expr, walk))
         self.pointers = pointers
+
+    def _is_one_short_row(self) -> bool:
+        """Whether all that is reduced is a short row: lanes of few elements each are as accurate as pairwise sums."""
+        return bool(self.loops.short) and len(self.loops.inner) == 1
+
+    def _is_widened(self, expr: Expr) -> bool:
+        return super()._is_widened(expr) and not self._is_one_short_row()
 
     def _restart(self, expr: Expr, accumulator: Any) -> None:
         dtype = self.p.wide if self._is_widened(expr) else expr.dtype

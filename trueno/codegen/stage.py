@@ -23,6 +23,10 @@ CHUNK = 16384
 SHORT = (2, 3)
 #: Rows of up to that many elements are too short for several vectors at a time.
 SHORT_ROW = 256
+#: Elements of rows that are too short for vectors: few lanes take as long to scatter as all.
+FEW = 4
+#: How many short rows a task walks.
+SHORT_ROWS = 16
 #: The same of a stage that is printed as vectors, and how many of its rows.
 VECTOR_CHUNK, VECTOR_ROWS = 2048, 16
 #: Strides along which its accesses may take turns: those of tiles, and of 3 × 3 filters.
@@ -84,8 +88,9 @@ class Loops:
     streams : bool
         Whether the results of an elementwise stage are written past the caches; see codegen/streaming.py.
     short : str
-        How a stage walks rows that are too short for several vectors at a time: ``single``, one after the other, or
-        ``masked``, the last one in part; empty where rows are long. Reductions know ``masked`` only.
+        How a stage walks rows that are too short for several vectors at a time: ``single``, one after the other,
+        ``masked``, the last one in part, or ``scalar``, by elements; empty where rows are long. Reductions know
+        ``masked`` only.
     lanes : int
         Elements of the vectors that an elementwise stage is printed with, 0 for LLVM's; see codegen/vectors.py.
     """
@@ -124,6 +129,8 @@ class Loops:
         if self.lanes:
             rows = -(-self.outer[-1] // VECTOR_ROWS) if self.outer else 1
             return prod(self.outer[:-1]) * rows * -(-self.inner[-1] // VECTOR_CHUNK)
+        if self.short:
+            return -(-prod(self.outer) // SHORT_ROWS)
         return self.count_tasks(CHUNK, COLUMNS)
 
     def count_tasks(self, chunk: int, columns: int) -> int:
