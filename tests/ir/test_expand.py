@@ -31,22 +31,22 @@ UNARY: dict[str, tuple[Callable, float, float | None]] = {
     "log1p": (np.log1p, 0.9, 1.0),
     "sin": (np.sin, 0.85, 1.0),
     "cos": (np.cos, 0.85, 1.0),
-    "tan": (np.tan, 1.0, 1.2),
+    "tan": (np.tan, 1.0, 1.1),
     "sinh": (np.sinh, 0.95, 2.0),
     "cosh": (np.cosh, 0.8, 1.5),
     "tanh": (np.tanh, 1.0, 1.1),
     "asin": (np.arcsin, 0.65, 1.5),
     "acos": (np.arccos, 0.65, 1.5),
     "atan": (np.arctan, 0.75, 1.5),
-    "asinh": (np.arcsinh, 0.6, 2.0),
-    "acosh": (np.arccosh, 0.6, 1.5),
-    "atanh": (np.arctanh, 0.6, 1.5),
+    "asinh": (np.arcsinh, 0.9, 2.0),
+    "acosh": (np.arccosh, 0.9, 1.5),
+    "atanh": (np.arctanh, 0.9, 1.5),
     "erf": (ERF, 1.0, 2.0),
     "erfc": (ERFC, 0.6, 5.0),
     "cbrt": (np.cbrt, 0.6, 0.6),
 }
 BINARY: dict[str, tuple[Callable, float, float | None]] = {
-    "pow": (np.power, 0.6, 0.8), "atan2": (np.arctan2, 0.6, 2.0), "hypot": (np.hypot, 0.6, 1.1),
+    "pow": (np.power, 0.6, 0.8), "atan2": (np.arctan2, 1.0, 2.0), "hypot": (np.hypot, 0.6, 1.1),
 }  # fmt: skip
 #: Where the polynomials, clamps and selects of the functions change over.
 EDGES = (

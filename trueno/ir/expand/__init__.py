@@ -28,8 +28,9 @@ from trueno.ir.expand.integer import (
     sign,
     signbit,
 )
+from trueno.ir.expand.inverse_hyperbolic import acosh, asinh, atanh
 from trueno.ir.expand.inverse_trigonometry import acos, asin, atan, atan2
-from trueno.ir.expand.logarithm import acosh, asinh, atanh, log, log1p, log2, log10, normal_log
+from trueno.ir.expand.logarithm import log, log1p, log2, log10, normal_log
 from trueno.ir.expand.notation import rows
 from trueno.ir.expand.power import cbrt, hypot, rsqrt
 from trueno.ir.expand.trigonometry import cos, near_cos, near_sin, sin, tan

@@ -1,4 +1,4 @@
-"""log, log2, log10, log1p and the inverse hyperbolic functions.
+"""log, log2, log10 and log1p.
 
 Method: ``x = 2**k m`` with m in [sqrt(1/2), sqrt(2)), taken from the bits of x, then ``log x = k ln 2 + log m``. With
 ``f = m - 1``, float32 uses a minimax polynomial, ``log m = f + f**2 P(f)`` (as Cephes' logf, S. L. Moshier); float64
@@ -15,18 +15,14 @@ from trueno import dtypes as dt
 from trueno.ir.build import const
 from trueno.ir.expand.notation import (
     FORMATS,
-    at_least,
-    at_most,
     bits_of,
     float_of,
     horner,
-    narrow,
     number,
     reciprocal_of,
     rows,
     two_product,
     two_sum,
-    widen,
 )
 from trueno.ir.node import Node
 
@@ -195,7 +191,7 @@ _BRIEF_2 = (
 )  # fmt: skip
 
 
-def _log_brief(x: Node) -> Node:
+def log_brief(x: Node) -> Node:
     """Return log(x) of a positive finite normal float64."""
     k, m = _split(x)
     f = m - 1.0
@@ -263,73 +259,3 @@ def _sum_of_logarithms(k: Node, m: Node) -> tuple[Node, Node]:
     part_rest = rows.fma(half, number(m, _TWO_OVER_LN2[1]), rows.fma(half_rest, number(m, _TWO_OVER_LN2[0]), part_rest))
     high, low = two_sum(k, part)
     return high, low + part_rest
-
-
-#: Beyond this, ``sqrt(x**2 + 1)`` and ``sqrt(x**2 - 1)`` round to x in float64.
-_HUGE = 2.0**60
-
-
-def _log1p_or_twice(above: Node, x: Node) -> Node:
-    """Return ``log(1 + above)``, or ``log(2 x)`` for huge x."""
-    huge = rows.gt(x, number(x, _HUGE))
-    return log1p(rows.where(huge, x, above)) + rows.where(huge, number(x, math.log(2)), number(x, 0))
-
-
-def asinh(x: Node) -> Node:
-    """asinh as ``log(|x| + sqrt(x**2 + 1))``; in float32 it rounds to x itself below 2**-12."""
-    size = rows.abs(x)
-    if x.dtype == dt.float64:
-        near = at_most(size, _HUGE)
-        square = near * near
-        above = near + square / (rows.sqrt(square + 1.0) + 1.0)
-        return rows.copysign(_log1p_or_twice(above, size), x)
-    wide = widen(size)
-    y = rows.copysign(narrow(_log_brief(wide + rows.sqrt(rows.fma(wide, wide, number(wide, 1.0))))), x)
-    usual = rows.logical_and(rows.gt(size, number(x, 2.0**-12)), rows.lt(size, number(x, math.inf)))
-    return rows.where(usual, y, x)
-
-
-def _acosh_double(x: Node) -> Node:
-    """acosh in float64, with what the square, its root and their sum lost: near 1 the root makes up the result."""
-    t = at_most(x, _HUGE) - 1.0
-    square = rows.fma(t, t, t * 2.0)
-    root = rows.sqrt(square)
-    above = t + root
-    twice = at_least(root, 2.0**-60) * 2.0
-    lost = rows.fma(rows.neg(root), root, square) + rows.fma(t, t, t * 2.0 - square)
-    lost = rows.fma(twice, t - (above - root), lost) / (twice * (above + 1.0))
-    return _log1p_or_twice(above, x) + lost
-
-
-def acosh(x: Node) -> Node:
-    """acosh as ``log(x + sqrt(x**2 - 1))``."""
-    if x.dtype == dt.float64:
-        return rows.where(rows.lt(x, number(x, 1.0)), number(x, math.nan), _acosh_double(x))
-    wide = widen(x)
-    y = narrow(_log_brief(wide + rows.sqrt(rows.fma(wide, wide, number(wide, -1.0)))))
-    y = rows.where(rows.lt(x, number(x, math.inf)), y, x)
-    return rows.where(rows.lt(x, number(x, 1.0)), number(x, math.nan), y)
-
-
-def _atanh_double(size: Node) -> Node:
-    """atanh of |x| in float64 as ``log(1 + t) / 2``, where ``t = 2 x / (1 - x)`` and what its rounding lost."""
-    below = rows.sub(1.0, size)
-    t = size * 2.0 / below
-    lost = rows.fma(t, rows.neg(rows.sub(1.0, below) - size), rows.fma(rows.neg(t), below, size * 2.0))
-    lost = lost / (size + 1.0)
-    y = log1p(t) * 0.5
-    # At 1 and beyond t is infinite or NaN, or 1 + t below 0.
-    return rows.where(rows.lt(size, number(size, 1.0)), rows.fma(lost, number(y, 0.5), y), y)
-
-
-def atanh(x: Node) -> Node:
-    """atanh as ``log((1 + x) / (1 - x)) / 2``; in float32 it rounds to x itself below 2**-13."""
-    size = rows.abs(x)
-    if x.dtype == dt.float64:
-        return rows.copysign(_atanh_double(size), x)
-    wide = widen(size)
-    y = _log_brief((wide + 1.0) * reciprocal_of(rows.sub(1.0, wide))) * 0.5
-    y = rows.copysign(narrow(y), x)
-    y = rows.where(rows.gt(size, number(x, 2.0**-13)), y, x)
-    pole = rows.where(rows.eq(size, number(x, 1.0)), x / 0.0, number(x, math.nan))
-    return rows.where(rows.lt(size, number(x, 1.0)), y, pole)
