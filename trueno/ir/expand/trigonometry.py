@@ -17,7 +17,6 @@ from trueno.ir.expand.notation import (
     float_of,
     horner,
     number,
-    reciprocal_of,
     rows,
     two_product,
     two_sum,
@@ -38,9 +37,9 @@ class _Format:
         difference of any number and that multiple, and the first part is less than a unit.
     tiny : float
         Below this, sine and tangent are their angle.
-    sine, cosine : tuple of float
-        (sin(r) / r - 1) / r**2 and (cos(r) - 1 + r**2 / 2) / r**4 in powers of r**2, for |r| <= pi / 4 and what
-        rounding adds to it.
+    sine, cosine, tangent : tuple of float
+        (sin(r) / r - 1) / r**2, (cos(r) - 1 + r**2 / 2) / r**4 and (tan(r) / r - 1) / r**2 in powers of r**2, for
+        |r| <= pi / 4 and what rounding adds to it.
     """
 
     parts: tuple[float, float, float]
@@ -48,6 +47,7 @@ class _Format:
     tiny: float
     sine: tuple[float, ...]
     cosine: tuple[float, ...]
+    tangent: tuple[float, ...]
 
 
 _FORMATS = {
@@ -55,6 +55,7 @@ _FORMATS = {
         (1.5707963705062866, -4.371138828673793e-08, -1.7151245100058819e-15), 2.0**17, 2.0**-12,
         (-0.16666653752326965, 0.00833209790289402, -0.00019506023090798408),
         (0.04166664555668831, -0.0013887290842831135, 2.4428643882856704e-05),
+        (0.33333352, 0.1333257, 0.054071, 0.021223756, 0.010989074, -0.00010620300, 0.0044733323),
     ),
     dt.float64: _Format(
         (1.5707963267948966, 6.123233995736766e-17, -1.4973849048591833e-33), 2.0**40, 2.0**-27,
@@ -62,6 +63,10 @@ _FORMATS = {
          -2.505113185494618e-08, 1.591812854116562e-10),
         (0.041666666666666664, -0.0013888888888887398, 2.4801587298765913e-05, -2.755731727175921e-07,
          2.0876146260368496e-09, -1.1382631029408485e-11),
+        (0.33333333333332715, 0.13333333333422706, 0.05396825392302534, 0.021869489691551305, 0.008863218061766594,
+         0.003592298534487957, 0.0014547032127695632, 0.0005952849083755858, 0.00022175782508217025,
+         0.00013775604847005243, -2.805536528089813e-05, 9.093135081608492e-05, -4.5647554714533685e-05,
+         2.1042568303689182e-05),
     ),
 }  # fmt: skip
 
@@ -77,9 +82,8 @@ def _near(x: Node, turned: int = 0) -> Angle:
     shifted = rows.fma(x, number(x, 2 / math.pi), shift)
     q = shifted - shift
     r = rows.fma(q, first, x)
-    product, lost = two_product(q, second)
-    total, rest = two_sum(r, product)
-    return total, rows.fma(q, third, rest + lost), bits_of(shifted)
+    total = r + q * second
+    return total, rows.fma(q, third, rows.fma(q, second, r - total)), bits_of(shifted)
 
 
 def _sine(r: Node, rest: Node) -> tuple[Node, Node]:
@@ -111,16 +115,21 @@ def _wave(angle: Angle) -> Node:
 
 
 def _tangent(angle: Angle) -> Node:
-    """Return the tangent of an angle, the quotient of sine and cosine with its residual."""
+    """Return the tangent of an angle; where r is a quarter turn off it is ``-1 / tan(r)``, with the residual.
+
+    1 + 1.6 r**2 serves for the slope of the tangent, by which the rest is multiplied.
+    """
     r, rest, quarters = angle
-    odd = _odd(quarters)
-    sine, cosine = _sine(r, rest), _cosine(r, rest)
-    above, above_rest = (rows.where(odd, rows.neg(b), a) for a, b in zip(sine, cosine, strict=True))
-    below, below_rest = (rows.where(odd, a, b) for a, b in zip(sine, cosine, strict=True))
-    inverse = reciprocal_of(below) if r.dtype == dt.float64 else rows.div(number(r, 1.0), below)
-    y = above * inverse
-    residual = rows.fma(rows.neg(y), below, above) + (above_rest - y * below_rest)
-    return rows.fma(residual, inverse, y)
+    square = r * r
+    cube = r * square
+    bend = horner(square, _FORMATS[r.dtype].tangent)
+    high = rows.fma(cube, bend, r)
+    low = rows.fma(rest, rows.fma(square, number(r, 1.6), number(r, 1.0)), rows.fma(cube, bend, r - high))
+    # Next to multiples of pi / 2 the rest is a large part of the angle.
+    high, low = two_sum(high, low)
+    inverse = rows.div(number(r, -1.0), high)
+    residual = rows.fma(inverse, low, rows.fma(inverse, high, number(r, 1.0)))
+    return rows.where(_odd(quarters), rows.fma(inverse, residual, inverse), high)
 
 
 def _far(x: Node) -> Node:
