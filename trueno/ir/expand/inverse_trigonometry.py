@@ -1,4 +1,4 @@
-"""asin, acos, atan and atan2; atan2 of float32 is computed in float64, with one rounding at the end.
+"""asin, acos, atan and atan2.
 
 Method: the reductions of FDLIBM (Sun Microsystems) with minimax polynomials fitted by Remez' exchange.
 """
@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from trueno import dtypes as dt
-from trueno.ir.expand.notation import at_least, at_most, horner, number, rows, widen
+from trueno.ir.expand.notation import at_most, horner, number, rough_reciprocal, rows, widen
 from trueno.ir.node import Node
 
 #: (asin(x) / x - 1) / x**2 as a polynomial in x**2, for |x| <= 1/2, by the dtype of the result.
@@ -58,7 +58,7 @@ def _arc(size: Node, dtype: np.dtype) -> tuple[Node, Node, Node]:
     bend = root * square * horner(square, _ASIN[dtype])
     if size.dtype == dt.float32:
         lost = rows.fma(rows.neg(root), root, square)
-        bend = rows.where(large, rows.fma(lost, rows.div(0.5, at_least(root, 2.0**-60)), bend), bend)
+        bend = rows.where(large, rows.fma(lost, rough_reciprocal(root, 0.5), bend), bend)
     return large, root, bend
 
 
@@ -134,11 +134,10 @@ def _atan_single(size: Node) -> Node:
     above = rows.where(steep, number(x, -1.0), rows.where(middle, x - 1.0, x))
     below = rows.where(steep, x, rows.where(middle, whole, one))
     below_rest = rows.where(steep, zero, rows.where(middle, x - (whole - 1.0), zero))
-    inverse = rows.div(one, below)
-    ratio = above * inverse
+    ratio = above / below
     lost = rows.fma(rows.neg(ratio), below_rest, rows.fma(rows.neg(ratio), below, above))
     square = ratio * ratio
-    bend = rows.fma(lost, inverse, ratio * square * horner(square, _ATAN_HALF))
+    bend = rows.fma(lost, rough_reciprocal(below), ratio * square * horner(square, _ATAN_HALF))
     high, low = _HALF_PI[x.dtype]
     base = rows.where(steep, number(x, high), rows.where(middle, number(x, high / 2), zero))
     base_rest = rows.where(steep, number(x, low), rows.where(middle, number(x, low / 2), zero))
@@ -146,8 +145,53 @@ def _atan_single(size: Node) -> Node:
     return main + (((base - main) + ratio) + (bend + base_rest))
 
 
+#: pi / 4 in two parts.
+_EIGHTH = (0.7853981852531433, -2.185569500120621e-08)
+#: Where `_atan2_single` holds: between these for the larger operand, sums and residuals lose nothing.
+_ATAN2_RANGE = (2.0**-90, 2.0**120)
+
+
+def _atan2_single(y: Node, x: Node) -> tuple[Node, Node]:
+    """Return atan2 in float32, and whether it is that: where the larger operand is neither tiny nor huge.
+
+    The angle is 0 to 4 times pi / 4 plus or minus the atan of a quotient of at most 1/2.
+    """
+    rise, run = rows.abs(y), rows.abs(x)
+    steep, left = rows.gt(rise, run), rows.lt(x, number(x, 0))
+    low, high = rows.where(steep, run, rise), rows.where(steep, rise, run)
+    middle = rows.gt(low + low, high)
+    total = low + high
+    above = rows.where(middle, low - high, low)
+    below = rows.where(middle, total, high)
+    below_rest = rows.where(middle, low - (total - high), number(x, 0))
+    times = rows.where(middle, number(x, 1.0), number(x, 0))
+    times = rows.where(steep, rows.sub(2.0, times), times)
+    times = rows.where(left, rows.sub(4.0, times), times)
+    above = rows.where(rows.ne(steep, left), rows.neg(above), above)
+
+    # Where the residual underflows, the quotient still is the nearest number.
+    ratio = above / below
+    lost = rows.fma(rows.neg(ratio), below_rest, rows.fma(rows.neg(ratio), below, above))
+    square = ratio * ratio
+    bend = rows.fma(lost, rough_reciprocal(below), ratio * square * horner(square, _ATAN_HALF))
+    main = rows.fma(times, number(x, _EIGHTH[0]), ratio)
+    rest = rows.fma(times, number(x, _EIGHTH[0]), rows.neg(main)) + ratio
+    angle = main + (rest + rows.fma(times, number(x, _EIGHTH[1]), bend))
+    least, most = _ATAN2_RANGE
+    usual = rows.logical_and(rows.ge(high, number(x, least)), rows.le(high, number(x, most)))
+    return rows.copysign(angle, y), usual
+
+
 def atan2(y: Node, x: Node) -> Node:
     """The angle of the point (x, y), signed zeros and infinities as C's atan2 has them."""
+    if x.dtype == dt.float64:
+        return _any_atan2(y, x)
+    angle, usual = _atan2_single(y, x)
+    return rows.unlikely(rows.logical_not(usual), _any_atan2(y, x), angle)
+
+
+def _any_atan2(y: Node, x: Node) -> Node:
+    """Return atan2 of any operands, computed in float64."""
     rise, run = widen(rows.abs(y)), widen(rows.abs(x))
     infinite = rows.logical_and(rows.eq(rise, number(rise, math.inf)), rows.eq(run, number(run, math.inf)))
     one = number(run, 1.0)
