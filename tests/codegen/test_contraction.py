@@ -349,6 +349,24 @@ def test_a_factor_with_few_columns_is_turned_over_in_place_of_the_other() -> Non
     assert not inner_products(matmul, (operand(dt.float32, (-9, 9), "contiguous", (512, 512)),) * 2)
 
 
+def test_batches_that_run_along_k_are_inner_products() -> None:
+    a = operand(dt.float32, (-9, 9), "contiguous", (3, 64, 1024))
+    b = operand(dt.float32, (-9, 9), "contiguous", (3, 1024, 27))
+    assert len(inner_products(matmul, (a, b))) == 1
+    check(matmul, (a, b), *expected(a, b), "native", "batches along K")
+
+
+def test_rows_that_lie_across_memory_are_packed_where_they_span_more_than_a_cache() -> None:
+    def turned(a: Any, b: Any) -> Any:
+        return tn.matmul(tn.permute(a, (1, 0)), b)
+
+    for k, packed in ((256, 1), (16, 0)):
+        a = operand(dt.float32, (-9, 9), "contiguous", (k, 300))
+        b = operand(dt.float32, (-9, 9), "contiguous", (k, 196), seed=1)
+        assert sum(isinstance(one, Pack) and "rows into" in one.name for one in steps_of(turned, (a, b))) == packed
+        check(turned, (a, b), *expected(a.T, b), "native", f"rows across memory, K {k}")
+
+
 def test_what_follows_inner_products_is_computed_with_them() -> None:
     def layer(a: Any, b: Any, c: Any) -> Any:
         return tn.maximum(tn.matmul(a, b) + c, 0)

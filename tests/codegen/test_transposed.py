@@ -31,6 +31,8 @@ CASES = [
     (1, 16, (33, 23), 16, (2, 5), 3, 0, 1, 1),  # rows that meet no filter
     (1, 128, (7, 7), 96, (1, 1), 1, 0, 1, 1),  # few positions without overlap
     (2, 32, (5, 9), 200, (1, 1), 1, 0, 1, 2),
+    (1, 48, (14, 13), 96, (1, 1), 2, 0, 1, 1),  # few positions, and results that meet none
+    (2, 32, (9,), 40, (1,), 3, 0, 1, 1),
 ]
 
 

@@ -48,11 +48,11 @@ def applies(node: Node) -> bool:
     geometry = Geometry(*node.arg)
     spread, taps = math.prod(geometry.input_dilation), math.prod(w.shape[2:])
     narrow, results = w.shape[1], w.shape[0] // geometry.groups
-    if set(geometry.stride) != {1} or 0 in (*x.shape, *node.shape) or taps > UNROLLED or spread > max(taps - 1, 1):
+    if set(geometry.stride) != {1} or 0 in (*x.shape, *node.shape) or taps > UNROLLED or 1 < taps <= spread:
         return False
     if spread * math.prod(x.shape[2:]) > WASTED * math.prod(node.shape[2:]):
         return False
-    if spread == 1 and not (turned(w) and math.prod(x.shape[2:]) <= FEW_UNSTRIDED):
+    if (spread == 1 or taps == 1) and not (turned(w) and math.prod(x.shape[2:]) <= FEW_UNSTRIDED):
         return False
     return narrow >= LEAST and (taps == 1 or 2 * narrow >= results)
 

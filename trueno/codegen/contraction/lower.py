@@ -29,6 +29,8 @@ KEPT_TASKS, KEPT_PANELS = 8, 5
 KEPT_TILES = 2
 #: Up to so many columns, rows are read as they lie; up to so many tiles of rows, columns are.
 DIRECT_COLUMNS, DIRECT_ROWS = 512, 12
+#: Bytes that rows may span which are read as they lie across memory: half of a common first-level cache.
+DIRECT_BYTES = 24 << 10
 #: Rows of tiles up to which columns that are read as they lie are not kept for the next one.
 FEW = 2
 #: Columns that are worth a batch of their own; fewer would fill the last tile badly, and read the rows' panels again.
@@ -127,7 +129,7 @@ class _Lowering:
     def _inner_products(self) -> Tile | None:
         """Return the tile of inner products if one takes less time than turning over factors that run along K."""
         one, inner = self.tile, tile.inner_products(self.tile)
-        if self.slides or self._size(self.batch) > 1 or not (one.masks and one.kind == "fma"):
+        if self.slides or not (one.masks and one.kind == "fma"):
             return None
         a, b = self._runs(self.a, self.rows), self._runs(self.b, self.columns)
         if a is None or self.k_size < INNER_LEAST or self.m < inner.rows or self.n < inner.columns:
@@ -145,8 +147,12 @@ class _Lowering:
         if plain is None or self.m < self.tile.rows or self.n > DIRECT_COLUMNS:
             return None
         access, row, step = plain
+        size = self.tile.packed.itemsize
         # Rows whole pages apart would compete for the same lines of the first-level cache.
-        if self.k_size * self.tile.packed.itemsize > 64 and row * self.tile.packed.itemsize % 4096 == 0:
+        if self.k_size * size > 64 and row * size % 4096 == 0:
+            return None
+        # Where memory runs along the rows, a tile reads a piece of a line for each step along K: packing copies lines.
+        if row == 1 < step and self.k_size * step * size > DIRECT_BYTES and self.n > self.tile.lanes:
             return None
         return Factor(True, self._batch_only(access), row, step)
 
