@@ -31,6 +31,8 @@ SHORT_ROWS = 16
 VECTOR_CHUNK, VECTOR_ROWS = 2048, 16
 #: Strides along which its accesses may take turns: those of tiles, and of 3 × 3 filters.
 RUNS = (2, 4, 9)
+#: Pieces from which on a stage may be written out of order.
+PIECES = 4
 
 
 @dataclass(slots=True)
@@ -202,6 +204,19 @@ def sorted_dims(dims: Sequence[int], guides: Sequence[Mapping[int, int]]) -> lis
     return sorted(dims, key=lambda dim: tuple(-abs(strides[dim]) for strides in guides))
 
 
+def _guides(dims: Sequence[int], writes: list[dict[int, int]], reads: list[dict[int, int]]) -> list[dict[int, int]]:
+    """Return the accesses that order the dimensions of an elementwise stage, those that decide first.
+
+    Memory is written in order, unless many pieces are read to write few, all of them along another dimension.
+    """
+    if dims and PIECES <= len(writes) < len(reads):
+        inner = sorted_dims(dims, writes + reads)[-1]
+        dense = [dim for dim in dims if all(abs(one[dim]) == 1 for one in reads)]
+        if dense and inner not in dense:
+            return reads + writes
+    return writes + reads
+
+
 def _emptied(stage: Stage) -> Stage:
     """Return an elementwise stage over no elements with all axes but one of extent 1."""
     return Stage(stage.name, [0 if k == len(stage.sizes) - 1 else 1 for k in range(len(stage.sizes))], (), stage.stores)
@@ -237,7 +252,8 @@ def normalise(stage: Stage) -> Loops:
             steps[dim] = 1
     writes = [s for s, access in zip(strides, accesses, strict=True) if access in written]
     outer = [dim for dim in outer if dim != blocks]
-    outer = merge(sorted_dims(outer, (writes + reads) if elementwise else (writes or reads)), sizes, strides)
+    guides = _guides([dim for dim in outer if sizes[dim] > 1], writes, reads) if elementwise else (writes or reads)
+    outer = merge(sorted_dims(outer, guides), sizes, strides)
     if stage.block:
         outer.insert(0, blocks)
     if elementwise:

@@ -278,13 +278,14 @@ def _spaced(weights: Node) -> Node:
     return slice_(concatenate(weights, between, axis=3), bounds=tuple((0, 1, n) for n in weights.shape))
 
 
-def padded_to_tiles(x: Node, node: Node, positions: Sequence[int]) -> Node:
+def padded_to_tiles(x: Node, node: Node, positions: Sequence[int], results: int = RESULTS, stride: int = 1) -> Node:
     """Return the input of (groups, images, channels, height, width) with zeros around it, up to the last tiles' end.
 
-    `positions`: of the filters, along each axis. What negative padding cuts off is left out.
+    `positions`: of the filters, along each axis, `stride` apart and as many as `results` in a tile. What negative
+    padding cuts off is left out.
     """
     for axis, (low, _), extent in zip((3, 4), Geometry(*node.arg).padding, positions, strict=True):
-        length = -(-extent // RESULTS) * RESULTS + TAPS - 1
+        length = stride * (-(-extent // results) * results - 1) + TAPS
         before, first = max(low, 0), max(-low, 0)
         count = max(min(x.shape[axis] - first, length - before), 0)
         inside = slice_(x, bounds=tuple((first, 1, count) if k == axis else (0, 1, n) for k, n in enumerate(x.shape)))
