@@ -29,8 +29,9 @@ KEPT_TASKS, KEPT_PANELS = 8, 5
 KEPT_TILES = 2
 #: Up to so many columns, rows are read as they lie; up to so many tiles of rows, columns are.
 DIRECT_COLUMNS, DIRECT_ROWS = 512, 12
-#: Bytes that rows may span which are read as they lie across memory: half of a common first-level cache.
-DIRECT_BYTES = 24 << 10
+#: Bytes that rows may span which are read as they lie across memory, half of a common first-level cache, where the
+#: steps along K are so many bytes apart or more.
+DIRECT_BYTES, DIRECT_STEP = 24 << 10, 2 << 10
 #: Rows of tiles up to which columns that are read as they lie are not kept for the next one.
 FEW = 2
 #: Columns that are worth a batch of their own; fewer would fill the last tile badly, and read the rows' panels again.
@@ -152,7 +153,8 @@ class _Lowering:
         if self.k_size * size > 64 and row * size % 4096 == 0:
             return None
         # Where memory runs along the rows, a tile reads a piece of a line for each step along K: packing copies lines.
-        if row == 1 < step and self.k_size * step * size > DIRECT_BYTES and self.n > self.tile.lanes:
+        scattered = row == 1 and step * size >= DIRECT_STEP and self.k_size * step * size > DIRECT_BYTES
+        if scattered and self.n > self.tile.lanes:
             return None
         return Factor(True, self._batch_only(access), row, step)
 
