@@ -315,3 +315,14 @@ def test_an_error_in_a_kernel_is_the_error_of_the_call() -> None:
     with pytest.raises(ValueError, match=r"reshape.*\(3,\).*\(2, 2\)"):
         wrong(tn.ones(3))
     assert wrong.__name__ == "wrong"
+
+
+def test_an_array_for_a_static_parameter_is_named() -> None:
+    @tn.kernel
+    def layer(x: Any, bias: Any = None) -> Any:
+        return x if bias is None else x + bias
+
+    with pytest.raises(TypeError, match="layer: 'bias' is given an array, but parameters with a default are static"):
+        layer(tn.ones(3), tn.ones(3))
+    with pytest.raises(TypeError, match="'bias' is given an array"):
+        layer(tn.ones(3), bias=tn.ones(3))

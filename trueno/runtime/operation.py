@@ -287,10 +287,16 @@ class Operation:
             record = functools.partial(record.record or record, record)
         signature = inspect.signature(record)
         try:
-            signature.bind(*leaves, *static, **keywords)
+            given = signature.bind(*leaves, *static, **keywords).arguments
         except TypeError as error:
             bare = [one.replace(annotation=one.empty) for one in signature.parameters.values()]
             raise TypeError(f"{self.name}{inspect.Signature(bare)}: {error}") from None
+        for name, value in given.items():
+            if hasattr(value, "__dlpack__"):
+                raise TypeError(
+                    f"{self.name}: {name!r} is given an array, but parameters with a default are static, unless it is "
+                    "a float; one for an array has no default"
+                ) from None
 
     def _bind(self, operands: Sequence[Any], static: tuple, named: dict[str, Any]) -> Bound:
         kernel = self.trace(operands, static, named)
