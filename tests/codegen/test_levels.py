@@ -15,6 +15,7 @@ from trueno.codegen import compile as compiler
 from trueno.codegen import target
 from trueno.config import FEATURE_LEVELS
 from trueno.ir.interp import evaluate
+from trueno.nn.functional import conv2d, conv_transpose2d, max_pool2d
 from trueno.runtime import cpu
 
 RNG = np.random.default_rng(0)
@@ -61,6 +62,12 @@ KERNELS = {
     "matmul float64": (tn.matmul, (normal(9, 40, dtype=np.float64), normal(40, 70, dtype=np.float64))),
     "matmul int8": (tn.matmul, (integers(17, 40, dtype=np.int8), integers(40, 23, dtype=np.int8))),
     "row times matrix": (tn.matmul, (normal(1, 40), normal(40, 300))),
+    "matrix convolution": (lambda x, w: tn.relu(conv2d(x, w, padding=1)), (normal(2, 3, 9, 7), normal(5, 3, 3, 3))),
+    "matrix convolution in a chain": (conv2d, (normal(1, 16, 90, 90), normal(24, 16, 3, 3))),
+    "matrix of a transposed convolution": (
+        lambda x, w: conv_transpose2d(x, w, stride=2, padding=1), (normal(1, 20, 7, 6), normal(20, 18, 3, 3))
+    ),
+    "max pooling": (lambda x: max_pool2d(x, 3, 2, 1), (normal(2, 3, 13, 10),)),
 }  # fmt: skip
 
 

@@ -190,6 +190,30 @@ def test_a_window_of_nothing_but_minus_infinity_has_a_place_inside() -> None:
         np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
 
 
+@pytest.mark.parametrize("name", ["max_pool2d", "avg_pool2d", "adaptive_max_pool2d", "adaptive_avg_pool2d"])
+def test_pooling_inside_a_kernel(name: str) -> None:
+    @tn.kernel
+    def layer(x: Any, w: Any) -> Any:
+        return getattr(F, name)(tn.relu(F.conv2d(x, w, padding=1)), 2)
+
+    arrays = [normal(2, 3, 8, 8), normal(4, 3, 3, 3, seed=1)]
+    mine, theirs = ([library.tensor(one).requires_grad_() for one in arrays] for library in (tn, torch))
+    hidden = torch.relu(torch.nn.functional.conv2d(*theirs, padding=1))
+    want = getattr(torch.nn.functional, name)(hidden, 2)
+    got = layer(*mine)
+    np.testing.assert_allclose(got.detach().numpy(), want.detach().numpy(), rtol=1e-5, atol=1e-5)
+    got.backward(tn.ones_like(got))
+    want.backward(torch.ones_like(want))
+    for one, other in zip(mine, theirs, strict=True):
+        np.testing.assert_allclose(one.grad.numpy(), other.grad.numpy(), rtol=1e-4, atol=1e-4)
+
+
+def test_arrays_of_numpy_are_pooled() -> None:
+    x = ties(2, 3, 6, 6)
+    np.testing.assert_array_equal(F.max_pool2d(x, 2).numpy(), F.max_pool2d(tn.tensor(x), 2).numpy())
+    np.testing.assert_array_equal(F.adaptive_max_pool2d(x, 3).numpy(), F.max_pool2d(tn.tensor(x), 2).numpy())
+
+
 def test_no_images() -> None:
     assert F.max_pool2d(tn.zeros(0, 2, 4, 4), 2).shape == (0, 2, 2, 2)
     assert F.adaptive_avg_pool2d(tn.zeros(0, 2, 4, 4), 3).shape == (0, 2, 3, 3)

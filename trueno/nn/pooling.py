@@ -89,12 +89,17 @@ def _sizes(name: str, input: Any, output_size: Any, count: int) -> tuple[int, ..
 # --- the functions ----------------------------------------------------------------------------------------------------
 
 
+def _is_taped(input: Any) -> bool:
+    """Whether the places of maxima are kept for backward; arrays inside a kernel are differentiated with it."""
+    return tn.is_grad_enabled() and getattr(input, "requires_grad", False)
+
+
 def _max(
     count: int, input: tn.Tensor, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool,
     return_indices: bool,
 ) -> Any:  # fmt: skip
     given = _pool(f"max_pool{count}d", input, count, kernel_size, stride, padding, dilation, ceil_mode)
-    if not return_indices and tn.is_grad_enabled() and input.requires_grad:
+    if not return_indices and _is_taped(input):
         return _MAX[count](input, **given, indices=False, places=True)[0]
     return _MAX[count](input, **given, indices=bool(return_indices))
 
@@ -261,7 +266,7 @@ def adaptive_avg_pool3d(input: tn.Tensor, output_size: Any) -> tn.Tensor:
 def _adaptive_largest(count: int, input: tn.Tensor, output_size: Any, return_indices: bool) -> Any:
     sizes = _sizes(f"adaptive_max_pool{count}d", input, output_size, count)
     regular = records.sliding(input.shape[-count:], sizes) is not None
-    if regular and not return_indices and tn.is_grad_enabled() and input.requires_grad:
+    if regular and not return_indices and _is_taped(input):
         return _ADAPTIVE_MAX[count](input, size=sizes, indices=False, places=True)[0]
     return _ADAPTIVE_MAX[count](input, size=sizes, indices=bool(return_indices))
 
