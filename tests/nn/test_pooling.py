@@ -32,6 +32,13 @@ MAX: list[Case] = [
     (2, (1, 1, 12, 12), {"kernel_size": 9, "stride": 1}),
     (3, (2, 2, 5, 6, 4), {"kernel_size": 2}),
     (3, (2, 5, 6, 4), {"kernel_size": 3, "stride": (1, 2, 3), "padding": 1}),
+    # Larger than the images whose gradient is written by place.
+    (1, (2, 3, 19), {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True}),
+    (2, (2, 3, 9, 18), {"kernel_size": 2}),
+    (2, (2, 3, 9, 17), {"kernel_size": 3, "stride": 2, "padding": 1}),
+    (2, (2, 3, 9, 17), {"kernel_size": 3, "stride": 2, "dilation": (2, 3), "padding": 1, "ceil_mode": True}),
+    (3, (2, 5, 8, 8), {"kernel_size": 3, "stride": (1, 2, 3), "padding": 1}),
+    (2, (1, 2, 16, 16), {"kernel_size": 3, "stride": 2, "padding": 1}),
 ]
 AVERAGE: list[Case] = [
     (1, (2, 3, 9), {"kernel_size": 2}),
@@ -58,6 +65,8 @@ SIZES: list[tuple[int, tuple[int, ...], Any]] = [
     (1, (2, 3, 1), 3),
     (2, (2, 3, 3, 1), 2),
     (3, (2, 2, 5, 6, 4), (2, 3, 4)),
+    (2, (2, 3, 9, 18), (4, 5)),
+    (2, (2, 3, 9, 18), 3),
 ]
 
 
@@ -133,6 +142,7 @@ def test_any_geometry(case: tuple[str, tuple[int, ...], dict[str, Any]]) -> None
     [
         ("max_pool2d", (1, 2, 5, 4), {"kernel_size": 3, "stride": 2, "padding": 1}),
         ("max_pool1d", (1, 2, 6), {"kernel_size": 2}),
+        ("max_pool1d", (1, 2, 18), {"kernel_size": 3, "stride": 2}),
         ("avg_pool2d", (1, 2, 5, 4), {"kernel_size": 3, "stride": 2, "padding": 1, "count_include_pad": False}),
         ("avg_pool1d", (1, 2, 6), {"kernel_size": 3, "stride": 1}),
         ("adaptive_avg_pool2d", (1, 2, 5, 4), {"output_size": (3, 2)}),
@@ -188,6 +198,19 @@ def test_a_window_of_nothing_but_minus_infinity_has_a_place_inside() -> None:
     want = torch.nn.functional.max_pool2d(torch.tensor(x), 3, 2, 1, return_indices=True)
     for mine, theirs in zip(got, want, strict=True):
         np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
+    compare("max_pool2d", [x], kernel_size=3, stride=2, padding=1)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64])
+@pytest.mark.parametrize("width", [7, 20])
+def test_gradients_of_other_dtypes(dtype: Any, width: int) -> None:
+    values = np.random.default_rng(0).integers(-3, 4, (2, 3, 7, width)).astype(dtype)
+    x = tn.tensor(values).requires_grad_()
+    F.max_pool2d(x, 3, 2, 1).sum().backward()
+    peer = torch.tensor(values).requires_grad_()
+    torch.nn.functional.max_pool2d(peer, 3, 2, 1).sum().backward()
+    assert x.grad is not None and peer.grad is not None and x.grad.dtype == dtype
+    np.testing.assert_array_equal(x.grad.numpy(), peer.grad.numpy())
 
 
 @pytest.mark.parametrize("name", ["max_pool2d", "avg_pool2d", "adaptive_max_pool2d", "adaptive_avg_pool2d"])

@@ -319,9 +319,8 @@ class StageEmitter(ExpressionEmitter):
         self._hoist([store.value for _, store in stores])
         independent, short = not self.loops.stage.serial, self.loops.short
         with self.p.vector_loop(
-            low, high, independent, True, width=int(short == "scalar"), interleave=1 if short else 0,
-            masked=short == "masked",
-        ) as i:  # fmt: skip
+            low, high, independent, True, interleave=1 if short else 0, masked=short == "masked"
+        ) as i:
             self.pointers = self._step(pointers, 0, i, vector=True)
             self._write_all(stores, dict(self.memo))
 

@@ -23,9 +23,7 @@ CHUNK = 16384
 SHORT = (2, 3)
 #: Rows of up to that many elements are too short for several vectors at a time.
 SHORT_ROW = 256
-#: Elements of rows that are too short for vectors: few lanes take as long to scatter as all.
-FEW = 4
-#: How many short rows a task walks.
+#: How many of them a task walks.
 SHORT_ROWS = 16
 #: The same of a stage that is printed as vectors, and how many of its rows.
 VECTOR_CHUNK, VECTOR_ROWS = 2048, 16
@@ -90,9 +88,8 @@ class Loops:
     streams : bool
         Whether the results of an elementwise stage are written past the caches; see codegen/streaming.py.
     short : str
-        How a stage walks rows that are too short for several vectors at a time: ``single``, one after the other,
-        ``masked``, the last one in part, or ``scalar``, by elements; empty where rows are long. Reductions know
-        ``masked`` only.
+        How a stage walks rows that are too short for several vectors at a time: ``single``, one after the other, or
+        ``masked``, the last one in part; empty where rows are long. Reductions know ``masked`` only.
     lanes : int
         Elements of the vectors that an elementwise stage is printed with, 0 for LLVM's; see codegen/vectors.py.
     """

@@ -16,7 +16,7 @@ from trueno.ir.op import Op
 from trueno.ir.reductions import max as max_rows
 from trueno.ir.reductions import min as min_rows
 from trueno.ir.reductions import reduction
-from trueno.ir.views import slice_
+from trueno.ir.views import scatter_add, slice_
 
 #: Windows of up to that many elements are searched element by element, which is elementwise code over the positions.
 COMPARED_IN_TURN = 64
@@ -72,15 +72,14 @@ def _in_turn(x: Node, axes: tuple[int, ...]) -> tuple[Node, Node]:
 
 
 def largest(x: Node, axes: tuple[int, ...]) -> tuple[Node, Node]:
-    """Return the largest elements along axes, which stay, and their positions as `first_index` has them.
-
-    The gradient goes to these positions: where a kernel returns them, backward reads them instead of x.
-    """
-    best, place = _in_turn(x, axes) if _few(x, axes) else (max_rows(x, axis=axes, keepdims=True), first_index(x, axes))
-    return picked(best, x, place, axes=axes), place
+    """Return the largest elements along axes, which stay, and their positions as `first_index` has them."""
+    return _in_turn(x, axes) if _few(x, axes) else (max_rows(x, axis=axes, keepdims=True), first_index(x, axes))
 
 
 def _to_place(g: Node, x: Node, place: Node, axes: tuple[int, ...]) -> Node:
+    if place.shape[axes[-1]] != 1:
+        (axis,) = axes
+        return scatter_add(g, place, extent=x.shape[axis], axis=axis)
     chosen = eq(_flat_index(x, axes, place.dtype), expand(place, shape=x.shape))
     return where(chosen, expand(g, shape=x.shape), like(g, 0))
 
@@ -107,5 +106,6 @@ def _record_picked(op: Op, best: Node, x: Node, place: Node, *, axes: tuple[int,
 picked: Op = Op(
     "picked", "assemble", 3, ref=lambda best, x, place: best, record=_record_picked, public=False,
     grad=lambda g, y, best, x, place: [None, _to_place(g, x, place, y.arg), None],
-    doc="Elements of x, the second operand, that are known already: the gradient goes to their places in x.",
+    doc="Elements of x along axes that are known already, at places among those: the gradient goes there. Of several "
+    "axes, which count as one, there is one element; along a single axis there may be more.",
 )  # fmt: skip

@@ -315,7 +315,11 @@ def _check_assemble(node: Node) -> None:
     if node.op.name == "picked":
         best, x, place = node.src
         _rule(best.dtype == x.dtype == node.dtype and place.dtype.kind in "iu", "places are integers")
-        _rule(best.shape == place.shape == node.shape == _reduced(x.shape, node.arg), "the axes stay with extent 1")
+        _rule(best.shape == place.shape == node.shape, "each element has its place")
+        several = node.shape[node.arg[-1]] != 1
+        kept = [node.shape[k] if several and k in node.arg else n for k, n in enumerate(_reduced(x.shape, node.arg))]
+        _rule(list(node.shape) == kept, "the axes stay with extent 1, or with that of the places")
+        _rule(not several or len(node.arg) == 1, "several places are along a single axis")
         return
     _same_dtype(node)
     if node.op.name == "fold":

@@ -265,8 +265,9 @@ def adaptive_avg_pool3d(input: tn.Tensor, output_size: Any) -> tn.Tensor:
 
 def _adaptive_largest(count: int, input: tn.Tensor, output_size: Any, return_indices: bool) -> Any:
     sizes = _sizes(f"adaptive_max_pool{count}d", input, output_size, count)
-    regular = records.sliding(input.shape[-count:], sizes) is not None
-    if regular and not return_indices and _is_taped(input):
+    extents = input.shape[-count:]
+    noted = records.small(extents) or records.sliding(extents, sizes) is not None
+    if noted and not return_indices and _is_taped(input):
         return _ADAPTIVE_MAX[count](input, size=sizes, indices=False, places=True)[0]
     return _ADAPTIVE_MAX[count](input, size=sizes, indices=bool(return_indices))
 

@@ -10,10 +10,15 @@ from typing import Any
 import trueno as tn
 from trueno import dtypes as dt
 from trueno.ir import build
-from trueno.ir.pooling import first_index, first_max, largest
+from trueno.ir.pooling import first_index, first_max, largest, picked
 from trueno.ir.windows import interleave
 
 Pairs = tuple[tuple[int, int], ...]
+
+
+def small(extents: tuple[int, ...]) -> bool:
+    """Whether a place in an image is one byte, and rows of it are too short for vectors of windows' elements."""
+    return math.prod(extents) <= 256 and extents[-1] <= 16
 
 
 def _spatial(x: Any, count: int) -> tuple[int, ...]:
@@ -31,8 +36,8 @@ def max_pool(
 ) -> Any:
     """Record max pooling over the last axes.
 
-    `indices`: with where each maximum is in the input, too. `places`: with where it is in its window, which backward
-    reads.
+    `indices`: with where each maximum is in the input, too. `places`: with what backward reads, where it is in its
+    window, or in the image if that is `small`.
     """
     count = len(kernel)
     axes = _spatial(x, count)
@@ -43,17 +48,40 @@ def max_pool(
     wide: Any = tn.cast(views, dtype=dt.accumulator(x.dtype))
     if places:
         top, found = largest(wide, own)
-        return tn.cast(tn.squeeze(top, own), dtype=x.dtype), found
+        extents = x.shape[axes[0] :]
+        if not small(extents) or math.prod(views.shape[axes[0] : own[0]]) == 1:
+            return tn.cast(tn.squeeze(picked(top, wide, found, axes=own), own), dtype=x.dtype), found
+        place = _in_image(tn.squeeze(found, own), axes, extents, kernel, stride, padding, dilation)
+        return _picked_from_images(x, tn.squeeze(top, own), place, axes[0])
     top = first_max(wide, axis=own, keepdims=True)
-    local = tn.cast(tn.squeeze(first_index(wide, own), own), dtype=dt.int32)
+    place = _in_image(
+        tn.squeeze(first_index(wide, own), own), axes, x.shape[axes[0] :], kernel, stride, padding, dilation
+    )
+    return tn.cast(tn.squeeze(top, own), dtype=x.dtype), tn.cast(place, dtype=dt.int64)
+
+
+def _picked_from_images(x: Any, top: Any, place: Any, axis: int) -> tuple[Any, Any]:
+    """Record maxima as elements at flat places in small images, which are the axes from `axis` on; and the places."""
+    rows = (*x.shape[:axis], math.prod(top.shape[axis:]))
+    place = tn.reshape(tn.cast(place, dtype=dt.uint8), rows)
+    image = tn.reshape(tn.cast(x, dtype=top.dtype), (*x.shape[:axis], math.prod(x.shape[axis:])))
+    known = picked(tn.reshape(top, rows), image, place, axes=(axis,))
+    return tn.cast(tn.reshape(known, top.shape), dtype=x.dtype), place
+
+
+def _in_image(
+    local: Any, axes: tuple, extents: tuple, kernel: tuple, stride: tuple, padding: Pairs, dilation: tuple
+) -> Any:
+    """Record the flat index in images of these extents of elements given by their flat index in windows."""
+    local = tn.cast(local, dtype=dt.int32)
     place: Any = 0
     for k, axis in enumerate(axes):
         # C order: the element's index along this axis of the window.
         along = local // math.prod(kernel[k + 1 :]) % kernel[k]
         index = build.iota(local.shape, axis, dt.int32) * stride[k] + along * dilation[k] - padding[k][0]
         # Where a window holds nothing but -inf its first element counts, which may be padding: then the first inside.
-        place = place * x.shape[axis] + tn.where(index < 0, index % dilation[k], index)
-    return tn.cast(tn.squeeze(top, own), dtype=x.dtype), tn.cast(place, dtype=dt.int64)
+        place = place * extents[k] + tn.where(index < 0, index % dilation[k], index)
+    return place
 
 
 def _share(length: int, n: int, k: int, step: int, low: int, whole: bool) -> list[int]:
@@ -142,7 +170,7 @@ def adaptive_avg(x: Any, *, size: tuple) -> Any:
 def adaptive_max(x: Any, *, size: tuple, indices: bool, places: bool = False) -> Any:
     """Record the maxima of as many parts of the last axes as `size` says, and where they are, as `max_pool` does.
 
-    `places` is for windows that are `sliding`.
+    `places` is for windows that are `sliding`, and for images that are `small`.
     """
     axes = _spatial(x, len(size))
     if places and all(out == 1 for out in size):
@@ -150,7 +178,7 @@ def adaptive_max(x: Any, *, size: tuple, indices: bool, places: bool = False) ->
         flat: Any = tn.reshape(x, (*x.shape[: axes[0]], math.prod(x.shape[axes[0] :])))
         flat = tn.cast(flat, dtype=dt.accumulator(x.dtype))
         top, found = largest(flat, (axes[0],))
-        whole: Any = tn.reshape(top, (*x.shape[: axes[0]], *size))
+        whole: Any = tn.reshape(picked(top, flat, found, axes=(axes[0],)), (*x.shape[: axes[0]], *size))
         return tn.cast(whole, dtype=x.dtype), found
     if not indices and all(out == 1 for out in size):
         return first_max(x, axis=axes, keepdims=True)
@@ -163,12 +191,15 @@ def adaptive_max(x: Any, *, size: tuple, indices: bool, places: bool = False) ->
     wide = tn.cast(x, dtype=dt.accumulator(x.dtype))
     place: Any = None
     stride = 1
+    indices = indices or places
     # The first of equal elements in C order is in the first row that holds one, and there the first.
     for axis, out in zip(reversed(axes), reversed(size), strict=True):
         if indices:
             place = _adapted_place(wide, place, axis, out, stride)
             stride *= x.shape[axis]
         wide = _adapt(wide, axis, out, lambda views, start, step: first_max(views, axis=-1))
+    if places:
+        return _picked_from_images(x, wide, place, axes[0])
     result = tn.cast(wide, dtype=x.dtype)
     return (result, tn.cast(place, dtype=dt.int64)) if indices else result
 

@@ -243,8 +243,6 @@ def _steps(
         short = loops.outer and loops.inner[-1] <= stage.SHORT_ROW and not (loops.lanes or loops.columns or one.partial)
         if short and target.vectorise and (loops.elementwise or target.has("avx512f")):
             loops.short = "masked" if target.has("avx512f") else "single"
-            if loops.elementwise and loops.inner[-1] <= stage.FEW:
-                loops.short = "scalar"
         return loops
 
     found: list[stage.Loops | Step | Chain] = []
