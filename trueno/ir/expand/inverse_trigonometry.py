@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from trueno import dtypes as dt
-from trueno.ir.expand.notation import at_most, horner, number, rough_reciprocal, rows, widen
+from trueno.ir.expand.notation import horner, number, rough_reciprocal, rows, widen
 from trueno.ir.node import Node
 
 #: (asin(x) / x - 1) / x**2 as a polynomial in x**2, for |x| <= 1/2, by the dtype of the result.
@@ -118,31 +118,39 @@ def atan(x: Node) -> Node:
     size = rows.abs(x)
     if x.dtype == dt.float64:
         return rows.copysign(_angle(size, number(size, 1.0), x.dtype), x)
-    return rows.copysign(_atan_single(size), x)
+    high, low = _HALF_PI[x.dtype]
+    far = rows.sub(high, rows.div(1.0, size) - low)
+    is_far = rows.gt(size, number(x, _ATAN_FAR))
+    return rows.unlikely(is_far, rows.copysign(far, x), rows.copysign(_atan_single(size), x))
 
 
-#: As `_ATAN`, for |x| <= 1/2.
+#: As `_ATAN`, for |x| <= 2/3.
+_ATAN_SHORT = (-0.3333332, 0.19999187, -0.14269447, 0.10953953, -0.0825183, 0.050655931, -0.0171375776)
+#: atan(3/2) in two parts, and from where on it is taken off: there the result exceeds 1/2.
+_ATAN_BASE = (0.9827937483787537, -2.5131424592413664e-08)
+_ATAN_BORDER, _ATAN_FAR = 0.547, 2.0**21
+#: The same for |x| <= 1/2.
 _ATAN_HALF = (-0.33333334, 0.1999988, -0.14279918, 0.11008177, -0.082413316, 0.042348634)
 
 
-def _atan_single(size: Node) -> Node:
-    """atan of x >= 0 in float32: 0, pi/4 or pi/2 and the atan of x, (x - 1) / (x + 1) or -1/x, which is at most 1/2."""
-    # Beyond the bound the result rounds to pi / 2.
-    x, one, zero = at_most(size, 2.0**30), number(size, 1.0), number(size, 0.0)
-    middle, steep = rows.ge(x, number(x, 0.5)), rows.gt(x, number(x, 2.0))
-    whole = x + 1.0
-    above = rows.where(steep, number(x, -1.0), rows.where(middle, x - 1.0, x))
-    below = rows.where(steep, x, rows.where(middle, whole, one))
-    below_rest = rows.where(steep, zero, rows.where(middle, x - (whole - 1.0), zero))
+def _atan_single(x: Node) -> Node:
+    """atan of x >= 0 in float32: that of x or, above the border, atan(3/2) plus that of (x - 3/2) / (1 + 3/2 x).
+
+    The numerator is exact up to `_ATAN_FAR`.
+    """
+    one, zero = number(x, 1.0), number(x, 0.0)
+    turned = rows.gt(x, number(x, _ATAN_BORDER))
+    whole = rows.fma(x, number(x, 1.5), one)
+    above = rows.where(turned, x - 1.5, x)
+    below = rows.where(turned, whole, one)
+    below_rest = rows.where(turned, rows.fma(x, number(x, 1.5), rows.sub(1.0, whole)), zero)
+    base, base_rest = (rows.where(turned, number(x, part), zero) for part in _ATAN_BASE)
     ratio = above / below
     lost = rows.fma(rows.neg(ratio), below_rest, rows.fma(rows.neg(ratio), below, above))
     square = ratio * ratio
-    bend = rows.fma(lost, rough_reciprocal(below), ratio * square * horner(square, _ATAN_HALF))
-    high, low = _HALF_PI[x.dtype]
-    base = rows.where(steep, number(x, high), rows.where(middle, number(x, high / 2), zero))
-    base_rest = rows.where(steep, number(x, low), rows.where(middle, number(x, low / 2), zero))
     main = base + ratio
-    return main + (((base - main) + ratio) + (bend + base_rest))
+    rest = rows.fma(lost, rough_reciprocal(below), ((base - main) + ratio) + base_rest)
+    return main + rows.fma(ratio * square, horner(square, _ATAN_SHORT), rest)
 
 
 #: pi / 4 in two parts.
