@@ -339,7 +339,7 @@ def inner_products(function: Callable, arrays: Sequence[np.ndarray]) -> list[Mul
 def test_a_factor_with_few_columns_is_turned_over_in_place_of_the_other() -> None:
     a, b = (
         operand(dt.float32, (-9, 9), "contiguous", (512, 2048)),
-        operand(dt.float32, (-9, 9), "contiguous", (2048, 49)),
+        operand(dt.float32, (-9, 9), "contiguous", (2048, 45)),
     )
     (product,) = inner_products(matmul, (a, b))
     assert product.a is not None
@@ -365,6 +365,18 @@ def test_rows_that_lie_across_memory_are_packed_where_they_span_more_than_a_cach
         b = operand(dt.float32, (-9, 9), "contiguous", (k, 196), seed=1)
         assert sum(isinstance(one, Pack) and "rows into" in one.name for one in steps_of(turned, (a, b))) == packed
         check(turned, (a, b), *expected(a.T, b), "native", f"rows across memory, K {k}")
+
+
+@pytest.mark.parametrize("dtype", [dt.float32, dt.float64], ids=str)
+@pytest.mark.parametrize(
+    ("m", "k", "n"), [(8, 70, 49), (61, K_BLOCK + 3, 49), (77, 2 * K_BLOCK + 30, 50), (64, 64, 98), (9, 100, 25)]
+)
+def test_columns_beside_complete_tiles_are_inner_products(m: int, k: int, n: int, dtype: np.dtype) -> None:
+    a, b = operand(dtype, (-9, 9), "contiguous", (m, k)), operand(dtype, (-9, 9), "contiguous", (k, n), seed=1)
+    check(matmul, (a, b), *expected(a, b), "native", f"{m} x {k} x {n}")
+    if dtype == dt.float32 and n > 25 and resolve().has("avx512f"):
+        (product,) = (one for one in steps_of(matmul, (a, b)) if isinstance(one, Multiply))
+        assert product.rest == n % 48
 
 
 def test_what_follows_inner_products_is_computed_with_them() -> None:

@@ -46,6 +46,7 @@ class Blocks(StepEmitter):
         sums = p.variable(tile.sum, tile.rows * buffer_row(step))
         self.sums = p.advance(sums[0], p.index(tile.columns), tile.sum)
         self.kept = p.variable(tile.packed, step.strip * k_block(tile.sum))[0] if step.kept else "null"
+        self.rest = p.variable(tile.packed, step.rest * k_block(tile.sum))[0] if step.rest else "null"
         with p.each_task() as task:
             down, across = self.number("down"), self.number("across")
             if step.plain and not tile.dots:
@@ -75,8 +76,9 @@ class Blocks(StepEmitter):
             self.end = p.arith("mul", p.arith("div", self.n1, width), width)
             if step.added_up:
                 self._complete(m0, m1)
-            with p.loop(m0, m1, tile.rows) as row:
-                self._row_of_tiles(row, p.arith("min", p.index(tile.rows), p.arith("sub", m1, row)))
+            if not step.rest:
+                with p.loop(m0, m1, tile.rows) as row:
+                    self._row_of_tiles(row, p.arith("min", p.index(tile.rows), p.arith("sub", m1, row)))
 
     # --- tiles with all their columns, added up in the result ---------------------------------------------------------
 
@@ -89,12 +91,15 @@ class Blocks(StepEmitter):
         with self._rounds() as part:
             if step.kept:
                 self._keep(part)
+            if step.rest:
+                self._copy_rest(part)
             with p.loop(m0, m1, tile.rows) as row:
                 self._complete_row(part, row, whole, "kept" if step.kept else "tile")
         left = p.both(p.compare("slt", whole, m1), p.compare("slt", self.n0, self.end))
         with p.when(left):
             _, skipped = self._factor(step.a, self.pa, "a steps", whole, self.number("M"), tile.rows)
-            self._finish(whole, p.arith("sub", m1, whole), skipped, self.n0, self.end)
+            end = self.n1 if step.rest else self.end
+            self._finish(whole, p.arith("sub", m1, whole), skipped, self.n0, end)
 
     def _keep(self, part: _Part) -> None:
         """Copy a block of columns that are read as they lie into panels in the task's own memory."""
@@ -128,6 +133,38 @@ class Blocks(StepEmitter):
             # The same block of K of the next row of tiles.
             ahead = p.arith("mul", self.number("a steps"), p.index(tile.packed.itemsize))
             self._tile(part, kernel, pa, pb, kept, ahead, place, place_row)
+        if step.rest:
+            self._rest_of_row(part, pa, line, down, inside)
+
+    def _copy_rest(self, part: _Part) -> None:
+        """Copy a block of the columns that are left over, so that each runs along K."""
+        p, step, tile = self.printer, self.multiply, self.multiply.tile
+        assert step.b is not None
+        first = p.advance(self.pb, self.end, tile.packed)
+        if not step.b.direct and step.b.step == tile.columns:
+            first, _ = self._factor(step.b, self.pb, "b steps", self.end, self.number("N"), tile.columns)
+        b_step = self.number("b steps", 1)
+        first = p.advance(first, p.arith("mul", part.begin, b_step), tile.packed)
+        p.check_grid(first, tile.packed, [(part.count, b_step), (p.index(step.rest), "1")])
+        for column in range(step.rest):
+            to = p.advance(self.rest, p.arith("mul", p.index(column), self.number("K block")), tile.packed)
+            from_ = p.advance(first, p.index(column), tile.packed)
+            p.call(f"@{self.name}.column(ptr {from_}, i64 {b_step}, i64 {part.count}, ptr {to})")
+
+    def _rest_of_row(self, part: _Part, pa: Any, line: Any, down: Any, inside: Any) -> None:
+        """Call what computes the columns that are left over for a row of tiles; `inside`: it has all of its rows."""
+        p, step, tile = self.printer, self.multiply, self.multiply.tile
+        place = self.along(line, step.numbers[step.stores[0].access], "columns", 0, self.end)
+        if p.bounds is not None:
+            with p.when(inside):
+                p.check_grid(place, tile.sum, [(p.index(tile.rows), down), (p.index(step.rest), "1")], writes=True)
+        place = p.select(inside, place, p.advance(self.sums, p.arith("sub", self.end, self.n0), tile.sum))
+        place_row = p.select(inside, down, p.index(buffer_row(step)), "i64")
+        p.call(
+            f"@{self.name}.rest(i64 {part.count}, ptr {p.advance(pa, part.offset, tile.packed)}, ptr {self.rest}, "
+            f"i64 {self.number('a steps')}, i64 {self.number('K block')}, i64 {tile.lanes}, i64 0, i64 {part.begin}, "
+            f"ptr {place}, i64 {place_row})"
+        )
 
     # --- rows of tiles, added up in the buffer ------------------------------------------------------------------------
 

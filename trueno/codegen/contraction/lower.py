@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import prod
 
 from trueno.codegen.choices import current
-from trueno.codegen.contraction import match, tile
+from trueno.codegen.contraction import match, rest, tile
 from trueno.codegen.contraction.steps import Axes, Factor, Multiply, Pack, axes
 from trueno.codegen.contraction.tile import Tile
 from trueno.codegen.expr import Access, Expr, substituted
@@ -98,7 +98,9 @@ class _Lowering:
         ordered = sorted(((self.a, self.rows), (self.b, self.columns)), key=lambda one: self._dense(*one))
         guides = [dict(enumerate(access.strides)) for one, _ in ordered for access in match.accesses(one)]
         self.k = tuple(sorted_dims(list(found.k), guides))
-        self.tile = self._inner_products() or self.tile
+        #: Columns that are left over beside complete tiles.
+        self.rest = 0
+        self.tile = self._with_rest() or self._inner_products() or self.tile
 
     def _size(self, dims: Sequence[int]) -> int:
         return prod(self.stage.sizes[dim] for dim in dims)
@@ -142,6 +144,24 @@ class _Lowering:
         panels += turn * ((0 if self._direct_rows() else self.m) + (self.n if b else 0))
         return inner if product / tile.reached(inner, self.m, self.n) + (0 if b else turn * self.n) < panels else None
 
+    def _with_rest(self) -> Tile | None:
+        """Return the tile beside which columns are left over as inner products, if that takes less time."""
+        one = self.tile
+        wide = one._replace(rows=rest.ROWS, vectors=rest.VECTORS)
+        whole, left = divmod(self.n, wide.columns)
+        form = self.plain and one.masks and one.kind == "fma" and not self.slides
+        if not form or not 0 < left <= rest.MOST or not whole or self.n > tile.STRIP or self.m < wide.rows:
+            return None
+        if self._runs(self.a, self.rows) is None:
+            return None
+        # Products of vectors for each row and step along K.
+        beside = left * (rest.PRODUCTS / one.lanes + rest.END / min(self.k_size, tile.k_block(one.sum)))
+        products = _rounded(self.m, wide.rows) * (whole * wide.vectors + beside)
+        if products >= self.m * self.n / one.lanes / tile.reached(one, self.m, self.n):
+            return None
+        self.rest = left
+        return wide
+
     def _direct_rows(self) -> Factor | None:
         """Return the rows if they are read as they lie."""
         plain = self._plain_access(self.a, self.rows)
@@ -159,10 +179,10 @@ class _Lowering:
         return Factor(True, self._batch_only(access), row, step)
 
     def _factor_a(self, out: list[Pack | Multiply]) -> Factor:
-        if self.tile.dots:
+        if self.tile.dots or self.rest:
             runs = self._runs(self.a, self.rows)
             assert runs is not None
-            return Factor(True, self._batch_only(runs[0]), runs[1], self.tile.lanes)
+            return Factor(True, self._batch_only(runs[0]), runs[1], self.tile.lanes if self.tile.dots else 1)
         if self.slides and self.m >= self.tile.rows:
             access = self.a.arg
             return Factor(True, self._batch_only(access), access.strides[self.rows[0]], self._walk(access)[-1])
@@ -184,7 +204,10 @@ class _Lowering:
             and (self.plain or self.m <= DIRECT_ROWS * self.tile.rows)
         ):
             return Factor(True, self._batch_only(plain[0]), 1, plain[2])
-        return self._packed("columns", self.b, self.columns, self.tile.columns, out)
+        # A single tile and what is left over beside it share a panel.
+        alone = self.rest and self.n < 2 * self.tile.columns
+        width = _rounded(self.n, self.tile.lanes) if alone else self.tile.columns
+        return self._packed("columns", self.b, self.columns, width, out)
 
     def _walk(self, access: Access) -> list[int]:
         """Return the strides of an access along the merged dimensions of K."""
@@ -283,7 +306,8 @@ class _Lowering:
         step = Multiply(
             self.stage.name, self.tile, [store.value for store in stores], roles,
             list(dict.fromkeys([*accesses, *factors])),
-            total=total, a=a, b=b, stores=stores, plain=self.plain, lines=lines, narrow=not lines and self._is_narrow(),
+            total=total, a=a, b=b, stores=stores, plain=self.plain, lines=lines, rest=self.rest,
+            narrow=not (lines or self.rest) and self._is_narrow(),
             kept=self.plain and not self.tile.dots and b.direct and self.m > FEW * self.tile.rows,
             strip=LINE_STRIP if lines else tile.STRIP,
         )  # fmt: skip
@@ -326,10 +350,10 @@ class _Lowering:
             across == 1
             and not self.tile.dots
             and self.n >= 2 * columns
-            and not (small or (step.kept and most * batches >= tasks))
+            and not (small or step.rest or (step.kept and most * batches >= tasks))
         ):
             across = 2
-        if step.kept and not small:
+        if step.kept and not (small or step.rest):
             # Blocks of rows copy the columns anew each, strips of columns only read packed rows again.
             across = max(across, min(-(-tasks // batches), -(-self.n // (KEPT_TILES * columns))))
         wide = _rounded(-(-self.n // across), columns)
@@ -358,7 +382,8 @@ class _Lowering:
             deep = step.roles["k"].extents[-1]
         if self.tile.dots:
             block = INNER_BYTES // (rows * step.tile.packed.itemsize)
-        meta.put("K block", _rounded(-(-deep // max(-(-deep // block), 1)), self.tile.lanes if self.tile.dots else 4))
+        unit = self.tile.lanes if self.tile.dots or step.rest else 4
+        meta.put("K block", _rounded(-(-deep // max(-(-deep // block), 1)), unit))
         assert step.a is not None and step.b is not None
         meta.put("a steps", step.a.panel, step.a.step)
         meta.put("b steps", step.b.panel, step.b.step)

@@ -232,6 +232,8 @@ class Multiply(Step):
         Whether the last tile of a row of tiles is half as wide as the others.
     kept : bool
         Whether the first row of tiles of a block reads the columns as they lie and keeps them dense for the others.
+    rest : int
+        Columns left over beside complete tiles that are inner products; see contraction/rest.py.
     lines : bool
         Whether a single row is multiplied by a matrix in memory, line by line, without tiles.
     strip : int
@@ -245,6 +247,7 @@ class Multiply(Step):
     plain: bool = False
     narrow: bool = False
     kept: bool = False
+    rest: int = 0
     lines: bool = False
     strip: int = 0
 
@@ -263,10 +266,15 @@ class Multiply(Step):
             f"multiply {tile.kind} {tile.packed} into {tile.sum}, tile {tile.rows} x {tile.vectors} x {tile.lanes}, "
             f"strip {self.strip}, {', '.join(modes)}"
             f"{''.join(f', {word}' for word in ('plain', 'kept', 'lines', 'narrow') if getattr(self, word))}"
-            f"{', dots' if tile.dots else ''}"
+            f"{', dots' if tile.dots else ''}{self._rest_text()}"
         )
         stores = [f"  a{self.numbers[store.access]} <- value {k}" for k, store in enumerate(self.stores)]
         return "\n".join([head, *self.common_text(), *stores])
+
+    def _rest_text(self) -> str:
+        if not self.rest or self.b is None:
+            return ""
+        return f", rest {self.rest}" + ("" if self.b.direct else f" in panels of {self.b.step}")
 
     def cost(self) -> float:
         """Return an estimate of the time on one thread, in nanoseconds."""
