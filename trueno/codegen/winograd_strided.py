@@ -32,8 +32,6 @@ RESULTS, STRIDE = 2, 2
 INPUTS = STRIDE * (RESULTS - 1) + TAPS
 #: Which of the five products are summed up to each of the three sums.
 SUMS = ((0, 1), (2,), (3, 4))
-#: Matrices whose rows for one product are a multiple of so many bytes begin in the same few lines of a cache.
-SPREAD = 1024
 #: The sums of both axes by how many products of a channel they have, as `SUMS` of each axis.
 ALIKE = (((0, 0), (0, 2), (2, 0), (2, 2)), ((0, 1), (1, 0), (1, 2), (2, 1)), ((1, 1),))
 
@@ -119,28 +117,24 @@ def minimal(node: Node) -> Node:
 class _Factors:
     """The inputs' or the filters' factors of all products: for each sum a matrix of K rows, one below the other.
 
-    K is the channels, and within a channel the products that are summed up. Matrices that would begin in the same lines
-    of a cache have a row between them.
+    K is the channels, and within a channel the products that are summed up: so the rows that are written in turns lie
+    side by side in memory, and the matrices, nine of them, may begin in the same lines of a cache.
     """
 
     def __init__(self, evaluated: Grid) -> None:
         channels, _, *rest = evaluated[0][0].shape
         self.channels, self.width = channels, math.prod(rest)
-        dtype = evaluated[0][0].dtype
-        self.gap = int(channels * self.width * dtype.itemsize % SPREAD == 0)
-        between = build.expand(build.const(0, dtype), shape=(1, self.width))
-        rows: list[Node] = []
+        matrices: list[Node] = []
         for a, b in chain(*ALIKE):
             parts = [evaluated[i][j] for i, j in product(SUMS[a], SUMS[b])]
             matrix = concatenate(*parts, axis=1) if len(parts) > 1 else parts[0]
-            rows += [build.reshape(matrix, shape=(channels * len(parts), self.width)), *[between] * self.gap]
-        self.rows = concatenate(*rows, axis=0)
+            matrices.append(build.reshape(matrix, shape=(channels * len(parts), self.width)))
+        self.rows = concatenate(*matrices, axis=0)
 
     def of(self, which: int) -> Node:
         """Return the matrices of sums with equally many products."""
-        heights = [self.channels * math.prod(len(SUMS[k]) for k in places[0]) + self.gap for places in ALIKE]
+        heights = [self.channels * math.prod(len(SUMS[k]) for k in places[0]) for places in ALIKE]
         begin = sum(height * len(places) for height, places in zip(heights[:which], ALIKE, strict=False))
         height, count = heights[which], len(ALIKE[which])
         part = slice_(self.rows, bounds=((begin, 1, count * height), (0, 1, self.width)))
-        part = build.reshape(part, shape=(count, height, self.width))
-        return slice_(part, bounds=((0, 1, count), (0, 1, height - self.gap), (0, 1, self.width)))
+        return build.reshape(part, shape=(count, height, self.width))
