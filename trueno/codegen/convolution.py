@@ -50,18 +50,16 @@ def as_windows(kernel: Kernel, minimal: bool = False, contractions: bool = False
         if node.op is convolution:
             if minimal:
                 # Imported where it may be needed: `import trueno` does without it.
-                from trueno.codegen import winograd, winograd_strided, winograd_weights
+                from trueno.codegen import winograd, winograd_lines, winograd_strided, winograd_weights
 
                 if winograd_weights.applies(node):
                     made = permute(winograd_weights.minimal(node), axes=(1, 0, 2, 3))
                     turned[id(made)] = made
                     return made
-                if winograd.applies(node):
-                    tiled.append(winograd.minimal(node))
-                    return tiled[-1]
-                if winograd_strided.applies(node):
-                    tiled.append(winograd_strided.minimal(node))
-                    return tiled[-1]
+                for form in (winograd, winograd_strided, winograd_lines):
+                    if form.applies(node):
+                        tiled.append(form.minimal(node))
+                        return tiled[-1]
             if contractions:
                 from trueno.codegen import transposed
 

@@ -28,7 +28,7 @@ SHORT_ROWS = 16
 #: The same of a stage that is printed as vectors, and how many of its rows.
 VECTOR_CHUNK, VECTOR_ROWS = 2048, 16
 #: Strides along which its accesses may take turns: those of tiles, and of 3 × 3 filters.
-RUNS = (2, 4, 9)
+RUNS = (2, 4, 8, 9)
 #: Pieces from which on a stage may be written out of order.
 PIECES = 4
 
