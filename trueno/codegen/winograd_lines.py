@@ -135,10 +135,10 @@ def minimal(node: Node) -> Node:
     step, (top, _), (left, _) = geometry.stride[0], *geometry.padding
     high, wide = step * (count * rows - 1) + lines, STRIDE * (RESULTS * columns - 1) + TAPS
     padded = put(x, {2: (1, top, high), 3: (1, left, wide)})
-    # (images, channels, blocks × rows, tiles, lines, 13)
-    views = window(padded, (2, 3), (lines, INPUTS), (step, STRIDE * RESULTS))
-    views = build.reshape(views, shape=(images, channels, count, rows, *views.shape[3:]))
-    views = permute(views, axes=(0, 2, 1, 5, 3, 4, 6))
+    strips = window(padded, 2, step * (rows - 1) + lines, step * rows)
+    # (images, channels, blocks, tiles, rows, 13, lines) to (images, blocks, channels, lines, rows, tiles, 13)
+    views = window(strips, (3, 4), (INPUTS, lines), (STRIDE * RESULTS, step))
+    views = permute(views, axes=(0, 2, 1, 6, 4, 3, 5))
     shape = (images, count, 1, 1, channels, lines, rows, columns)
     inputs = _points([build.reshape(element(views, {6: k}), shape=shape) for k in range(INPUTS)], 2)
     inputs = build.reshape(inputs, shape=(images, count, POINTS, STRIDE * channels * lines, rows * columns))
