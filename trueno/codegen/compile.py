@@ -155,10 +155,24 @@ def compile_objects(source: str, target: Target, passes: bool = True) -> list[by
     return objects
 
 
+#: Target machines that no thread uses: a new one takes a millisecond to get ready for its first function.
+_idle: dict[Target, list[Any]] = {}
+
+
 def _compile_part(source: str, target: Target) -> bytes:
-    """Compile one part; it shares nothing of LLVM with others."""
-    tm, context = _new_machine(target), llvm.create_context()
-    module = _optimised(source, target, tm, context)
+    """Compile one part; it shares nothing of LLVM with others that are compiled at the same time."""
+    idle = _idle.setdefault(target, [])
+    try:
+        tm = idle.pop()
+    except IndexError:
+        tm = _new_machine(target)
+    made = _emitted(_optimised(source, target, tm, llvm.create_context()), tm)
+    idle.append(tm)
+    return made
+
+
+def _emitted(module: Any, tm: Any) -> bytes:
+    """Return a module's object code."""
     with ffi.OutputString() as error:
         buffer = _at_once("LLVMPY_TargetMachineEmitToMemory")(tm, module, 1, error)
         if not buffer:

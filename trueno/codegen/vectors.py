@@ -269,25 +269,33 @@ class VectorPrinter(LLVMPrinter):
         if len(vectors) == 1:
             return list(vectors)
         if len(vectors) % 2:
-            return [self._picked(vectors, first, dtype) for first in range(len(vectors))]
+            return self._rotated(vectors, dtype)
         kind, lanes = self._vector(register_type(dtype)), range(0, 2 * self.lanes, 2)
         pairs = list(zip(vectors[::2], vectors[1::2], strict=True))
         even = self._parted([self._shuffle(a, b, lanes, kind) for a, b in pairs], dtype)
         odd = self._parted([self._shuffle(a, b, [lane + 1 for lane in lanes], kind) for a, b in pairs], dtype)
         return [one for both in zip(even, odd, strict=True) for one in both]
 
-    def _picked(self, vectors: Sequence[str], first: int, dtype: np.dtype) -> str:
-        """Return the elements of memory from the first one on, at an odd stride: as many as there are vectors.
+    def _rotated(self, vectors: Sequence[str], dtype: np.dtype) -> list[str]:
+        """Return what `_parted` does for an odd number of vectors.
 
-        No two of them are in the same lane, so that blending puts them into one vector, and one shuffle in order.
+        Elements of one position are in different lanes, and in lane l the vectors hold the positions in turn, beginning
+        with another one. So each lane is rotated by a distance of its own, by powers of two: a vector is blended with
+        the one so many further on (a barrel shifter), and at last one shuffle puts its lanes in order.
         """
-        kind = self._vector(register_type(dtype))
-        homes = [divmod(first + len(vectors) * lane, self.lanes) for lane in range(self.lanes)]
-        found = vectors[0]
-        for number, vector in enumerate(vectors[1:], 1):
-            taken = {lane for home, lane in homes if home == number}
-            found = self._shuffle(found, vector, [k + self.lanes * (k in taken) for k in range(self.lanes)], kind)
-        return self._shuffle(found, found, [lane for _, lane in homes], kind)
+        kind, count = self._vector(register_type(dtype)), len(vectors)
+        # Element `lanes * vector + lane` has position `first`, modulo the number of vectors.
+        back = pow(self.lanes, -1, count)
+        turned = [-back * lane % count for lane in range(self.lanes)]
+        for distance in (1 << bit for bit in range((count - 1).bit_length())):
+            lanes = [lane + self.lanes * bool(turn & distance) for lane, turn in enumerate(turned)]
+            vectors = [self._shuffle(a, vectors[(k + distance) % count], lanes, kind) for k, a in enumerate(vectors)]
+        found = []
+        for first in range(count):
+            homes = [(first + count * lane) % self.lanes for lane in range(self.lanes)]
+            one = vectors[back * first % count]
+            found.append(self._shuffle(one, one, homes, kind))
+        return found
 
     def _woven(self, vectors: Sequence[str], dtype: np.dtype) -> list[str]:
         """Return vectors as they lie in memory, from the elements of each position modulo their number."""
@@ -455,4 +463,6 @@ def vector_function(module: Module, name: str, loops: Loops) -> None:
     printer = VectorPrinter(module.as_is, loops.lanes)
     _VectorEmitter(loops, printer, serial=True).run()
     signature = f"{name}(ptr %buffers, ptr %meta, ptr %scalars, i64 %t0, i64 %t1)"
-    printer.finish_function(signature, loops.stage.name, "hidden")
+    # What fills a border with zeros writes few elements.
+    fills = all(store.value.kind == "const" for store in loops.stage.stores)
+    printer.finish_function(signature, loops.stage.name, "hidden", quick=fills)

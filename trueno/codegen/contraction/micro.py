@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from trueno import dtypes as dt
-from trueno.codegen.contraction.masks import SUFFIX, masked_load
+from trueno.codegen.contraction.masks import SUFFIX
 from trueno.codegen.contraction.tile import Tile
 from trueno.codegen.llvm import Module
 from trueno.codegen.llvm_values import register_type
@@ -70,27 +70,30 @@ class _Micro:
 
     def run(self) -> None:
         cells = [(m, v) for m in range(self.tile.rows) for v in range(self.tile.vectors)]
+        lines, last = self.lines, "loop" if self.unroll == 1 else "second"
         self._head(cells)
-        self.lines.append("loop:")
-        self.lines.append("  %i = phi i64 [ 0, %entry ], [ %i.next, %loop ]")
+        lines += ["loop:", f"  %i = phi i64 [ {'%i.first' if self.unroll > 1 else '0'}, %entry ], [ %i.next, %{last} ]"]
         for base in self._bases():
-            first = f"%a.{base}.first" if base else "%a"
-            self.lines.append(f"  %a.{base} = phi ptr [ {first}, %entry ], [ %a.{base}.next, %loop ]")
-        self.lines.append("  %b.at = phi ptr [ %b, %entry ], [ %b.next, %loop ]")
+            first = f"%a.{base}.first" if base or self.unroll > 1 else "%a"
+            lines.append(f"  %a.{base} = phi ptr [ {first}, %entry ], [ %a.{base}.next, %{last} ]")
+        lines.append(f"  %b.at = phi ptr [ {'%b.first' if self.unroll > 1 else '%b'}, %entry ], [ %b.next, %{last} ]")
         if self.direct_a:
-            self.lines.append("  %a.soon = phi ptr [ %a.soon.first, %entry ], [ %a.soon.next, %loop ]")
-        last = "d" * self.unroll
+            lines.append("  %a.soon = phi ptr [ %a.soon.first, %entry ], [ %a.soon.next, %loop ]")
         for m, v in cells:
-            self.lines.append(f"  %c{m}.{v} = phi {self.sum} [ zeroinitializer, %entry ], [ %{last}{m}.{v}, %loop ]")
-        for at in range(self.unroll):
-            self._step("d" * at or "c", "d" * (at + 1), at)
+            lines.append(f"  %c{m}.{v} = phi {self.sum} [ zeroinitializer, %entry ], [ %d{m}.{v}, %{last} ]")
+        begun = "c"
+        if self.unroll > 1:
+            lines += ["  %skip = icmp slt i64 %i, 0", "  br i1 %skip, label %second, label %first", "first:"]
+            self._step("c", "x", 0)
+            lines += ["  br label %second", "second:"]
+            for m, v in cells:
+                lines.append(f"  %y{m}.{v} = phi {self.sum} [ %c{m}.{v}, %loop ], [ %x{m}.{v}, %first ]")
+            begun = "y"
+        self._step(begun, "d", self.unroll - 1)
         self._advance()
         self._prefetch()
-        end = "done" if self.unroll == 1 else "rest"
-        self.lines += ["  %more = icmp ult i64 %i.next, %whole", f"  br i1 %more, label %loop, label %{end}"]
-        if self.unroll > 1:
-            self._rest(cells, last)
-        self._tail(cells, "x" if self.unroll > 1 else "d")
+        lines += ["  %more = icmp slt i64 %i.next, %k", "  br i1 %more, label %loop, label %done"]
+        self._tail(cells, last)
         parameters = (
             "i64 %k, ptr noalias %a, ptr noalias %b, i64 %a_row, i64 %a_step, i64 %b_step, "
             "i64 %a_ahead, i64 %add, ptr %out, i64 %out_row"
@@ -99,21 +102,9 @@ class _Micro:
             "\n".join([f"define internal void @{self.name}({parameters}) noinline #0 {{", *self.lines, "}"])
         )
 
-    def _rest(self, cells: list[tuple[int, int]], last: str) -> None:
-        """Print the step that a round of two leaves over."""
-        lines = self.lines
-        lines.append("rest:")
-        for base, step in (("%a", "%a.0"), ("%b", "%b")):
-            lines.append(f"  {base}.rest = phi ptr [ {base}, %entry ], [ {step}.next, %loop ]")
-        for m, v in cells:
-            lines.append(f"  %y{m}.{v} = phi {self.sum} [ zeroinitializer, %entry ], [ %{last}{m}.{v}, %loop ]")
-        lines += ["  %odd = icmp slt i64 %whole, %k", "  br i1 %odd, label %single, label %done", "single:"]
-        self._step("y", "x", 0, "%a.rest", "%b.rest")
-        lines.append("  br label %done")
-
-    def _step(self, old: str, new: str, at: int, a: str = "%a.0", b: str = "%b.at") -> None:
-        """Print one step along K of the whole tile: sums named `old` become `new`; `at` steps past a and b."""
-        tile, lines = self.tile, self.lines
+    def _step(self, old: str, new: str, at: int) -> None:
+        """Print one step along K of the whole tile: sums named `old` become `new`; `at` steps into a round."""
+        tile, lines, a, b = self.tile, self.lines, "%a.0", "%b.at"
         if at and self.direct_b:
             lines.append(f"  %b.second = getelementptr {self.unit}, ptr {b}, i64 %b_step")
             b = "%b.second"
@@ -167,7 +158,8 @@ class _Micro:
 
     def _head(self, cells: list[tuple[int, int]]) -> None:
         lines = self.lines
-        lines.append("entry:")
+        zeros = f"[{self.tile.columns} x {register_type(self.tile.sum)}]"
+        lines += ["entry:", f"  %zeros = alloca {zeros}, align 16"]
         self._cells(cells)
         self._prefetch_result()
         if self.direct_a:
@@ -181,11 +173,17 @@ class _Micro:
         if self.direct_b:
             rows = _AHEAD // (self.tile.columns * self.unit_bytes) if self.kept else _ROWS_AHEAD
             lines.append(f"  %b.ahead = mul i64 %b_step, {rows * self.unit_bytes}")
-        lines.append(f"  %whole = and i64 %k, {-self.unroll}")
-        lines += [
-            "  %any = icmp sgt i64 %whole, 0",
-            f"  br i1 %any, label %loop, label %{'done' if self.unroll == 1 else 'rest'}",
-        ]
+        if self.unroll > 1:
+            # An odd number of steps begins with the second of a round, one step before the factors.
+            lines += [
+                "  %odd = and i64 %k, 1",
+                "  %i.first = sub i64 0, %odd",
+                f"  %a.back = mul i64 %i.first, {self.tile.rows}",
+                f"  %a.0.first = getelementptr {self.unit}, ptr %a, i64 %a.back",
+                f"  %b.back = mul i64 %i.first, {'%b_step' if self.direct_b else self.panel}",
+                f"  %b.first = getelementptr {self.unit}, ptr %b, i64 %b.back",
+            ]
+        lines += ["  %any = icmp sgt i64 %k, 0", "  br i1 %any, label %loop, label %done"]
 
     def _prefetch_result(self) -> None:
         """Print what fetches the tile's part of the result, which is needed after the loop only."""
@@ -254,40 +252,28 @@ class _Micro:
         step = "%b_step" if self.direct_b else str(self.unroll * self.panel)
         last = "%b.second" if self.direct_b and self.unroll > 1 else "%b.at"
         lines.append(f"  %b.next = getelementptr {self.unit}, ptr {last}, i64 {step}")
-        lines.append(f"  %i.next = add nuw nsw i64 %i, {self.unroll}")
+        lines.append(f"  %i.next = add nsw i64 %i, {self.unroll}")
 
-    def _tail(self, cells: list[tuple[int, int]], last: str) -> None:
-        lines, letter = self.lines, "f" if dt.is_floating(self.tile.sum) else ""
-        align = self.tile.sum.itemsize
+    def _tail(self, cells: list[tuple[int, int]], end: str) -> None:
+        """Print the addition to the result; a first block is added to zeros of the function's own, without a branch."""
+        lines, kind, align = self.lines, register_type(self.tile.sum), self.tile.sum.itemsize
         lines.append("done:")
         for m, v in cells:
-            begin, end = (f"%y{m}.{v}, %rest", "single") if self.unroll > 1 else ("zeroinitializer, %entry", "loop")
-            lines.append(f"  %r{m}.{v} = phi {self.sum} [ {begin} ], [ %{last}{m}.{v}, %{end} ]")
-        lines.append("  %old = icmp ne i64 %add, 0")
-        if self.tile.lanes * align == _LINE:
-            self._add_masked(cells, letter)
-            return
-        lines += ["  br i1 %old, label %continue, label %store", "continue:"]
-        for m, v in cells:
-            lines.append(f"  %t{m}.{v} = load {self.sum}, ptr {self.out[m, v]}, align {align}")
-            lines.append(f"  %u{m}.{v} = {letter}add {self.sum} %t{m}.{v}, %r{m}.{v}")
-        lines += ["  br label %store", "store:"]
-        for m, v in cells:
-            lines.append(f"  %w{m}.{v} = phi {self.sum} [ %r{m}.{v}, %done ], [ %u{m}.{v}, %continue ]")
-        for m, v in cells:
-            lines.append(f"  store {self.sum} %w{m}.{v}, ptr {self.out[m, v]}, align {align}")
-        lines.append("  ret void")
-
-    def _add_masked(self, cells: list[tuple[int, int]], letter: str) -> None:
-        """Print the end for vectors with masks: what a first block is added to is not read."""
-        lines, masks = self.lines, f"<{self.tile.lanes} x i1>"
+            lines.append(f"  %r{m}.{v} = phi {self.sum} [ zeroinitializer, %entry ], [ %d{m}.{v}, %{end} ]")
+        for v in range(self.tile.vectors):
+            zeros = self._at(f"%zeros.{v}", kind, "%zeros", v * self.tile.lanes)
+            lines.append(f"  store {self.sum} zeroinitializer, ptr {zeros}, align {align}")
         lines += [
-            f"  %old.one = insertelement {masks} poison, i1 %old, i32 0",
-            f"  %old.all = shufflevector {masks} %old.one, {masks} poison, <{self.tile.lanes} x i32> zeroinitializer",
+            "  %old = icmp ne i64 %add, 0",
+            "  %old.0 = select i1 %old, ptr %out, ptr %zeros",
+            "  %old_row = select i1 %old, i64 %out_row, i64 0",
         ]
+        for m in range(1, self.tile.rows):
+            lines.append(f"  %old.{m} = getelementptr {kind}, ptr %old.{m - 1}, i64 %old_row")
+        letter = "f" if dt.is_floating(self.tile.sum) else ""
         for m, v in cells:
-            at = self.out[m, v]
-            lines.append(masked_load(self.module, f"%t{m}.{v}", self.sum, at, "%old.all", self.tile.sum.itemsize))
+            from_ = self._at(f"%t.p{m}.{v}", kind, f"%old.{m}", v * self.tile.lanes)
+            lines.append(f"  %t{m}.{v} = load {self.sum}, ptr {from_}, align {align}")
             lines.append(f"  %u{m}.{v} = {letter}add {self.sum} %t{m}.{v}, %r{m}.{v}")
-            lines.append(f"  store {self.sum} %u{m}.{v}, ptr {at}, align {self.tile.sum.itemsize}")
+            lines.append(f"  store {self.sum} %u{m}.{v}, ptr {self.out[m, v]}, align {align}")
         lines.append("  ret void")
