@@ -113,13 +113,6 @@ def normal_log(x: Node) -> Node:
     return _join(m - 1.0, _as_float(k))
 
 
-def _in_parts(f: Node) -> tuple[Node, Node]:
-    """Return ``log(1 + f)`` in float64 as an unevaluated sum of two numbers."""
-    h, s, w = _pieces(f)
-    high = f - h
-    return high, rows.fma(s, h + w, (f - high) - h)
-
-
 def _in_base(
     k: Node, m: Node, factor: tuple[float, float], step: tuple[float, float], polynomial: tuple[float, ...]
 ) -> Node:
@@ -133,14 +126,12 @@ def _in_base(
         rest = f * factor[1] if not step[1] else rows.fma(f, number(f, factor[1]), k * step[1])
         tail = rows.fma(f, times, rows.fma(f * f, horner(f, polynomial), rest))
         return rows.fma(k, number(k, step[0]), tail)
-    high, low = _in_parts(f)
-    product = high * factor[0]
-    rest = rows.fma(low, times, rows.fma(high, number(f, factor[1]), rows.fma(high, times, rows.neg(product))))
-    whole = k * step[0]
+    h, s, w = _pieces(f)
+    tail = rows.fma(s, h + w, rows.neg(h))
+    rest = rows.fma(f, number(f, factor[1]), tail * factor[0])
     if step[1]:
         rest = rows.fma(k, number(k, step[1]), rest)
-    y = whole + product
-    return y + ((product - (y - whole)) + rest)
+    return rows.fma(k, number(k, step[0]), rows.fma(f, times, rest))
 
 
 #: 1 / ln 2 in two parts; in float32 the second was fitted together with the polynomial.
