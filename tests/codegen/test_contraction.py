@@ -368,6 +368,19 @@ def test_rows_that_lie_across_memory_are_packed_where_they_span_more_than_a_cach
 
 
 @pytest.mark.parametrize("dtype", [dt.float32, dt.float64], ids=str)
+@pytest.mark.parametrize(("m", "k", "n"), [(61, 50, 256), (128, 2 * K_BLOCK + 3, 512), (40, 7, 320)])
+def test_columns_along_k_are_turned_over_by_the_tasks_that_read_them(m: int, k: int, n: int, dtype: np.dtype) -> None:
+    def product(a: Any, b: Any) -> Any:
+        return tn.matmul(a, tn.permute(b, (1, 0)))
+
+    a, b = operand(dtype, (-9, 9), "contiguous", (m, k)), operand(dtype, (-9, 9), "contiguous", (n, k), seed=1)
+    check(product, (a, b), *expected(a, b.T), "native", f"{m} x {k} x {n}, columns along K")
+    if resolve().has("avx512f"):
+        (step,) = (one for one in steps_of(product, (a, b)) if isinstance(one, Multiply))
+        assert step.turned
+
+
+@pytest.mark.parametrize("dtype", [dt.float32, dt.float64], ids=str)
 @pytest.mark.parametrize(
     ("m", "k", "n"), [(8, 70, 49), (61, K_BLOCK + 3, 49), (77, 2 * K_BLOCK + 30, 50), (64, 64, 98), (9, 100, 25)]
 )

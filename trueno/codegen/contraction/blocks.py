@@ -45,7 +45,8 @@ class Blocks(StepEmitter):
         bases = [self.base(k) if k in used else "null" for k in range(len(step.accesses))]
         sums = p.variable(tile.sum, tile.rows * buffer_row(step))
         self.sums = p.advance(sums[0], p.index(tile.columns), tile.sum)
-        self.kept = p.variable(tile.packed, step.strip * k_block(tile.sum))[0] if step.kept else "null"
+        room = step.strip * k_block(tile.sum) + (tile.lanes * tile.columns if step.turned else 0)
+        self.kept = p.variable(tile.packed, room)[0] if step.kept else "null"
         self.rest = p.variable(tile.packed, step.rest * k_block(tile.sum))[0] if step.rest else "null"
         with p.each_task() as task:
             down, across = self.number("down"), self.number("across")
@@ -105,6 +106,9 @@ class Blocks(StepEmitter):
         """Copy a block of columns that are read as they lie into panels in the task's own memory."""
         p, step, packed = self.printer, self.multiply, self.multiply.tile.packed
         assert step.b is not None
+        if step.turned:
+            self._turn(part)
+            return
         b_step, width = self.number("b steps", 1), p.arith("sub", self.end, self.n0)
         first = p.advance(p.advance(self.pb, self.n0, packed), p.arith("mul", part.begin, b_step), packed)
         p.check_grid(first, packed, [(part.count, b_step), (width, "1")])
@@ -112,6 +116,23 @@ class Blocks(StepEmitter):
         p.call(
             f"@{self.name}.keep(ptr {first}, i64 {b_step}, i64 {part.count}, i64 {width}, ptr {self.kept}, i64 {panel})"
         )
+
+    def _turn(self, part: _Part) -> None:
+        """Turn a block of columns that run along K over into panels in the task's own memory.
+
+        A panel is written a vector of lines at a time, and the next one after what is written past its end.
+        """
+        p, step, packed = self.printer, self.multiply, self.multiply.tile.packed
+        columns, row = step.tile.columns, self.number("b steps")
+        row_bytes = p.arith("mul", row, p.index(packed.itemsize))
+        with p.loop(self.n0, self.end, columns) as column:
+            first = p.advance(p.advance(self.pb, p.arith("mul", column, row), packed), part.begin, packed)
+            p.check_grid(first, packed, [(p.index(columns), row), (part.count, "1")])
+            to = p.arith("mul", p.arith("sub", column, self.n0), self.number("K block"))
+            p.call(
+                f"@{self.name}.turn(ptr {first}, i64 {row_bytes}, i64 {columns}, "
+                f"ptr {p.advance(self.kept, to, packed)}, i64 {part.count})"
+            )
 
     def _complete_row(self, part: _Part, row: Any, whole: Any, kernel: str) -> None:
         p, step, tile = self.printer, self.multiply, self.multiply.tile

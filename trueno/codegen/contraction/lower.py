@@ -38,8 +38,11 @@ FEW = 2
 ENOUGH_COLUMNS = 64
 #: Elements along K from which on lanes are summed up at the end, and bytes of a row of tiles that stay in the cache.
 INNER_LEAST, INNER_BYTES = 256, 28 << 10
-#: Cycles in which a vector of a factor is turned over, that is read from far caches and written.
-TURNED = 16
+#: Cycles in which a vector of a factor is turned over, that is read from far caches and written, or kept in a near one.
+TURNED, TURNED_NEAR = 16, 8
+#: Rows of tiles that share columns which a task turns over, at least; blocks of rows at most, each of which turns them
+#: over anew; and tasks that there are to be.
+TURNED_PANELS, TURNED_MOST, TURNED_TASKS = 16, 2, 4
 #: Elements along K that are evaluated at a time before they are turned over.
 TURN = 64
 
@@ -138,10 +141,10 @@ class _Lowering:
         if a is None or self.k_size < INNER_LEAST or self.m < inner.rows or self.n < inner.columns:
             return None
         # For each step along K, in cycles.
-        turn = TURNED / one.lanes
+        turn, turn_b = TURNED / one.lanes, (TURNED if self._turned() is None else TURNED_NEAR) / one.lanes
         product = self.m * self.n / (2 * one.lanes)
         panels = product / tile.reached(one, self.m, self.n)
-        panels += turn * ((0 if self._direct_rows() else self.m) + (self.n if b else 0))
+        panels += (0 if self._direct_rows() else turn * self.m) + (turn_b * self.n if b else 0)
         return inner if product / tile.reached(inner, self.m, self.n) + (0 if b else turn * self.n) < panels else None
 
     def _with_rest(self) -> Tile | None:
@@ -196,6 +199,9 @@ class _Lowering:
             # Panels of a vector along K, whose lines are the columns.
             packed = self._packed("columns", self.b, self.k, self.tile.lanes, out, self.columns)
             return Factor(True, packed.access, self.tile.lanes, packed.panel)
+        turned = self._turned()
+        if turned is not None:
+            return Factor(True, self._batch_only(turned[0]), turned[1], 1)
         plain = self._plain_access(self.b, self.columns)
         if (
             plain is not None
@@ -208,6 +214,20 @@ class _Lowering:
         alone = self.rest and self.n < 2 * self.tile.columns
         width = _rounded(self.n, self.tile.lanes) if alone else self.tile.columns
         return self._packed("columns", self.b, self.columns, width, out)
+
+    def _turned(self) -> tuple[Access, int] | None:
+        """Return access and stride of columns along K that tasks turn over into their own memory."""
+        one = self.tile
+        whole = self.n % one.columns == 0 and self.m > FEW * one.rows
+        if not (whole and self.plain and one.masks and one.kind == "fma") or self.slides:
+            return None
+        across, most = self._turned_blocks()
+        return self._runs(self.b, self.columns) if self._size(self.batch) * across * most >= TURNED_TASKS else None
+
+    def _turned_blocks(self) -> tuple[int, int]:
+        """Return strips of columns and blocks of rows at most where tasks turn columns over."""
+        strips, panels = self.n // self.tile.columns, -(-self.m // self.tile.rows)
+        return min(-(-KEPT_TASKS // self._size(self.batch)), strips), min(max(panels // TURNED_PANELS, 1), TURNED_MOST)
 
     def _walk(self, access: Access) -> list[int]:
         """Return the strides of an access along the merged dimensions of K."""
@@ -307,6 +327,7 @@ class _Lowering:
             self.stage.name, self.tile, [store.value for store in stores], roles,
             list(dict.fromkeys([*accesses, *factors])),
             total=total, a=a, b=b, stores=stores, plain=self.plain, lines=lines, rest=self.rest,
+            turned=not self.tile.dots and self._turned() is not None,
             narrow=not (lines or self.rest) and self._is_narrow(),
             kept=self.plain and not self.tile.dots and b.direct and self.m > FEW * self.tile.rows,
             strip=LINE_STRIP if lines else tile.STRIP,
@@ -353,7 +374,10 @@ class _Lowering:
             and not (small or step.rest or (step.kept and most * batches >= tasks))
         ):
             across = 2
-        if step.kept and not (small or step.rest):
+        if step.turned and not small:
+            turned, most = self._turned_blocks()
+            across = max(across, turned)
+        elif step.kept and not (small or step.rest):
             # Blocks of rows copy the columns anew each, strips of columns only read packed rows again.
             across = max(across, min(-(-tasks // batches), -(-self.n // (KEPT_TILES * columns))))
         wide = _rounded(-(-self.n // across), columns)
@@ -377,17 +401,21 @@ class _Lowering:
         meta.put("M", self.m)
         meta.put("N", self.n)
         meta.put("K", deep)
-        block = tile.k_block(step.tile.sum)
-        if "k" in step.roles:
-            deep = step.roles["k"].extents[-1]
-        if self.tile.dots:
-            block = INNER_BYTES // (rows * step.tile.packed.itemsize)
-        unit = self.tile.lanes if self.tile.dots or step.rest else 4
-        meta.put("K block", _rounded(-(-deep // max(-(-deep // block), 1)), unit))
+        meta.put("K block", self._k_block(step, deep))
         assert step.a is not None and step.b is not None
         meta.put("a steps", step.a.panel, step.a.step)
         meta.put("b steps", step.b.panel, step.b.step)
         step.put_common()
+
+    def _k_block(self, step: Multiply, deep: int) -> int:
+        """Return the steps along K, of so many, after which sums pass through memory: all blocks are equally long."""
+        block = tile.k_block(step.tile.sum)
+        if "k" in step.roles:
+            deep = step.roles["k"].extents[-1]
+        if self.tile.dots:
+            block = INNER_BYTES // (step.tile.rows * step.tile.packed.itemsize)
+        unit = self.tile.lanes if self.tile.dots or step.rest else 4
+        return _rounded(-(-deep // max(-(-deep // block), 1)), unit)
 
 
 def _rounded(value: int, unit: int) -> int:

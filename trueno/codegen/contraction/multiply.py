@@ -8,6 +8,7 @@ from trueno.codegen.contraction.finish import finish_function
 from trueno.codegen.contraction.keep import keep_function
 from trueno.codegen.contraction.lines import LINES, lines_function
 from trueno.codegen.contraction.micro import micro_kernel
+from trueno.codegen.contraction.pack import turn_function
 from trueno.codegen.contraction.rest import rest_functions
 from trueno.codegen.contraction.steps import Multiply
 from trueno.codegen.llvm import LLVMPrinter, Module, step_end
@@ -26,7 +27,9 @@ def multiply_function(module: Module, name: str, step: Multiply, half_instructio
     else:
         panel = 0 if direct_b else step.b.step // tile.group
         micro_kernel(as_is, f"{name}.tile", tile, direct_a, direct_b, panel, step.kept)
-    if step.kept:
+    if step.turned:
+        turn_function(as_is, f"{name}.turn", tile, tile.columns)
+    elif step.kept:
         keep_function(as_is, f"{name}.keep", tile)
     if step.rest:
         rest_functions(as_is, name, tile, step.rest)

@@ -43,7 +43,7 @@ def pack_function(module: Module, name: str, step: Pack, half_instructions: bool
     if "join" in task.used:
         _join(module.as_is, f"{name}.join", step.tile, step.width)
     if "turn" in task.used:
-        _turn(module.as_is, f"{name}.turn", step.tile, step.width)
+        turn_function(module.as_is, f"{name}.turn", step.tile, step.width)
     step_end(printer, name, step.name)
 
 
@@ -479,7 +479,7 @@ def _weave(module: Module, name: str, tile: Tile, width: int, source: np.dtype) 
     ]))  # fmt: skip
 
 
-def _turn(module: Module, name: str, tile: Tile, width: int) -> None:
+def turn_function(module: Module, name: str, tile: Tile, width: int) -> None:
     """Append ``name(from, row_bytes, rows, to, n)``: `width` rows become columns of n lines.
 
     Squares of vectors are turned by exchanging halves, quarters, and so on, as in Eklundh (A fast computer method for

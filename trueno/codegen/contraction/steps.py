@@ -232,6 +232,8 @@ class Multiply(Step):
         Whether the last tile of a row of tiles is half as wide as the others.
     kept : bool
         Whether the first row of tiles of a block reads the columns as they lie and keeps them dense for the others.
+    turned : bool
+        Whether columns are kept that run along K, and are turned over into the task's memory.
     rest : int
         Columns left over beside complete tiles that are inner products; see contraction/rest.py.
     lines : bool
@@ -247,6 +249,7 @@ class Multiply(Step):
     plain: bool = False
     narrow: bool = False
     kept: bool = False
+    turned: bool = False
     rest: int = 0
     lines: bool = False
     strip: int = 0
@@ -265,7 +268,7 @@ class Multiply(Step):
         head = (
             f"multiply {tile.kind} {tile.packed} into {tile.sum}, tile {tile.rows} x {tile.vectors} x {tile.lanes}, "
             f"strip {self.strip}, {', '.join(modes)}"
-            f"{''.join(f', {word}' for word in ('plain', 'kept', 'lines', 'narrow') if getattr(self, word))}"
+            f"{''.join(f', {word}' for word in ('plain', 'kept', 'turned', 'lines', 'narrow') if getattr(self, word))}"
             f"{', dots' if tile.dots else ''}{self._rest_text()}"
         )
         stores = [f"  a{self.numbers[store.access]} <- value {k}" for k, store in enumerate(self.stores)]
