@@ -29,7 +29,8 @@ def nanoseconds(one: Loops | Step | Chain) -> float:
     """Return an estimate of a step's time on one thread."""
     if not isinstance(one, Loops):
         return one.cost()
-    # What a run-time stride leads to is gathered element by element.
-    loads = sum(0.4 if kind == "s" else 0.05 for kind in vector_classes(one))
+    # What a run-time stride leads to is gathered element by element; what is written there is a line of its own each.
+    strided = [2.0 if access[5] else 0.4 for access in one.accesses]
+    loads = sum(apart if kind == "s" else 0.05 for apart, kind in zip(strided, vector_classes(one), strict=True))
     per_element = loads + 0.03 * sum(_rows(expr) for expr in one.order if expr.kind == "op")
     return per_element * one.elements
