@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from tests.ops.support import run, tensors, trace
 from trueno.codegen import compile as compiler
 from trueno.codegen import parts
 from trueno.codegen.objects import bundle, unbundle
+from trueno.codegen.outline import outlined
 from trueno.codegen.parts import PART
 from trueno.codegen.target import resolve
 from trueno.runtime import cpu
@@ -49,6 +51,69 @@ def test_a_large_kernel_is_parted_and_each_function_is_in_one_part(monkeypatch: 
     assert sorted(name for part in parted for name in defined(part)) == sorted(defined(whole))
     for part in parted:
         assert len(part) < 0.8 * len(whole)
+
+
+@pytest.mark.parametrize("rows", [(1000,), (20, 1000)], ids=["row", "rows"])
+def test_a_function_that_outweighs_all_others_is_cut(rows: tuple[int, ...]):
+    """A short softmax is one stage, and its exponentials and sums are half of it."""
+    text = source(lambda x: tn.softmax(x, axis=-1), np.zeros(rows, np.float32))
+    assert len(text.split(PART)) == parts.PARTS
+    (nest,) = [name for name in defined(text) if re.fullmatch(r"stage0_task_L\d+", name)]
+    assert [nest in defined(part) for part in text.split(PART)].count(True) == 1
+
+
+_LOOP = """define hidden void @f.task(ptr %p, i64 %n) noinline #0 {
+entry:
+  %sum = alloca double, align 64
+  store double 0.0, ptr %sum, align 8
+  %any = icmp slt i64 0, %n
+  br i1 %any, label %L1.head, label %L1.end
+L1.head:
+  %i = phi i64 [ 0, %entry ], [ %j, %L1.head ]
+  %at = getelementptr double, ptr %p, i64 %i
+  %x = load double, ptr %at, align 8
+  %old = load double, ptr %sum, align 8
+  %new = fadd reassoc double %old, %x
+  store double %new, ptr %sum, align 8
+  %j = add nsw i64 %i, 1
+  %more = icmp slt i64 %j, %n
+  br i1 %more, label %L1.head, label %L1.end
+L1.end:
+  %all = load double, ptr %sum, align 8
+  store double %all, ptr %p, align 8
+  ret void
+}"""
+
+
+def test_what_a_nest_of_loops_carries_on_comes_back():
+    caller, nest = outlined(_LOOP, len, 0) or ("", "")
+    assert "L1.head:\n  %sum.L1.in = load double, ptr %sum" in caller
+    assert "call void @f_task_L1(ptr %p, i64 %n, ptr %sum.L1)" in re.sub(r"\((.*)\)", _sorted_arguments, caller)
+    assert "phi i64 [ 0, %entry ], [ %j, %L1.head ]" in nest
+    text = f"{nest}\n{caller}\nattributes #0 = {{ nounwind }}\n".replace("hidden void @f.task", "void @kernel")
+    address = compiler.link(compiler.compile_objects(text, resolve()), resolve())
+    values = np.arange(1.0, 9.0)
+    ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(address)(values.ctypes.data, 8)
+    assert values[0] == 36.0
+
+
+def _sorted_arguments(found: re.Match[str]) -> str:
+    order = ["ptr %p", "i64 %n", "ptr %sum.L1"]
+    given = found[1].split(", ")
+    return f"({', '.join(sorted(given, key=order.index))})" if set(given) == set(order) else found[0]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("store double %all, ptr %p", "store double %x, ptr %p"),
+        ("  %j = add", "  br i1 %any, label %out, label %in\nout:\n  ret void\nin:\n  %j = add"),
+        ("%x = load double, ptr %at", "%x = extractvalue {double} undef, 0\n  %y = load double, ptr %at"),
+    ],
+    ids=["read behind", "returns", "fine"],
+)
+def test_nests_that_are_no_functions_stay(old: str, new: str):
+    assert (outlined(_LOOP.replace(old, new), len, 0) is None) == ("extractvalue" not in new)
 
 
 @pytest.mark.parametrize(

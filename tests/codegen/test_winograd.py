@@ -18,8 +18,10 @@ from trueno import dtypes as dt
 from trueno.codegen import winograd
 from trueno.codegen.chains import Chain
 from trueno.codegen.contraction.steps import Multiply
+from trueno.codegen.llvm import Module
 from trueno.codegen.stage import Loops
 from trueno.codegen.target import named, resolve
+from trueno.codegen.vectors import VectorPrinter
 from trueno.ir import build
 from trueno.ir.convolution import convolution
 from trueno.ir.interp import evaluate
@@ -392,3 +394,13 @@ def test_blocks_fit_a_cache_and_the_register_tile() -> None:
         assert cut.groups * cut.images == image[0]
         assert cut.blocks * cut.rows == rows
         assert winograd.LEAST_TILES <= cut.tiles <= max(winograd.WANTED_TILES, 128)
+
+
+@pytest.mark.parametrize("lanes", [4, 8, 16])
+@pytest.mark.parametrize("count", [3, 5, 7, 9])
+def test_memory_is_parted_by_rotated_lanes(count: int, lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = np.arange(count * lanes)
+    printer = VectorPrinter(Module(), lanes)
+    monkeypatch.setattr(printer, "_shuffle", lambda a, b, picked, kind: np.concatenate([a, b])[list(picked)])
+    found = printer._parted(list(memory.reshape(count, lanes)), np.dtype(np.float32))
+    np.testing.assert_array_equal(found, memory.reshape(lanes, count).T)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -66,6 +67,10 @@ class Module:
     def node(self, text: str) -> str:
         self.metadata.append(text)
         return f"!{len(self.metadata) - 1}"
+
+    def hints(self, loop: str) -> str:
+        """Return what the metadata of a loop says."""
+        return " ".join(self.metadata[int(node)] for node in re.findall(r"!(\d+)", self.metadata[int(loop[1:])]))
 
     def stream_scope(self) -> str:
         """Return the metadata that marks stores which go past the caches."""

@@ -27,6 +27,8 @@ _PASSES_LINE, _PASSES_LOOP = 150, 6000
 #: Microseconds of work from which parting pays, in all and beside the dearest functions.
 _WORTH, _REST = 36_000, 9_000
 
+#: What metadata says of a loop that stays as it is.
+_ONE_LANE = '"llvm.loop.vectorize.width", i32 1}'
 #: Patterns of a function's first line and of names; most kernels are not parted and need none of them.
 _HEAD = r"(?m)^define (?:(?:internal|hidden) )?(void @([\w.]+)\((.*)\)) "
 _NAME = r"@([\w.]+)"
@@ -58,11 +60,12 @@ class _Function(NamedTuple):
         return self.name if self.as_is else self.name.partition(".")[0]
 
 
-def _cost(text: str, as_is: bool) -> int:
-    """Return the microseconds that a function takes, about."""
+def _cost(text: str, module: Module | None) -> int:
+    """Return the microseconds that a function takes, about; `module`: where LLVM's passes work on it."""
     lines = text.count("\n")
-    if not as_is:
-        return _FUNCTION + _PASSES_LINE * lines + _PASSES_LOOP * text.count("!llvm.loop")
+    if module is not None:
+        vectors = sum(_ONE_LANE not in module.hints(node) for node in re.findall(r"!llvm\.loop (!\d+)", text))
+        return _FUNCTION + _PASSES_LINE * lines + _PASSES_LOOP * vectors
     blocks = text.count("\n  br ")
     if " optnone " in text:
         return _FUNCTION + _QUICK_LINE * lines + _QUICK_BLOCK * blocks
@@ -93,9 +96,15 @@ def parted(module: Module, as_is: Module) -> list[tuple[Module, Module]]:
     list of (Module, Module)
         One pair for each part.
     """
-    costs = [_cost(text, kind is as_is) for kind in (module, as_is) for text in kind.functions]
-    if sum(costs) < _WORTH or module.kept or as_is.helpers:
+    as_is_costs = [_cost(text, None) for text in as_is.functions]
+    if (
+        sum(_cost(text, module) for text in module.functions) + sum(as_is_costs) < _WORTH
+        or module.kept
+        or as_is.helpers
+    ):
         return [(module, as_is)]
+    module.functions = _halved(module, sum(as_is_costs))
+    costs = [*(_cost(text, module) for text in module.functions), *as_is_costs]
     functions = _functions(module, False) + _functions(as_is, True)
     families: dict[str, list[_Function]] = {}
     dear: dict[str, int] = {}
@@ -127,6 +136,23 @@ def parted(module: Module, as_is: Module) -> list[tuple[Module, Module]]:
             _declare(home, used, known, names)
         made.append(pair)
     return made
+
+
+def _halved(module: Module, rest: int) -> list[str]:
+    """Return the functions that LLVM's passes work on, the dearest cut in two if it outweighs all others.
+
+    `rest`: what those cost that the passes leave out.
+    """
+    texts = list(module.functions)
+    costs = [_cost(text, module) for text in texts]
+    dearest = max(costs, default=0)
+    rest += sum(costs) - dearest
+    if dearest - rest > _REST:
+        from trueno.codegen.outline import outlined
+
+        at = costs.index(dearest)
+        texts[at : at + 1] = outlined(texts[at], lambda text: _cost(text, module), rest) or [texts[at]]
+    return texts
 
 
 def _declare(home: Module, used: frozenset[str], known: dict[str, _Function], names: set[str]) -> None:
