@@ -32,6 +32,8 @@ DIRECT_COLUMNS, DIRECT_ROWS = 512, 12
 #: Bytes that rows may span which are read as they lie across memory, half of a common first-level cache, where the
 #: steps along K are so many bytes apart or more.
 DIRECT_BYTES, DIRECT_STEP = 24 << 10, 2 << 10
+#: The same columns where memory of the rows runs along K, and rows of a tile that are read so.
+DIRECT_COLUMNS_ALONG, DIRECT_ROWS_ALONG = 3072, 6
 #: Rows of tiles up to which columns that are read as they lie are not kept for the next one.
 FEW = 2
 #: Columns that are worth a batch of their own; fewer would fill the last tile badly, and read the rows' panels again.
@@ -168,10 +170,16 @@ class _Lowering:
     def _direct_rows(self) -> Factor | None:
         """Return the rows if they are read as they lie."""
         plain = self._plain_access(self.a, self.rows)
-        if plain is None or self.m < self.tile.rows or self.n > DIRECT_COLUMNS:
+        if plain is None or self.m < self.tile.rows:
             return None
         access, row, step = plain
         size = self.tile.packed.itemsize
+        # Few rows of short elements that run along K are fetched ahead in time, however far apart they lie.
+        fetched = step == 1 and size <= 4 and self.tile.rows <= DIRECT_ROWS_ALONG and self.n % self.tile.columns == 0
+        if fetched and self.n <= DIRECT_COLUMNS_ALONG:
+            return Factor(True, self._batch_only(access), row, step)
+        if self.n > DIRECT_COLUMNS:
+            return None
         # Rows whole pages apart would compete for the same lines of the first-level cache.
         if self.k_size * size > 64 and row * size % 4096 == 0:
             return None
@@ -384,7 +392,7 @@ class _Lowering:
         across = -(-self.n // wide)
         down = 1 if small else min(most, max(-(-tasks // (across * batches)), 1))
         if step.added_up:
-            down = max(down, -(-panels * rows // current().product_high))
+            down = max(down, -(-self.m // current().product_high))
         if self.slides:
             # What a row of tiles reads stays in the second-level cache while the windows slide over it.
             down = panels

@@ -28,8 +28,9 @@ def vector_type(dtype: np.dtype, lanes: int) -> str:
 
 
 def micro_kernel(
-    module: Module, name: str, tile: Tile, direct_a: bool, direct_b: bool, panel: int = 0, kept: bool = False
-) -> None:
+    module: Module, name: str, tile: Tile, direct_a: bool, direct_b: bool, panel: int = 0, kept: bool = False,
+    along: bool = False,
+) -> None:  # fmt: skip
     """Append ``name(k, a, b, a_row, a_step, b_step, a_ahead, add, out, out_row)`` to a module.
 
     It computes ``out[i, j] = (add ? out[i, j] : 0) + sum of a[i, p] * b[p, j]`` for all of a tile. Strides are in
@@ -47,23 +48,26 @@ def micro_kernel(
         The width of the columns' panel, where it is not the tile's.
     kept : bool
         Whether most of the columns that it reads as they lie have been copied to panels, `b_step` being their width.
+    along : bool
+        Whether memory of rows that are read as they lie runs along K: `a_step` is 1.
     """
-    _Micro(module, name, tile, direct_a, direct_b, panel or tile.columns, kept).run()
+    _Micro(module, name, tile, direct_a, direct_b, panel or tile.columns, kept, along).run()
 
 
 class _Micro:
     def __init__(
-        self, module: Module, name: str, tile: Tile, direct_a: bool, direct_b: bool, panel: int, kept: bool
-    ) -> None:
+        self, module: Module, name: str, tile: Tile, direct_a: bool, direct_b: bool, panel: int, kept: bool,
+        along: bool,
+    ) -> None:  # fmt: skip
         self.module, self.name, self.tile, self.panel = module, name, tile, panel
-        self.direct_a, self.direct_b, self.kept = direct_a, direct_b, kept
+        self.direct_a, self.direct_b, self.kept, self.along = direct_a, direct_b, kept, direct_a and along
         self.sum = vector_type(tile.sum, tile.lanes)
         # What one lane takes in one step: an element, or a group of 32 bits.
         self.unit = register_type(tile.packed) if tile.group == 1 else "i32"
         self.units = f"<{tile.lanes} x {self.unit}>"
         self.unit_bytes = tile.packed.itemsize * tile.group
         # More steps a round, fewer instructions beside the products; not where pointers take most of them.
-        self.unroll = 1 if direct_a or (direct_b and not kept) else _UNROLL
+        self.unroll = 1 if (direct_a and not along) or (direct_b and not kept) else _UNROLL
         self.lines: list[str] = []
         # Where the tile's vectors are added.
         self.out: dict[tuple[int, int], str] = {}
@@ -74,20 +78,22 @@ class _Micro:
         self._head(cells)
         lines += ["loop:", f"  %i = phi i64 [ {'%i.first' if self.unroll > 1 else '0'}, %entry ], [ %i.next, %{last} ]"]
         for base in self._bases():
-            first = f"%a.{base}.first" if base or self.unroll > 1 else "%a"
-            lines.append(f"  %a.{base} = phi ptr [ {first}, %entry ], [ %a.{base}.next, %{last} ]")
+            lines.append(f"  %a.{base} = phi ptr [ {self._first(base)}, %entry ], [ %a.{base}.next, %{last} ]")
         lines.append(f"  %b.at = phi ptr [ {'%b.first' if self.unroll > 1 else '%b'}, %entry ], [ %b.next, %{last} ]")
-        if self.direct_a:
-            lines.append("  %a.soon = phi ptr [ %a.soon.first, %entry ], [ %a.soon.next, %loop ]")
+        if self.direct_a and not self.along:
+            lines.append(f"  %a.soon = phi ptr [ %a.soon.first, %entry ], [ %a.soon.next, %{last} ]")
         for m, v in cells:
             lines.append(f"  %c{m}.{v} = phi {self.sum} [ zeroinitializer, %entry ], [ %d{m}.{v}, %{last} ]")
-        begun = "c"
+        begun, before = "c", "loop"
+        if self.along:
+            self._prefetch_rows()
+            before = "steps"
         if self.unroll > 1:
             lines += ["  %skip = icmp slt i64 %i, 0", "  br i1 %skip, label %second, label %first", "first:"]
             self._step("c", "x", 0)
             lines += ["  br label %second", "second:"]
             for m, v in cells:
-                lines.append(f"  %y{m}.{v} = phi {self.sum} [ %c{m}.{v}, %loop ], [ %x{m}.{v}, %first ]")
+                lines.append(f"  %y{m}.{v} = phi {self.sum} [ %c{m}.{v}, %{before} ], [ %x{m}.{v}, %first ]")
             begun = "y"
         self._step(begun, "d", self.unroll - 1)
         self._advance()
@@ -102,9 +108,13 @@ class _Micro:
             "\n".join([f"define internal void @{self.name}({parameters}) noinline #0 {{", *self.lines, "}"])
         )
 
+    def _first(self, base: int) -> str:
+        """Return the pointer to a row that has one, where the loop begins."""
+        return f"%a.{base}.first" if base or self.unroll > 1 else "%a"
+
     def _step(self, old: str, new: str, at: int) -> None:
         """Print one step along K of the whole tile: sums named `old` become `new`; `at` steps into a round."""
-        tile, lines, a, b = self.tile, self.lines, "%a.0", "%b.at"
+        tile, lines, b = self.tile, self.lines, "%b.at"
         if at and self.direct_b:
             lines.append(f"  %b.second = getelementptr {self.unit}, ptr {b}, i64 %b_step")
             b = "%b.second"
@@ -114,7 +124,7 @@ class _Micro:
             from_ = self._at(f"%b.p{new}{v}", self.unit, b, place)
             lines.append(f"  %b{new}{v} = load {self.units}, ptr {from_}, align {align}")
         for m in range(tile.rows):
-            self._broadcast(m, new, at, a)
+            self._broadcast(m, new, at)
             for v in range(tile.vectors):
                 self._product(m, v, old, new)
 
@@ -140,7 +150,7 @@ class _Micro:
         if not self.direct_a:
             lines.append("  %a.later = getelementptr i8, ptr %a.0, i64 %a_ahead")
             lines.append("  call void @llvm.prefetch.p0(ptr %a.later, i32 0, i32 2, i32 1)")
-        if self.direct_a:
+        elif not self.along:
             # A line of one row in each step; after as many steps as a line has elements, the rows' next lines.
             line = max(_LINE // self.unit_bytes, 1)
             lines += [
@@ -152,6 +162,29 @@ class _Micro:
                 "  %a.soon.next = select i1 %a.soon.new, ptr %a.soon.at, ptr %a.soon.row",
             ]
 
+    def _prefetch_rows(self) -> None:
+        """Print what fetches a line of each row, once as many steps as a line has elements.
+
+        It comes before the products: LLVM would move some of them behind the branch.
+        """
+        lines, moved = self.lines, self.unroll * self.unit_bytes
+        lines += [
+            "  %a.place = ptrtoint ptr %a.0 to i64",
+            f"  %a.within = and i64 %a.place, {-moved % _LINE}",
+            "  %a.crossed = icmp eq i64 %a.within, 0",
+            "  br i1 %a.crossed, label %fetch, label %steps", "fetch:",
+        ]  # fmt: skip
+        for m in range(self.tile.rows):
+            row = self._at(f"%fetch.{m}.row", "i8", f"%a.{m - m % 3}", f"%row.{m % 3}" if m % 3 else 0)
+            at = self._at(f"%fetch.{m}", "i8", row, _A_AHEAD)
+            lines.append(f"  call void @llvm.prefetch.p0(ptr {at}, i32 0, i32 3, i32 1)")
+        for base in self._bases():
+            lines.append(f"  %later.{base} = getelementptr i8, ptr %a.{base}, i64 %row.later")
+        for m in range(self.tile.rows):
+            at = self._at(f"%later.{m}.row", "i8", f"%later.{m - m % 3}", f"%row.{m % 3}" if m % 3 else 0)
+            lines.append(f"  call void @llvm.prefetch.p0(ptr {at}, i32 0, i32 2, i32 1)")
+        lines += ["  br label %steps", "steps:"]
+
     def _bases(self) -> list[int]:
         """Rows with pointers of their own; the two after each are reached by a multiple of the row's stride."""
         return list(range(0, self.tile.rows, 3)) if self.direct_a else [0]
@@ -162,27 +195,30 @@ class _Micro:
         lines += ["entry:", f"  %zeros = alloca {zeros}, align 16"]
         self._cells(cells)
         self._prefetch_result()
-        if self.direct_a:
-            size = self.unit_bytes
-            lines += [f"  %row.1 = mul i64 %a_row, {size}", "  %row.2 = shl i64 %row.1, 1"]
-            for base in self._bases()[1:]:
-                lines.append(f"  %a.{base}.offset = mul i64 %row.1, {base}")
-                lines.append(f"  %a.{base}.first = getelementptr i8, ptr %a, i64 %a.{base}.offset")
-            lines.append(f"  %a.step = mul i64 %a_step, {size}")
-            lines.append(f"  %a.soon.first = getelementptr i8, ptr %a, i64 {_A_AHEAD}")
-        if self.direct_b:
-            rows = _AHEAD // (self.tile.columns * self.unit_bytes) if self.kept else _ROWS_AHEAD
-            lines.append(f"  %b.ahead = mul i64 %b_step, {rows * self.unit_bytes}")
         if self.unroll > 1:
             # An odd number of steps begins with the second of a round, one step before the factors.
             lines += [
                 "  %odd = and i64 %k, 1",
                 "  %i.first = sub i64 0, %odd",
-                f"  %a.back = mul i64 %i.first, {self.tile.rows}",
+                f"  %a.back = mul i64 %i.first, {1 if self.along else self.tile.rows}",
                 f"  %a.0.first = getelementptr {self.unit}, ptr %a, i64 %a.back",
                 f"  %b.back = mul i64 %i.first, {'%b_step' if self.direct_b else self.panel}",
                 f"  %b.first = getelementptr {self.unit}, ptr %b, i64 %b.back",
             ]
+        if self.direct_a:
+            size = self.unit_bytes
+            lines += [f"  %row.1 = mul i64 %a_row, {size}", "  %row.2 = shl i64 %row.1, 1"]
+            for base in self._bases()[1:]:
+                lines.append(f"  %a.{base}.offset = mul i64 %row.1, {base}")
+                lines.append(f"  %a.{base}.first = getelementptr i8, ptr {self._first(0)}, i64 %a.{base}.offset")
+            lines.append(f"  %a.step = mul i64 %a_step, {size}")
+            if self.along:
+                lines.append(f"  %row.later = mul i64 %row.1, {self.tile.rows}")
+            else:
+                lines.append(f"  %a.soon.first = getelementptr i8, ptr %a, i64 {_A_AHEAD}")
+        if self.direct_b:
+            rows = _AHEAD // (self.tile.columns * self.unit_bytes) if self.kept else _ROWS_AHEAD
+            lines.append(f"  %b.ahead = mul i64 %b_step, {rows * self.unit_bytes}")
         lines += ["  %any = icmp sgt i64 %k, 0", "  br i1 %any, label %loop, label %done"]
 
     def _prefetch_result(self) -> None:
@@ -204,13 +240,14 @@ class _Micro:
             else:
                 self.out[m, 0] = self._at(f"%out.{m}", kind, self.out[m - 1, 0], "%out_row") if m else "%out"
 
-    def _broadcast(self, m: int, new: str, at: int, a: str) -> None:
+    def _broadcast(self, m: int, new: str, at: int) -> None:
         lines, lanes = self.lines, self.tile.lanes
         if self.direct_a:
             base, rest = m - m % 3, m % 3
-            from_ = self._at(f"%a.p{new}{m}", "i8", f"%a.{base}", f"%row.{rest}" if rest else 0)
+            row = self._at(f"%a.r{new}{m}", "i8", f"%a.{base}", f"%row.{rest}" if rest else 0)
+            from_ = self._at(f"%a.p{new}{m}", self.unit, row, at)
         else:
-            from_ = self._at(f"%a.p{new}{m}", self.unit, a, at * self.tile.rows + m)
+            from_ = self._at(f"%a.p{new}{m}", self.unit, "%a.0", at * self.tile.rows + m)
         lines.append(f"  %a.x{new}{m} = load {self.unit}, ptr {from_}, align {self.unit_bytes}")
         lines.append(f"  %a.i{new}{m} = insertelement {self.units} poison, {self.unit} %a.x{new}{m}, i32 0")
         mask = f"<{lanes} x i32> zeroinitializer"
@@ -247,7 +284,8 @@ class _Micro:
     def _advance(self) -> None:
         lines, tile = self.lines, self.tile
         for base in self._bases():
-            step = "%a.step" if self.direct_a else str(self.unroll * tile.rows * self.unit_bytes)
+            step = str(self.unroll * self.unit_bytes * (1 if self.along else tile.rows))
+            step = "%a.step" if self.direct_a and not self.along else step
             lines.append(f"  %a.{base}.next = getelementptr i8, ptr %a.{base}, i64 {step}")
         step = "%b_step" if self.direct_b else str(self.unroll * self.panel)
         last = "%b.second" if self.direct_b and self.unroll > 1 else "%b.at"

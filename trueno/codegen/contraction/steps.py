@@ -215,6 +215,16 @@ class Factor:
     panel: int
     step: int
 
+    @property
+    def mode(self) -> str:
+        """How it is read, as far as code depends on it."""
+        return ("direct along K" if self.along else "direct") if self.direct else "packed"
+
+    @property
+    def along(self) -> bool:
+        """Whether it is read where it lies, and neighbours along K are neighbours in memory."""
+        return self.direct and self.step == 1
+
 
 @dataclass(slots=True, eq=False)
 class Multiply(Step):
@@ -264,7 +274,7 @@ class Multiply(Step):
         """All that the code depends on."""
         tile = self.tile
         assert self.a is not None and self.b is not None
-        modes = [f"{name} {'direct' if one.direct else 'packed'}" for name, one in (("a", self.a), ("b", self.b))]
+        modes = [f"{name} {one.mode}" for name, one in (("a", self.a), ("b", self.b))]
         head = (
             f"multiply {tile.kind} {tile.packed} into {tile.sum}, tile {tile.rows} x {tile.vectors} x {tile.lanes}, "
             f"strip {self.strip}, {', '.join(modes)}"
