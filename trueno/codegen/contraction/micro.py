@@ -74,7 +74,8 @@ class _Micro:
 
     def run(self) -> None:
         cells = [(m, v) for m in range(self.tile.rows) for v in range(self.tile.vectors)]
-        lines, last = self.lines, "loop" if self.unroll == 1 else "second"
+        before = "steps" if self.along else "loop"
+        lines, last = self.lines, before if self.unroll == 1 else "second"
         self._head(cells)
         lines += ["loop:", f"  %i = phi i64 [ {'%i.first' if self.unroll > 1 else '0'}, %entry ], [ %i.next, %{last} ]"]
         for base in self._bases():
@@ -84,10 +85,9 @@ class _Micro:
             lines.append(f"  %a.soon = phi ptr [ %a.soon.first, %entry ], [ %a.soon.next, %{last} ]")
         for m, v in cells:
             lines.append(f"  %c{m}.{v} = phi {self.sum} [ zeroinitializer, %entry ], [ %d{m}.{v}, %{last} ]")
-        begun, before = "c", "loop"
+        begun = "c"
         if self.along:
             self._prefetch_rows()
-            before = "steps"
         if self.unroll > 1:
             lines += ["  %skip = icmp slt i64 %i, 0", "  br i1 %skip, label %second, label %first", "first:"]
             self._step("c", "x", 0)
