@@ -12,11 +12,14 @@ from dataclasses import replace
 from math import prod
 from typing import NamedTuple
 
-from trueno.codegen.contraction.match import roles
+from trueno.codegen.contraction.match import overlaps, roles
 from trueno.codegen.expr import Access, Expr, Table, topological
 
 #: Elements along K of a piece, at least; products shorter than two pieces are summed at once.
 SPAN = 4096
+#: The same where a factor are windows, which are packed, and results so few that every row of tiles reads all of them
+#: again: those of a piece stay in the second-level cache.
+WINDOWS, NARROW = 1024, 1 << 14
 #: Elements that the pieces' results have together, at most.
 PARTIAL = 1 << 22
 
@@ -55,7 +58,9 @@ def pieces(product: Expr, sizes: Sequence[int], inner: Sequence[int], table: Tab
     if product.dtype.kind != "f":
         return []  # integers are exact in any order
     results = prod(extent for k, extent in enumerate(sizes) if k not in inner)
-    wanted = min(prod(sizes[k] for k in inner) // SPAN, PARTIAL // max(results, 1))
+    windows = any(overlaps(factor, range(len(sizes)), sizes) for factor in product.src[0].src)
+    span = WINDOWS if windows and results <= NARROW else SPAN
+    wanted = min(prod(sizes[k] for k in inner) // span, PARTIAL // max(results, 1))
     axis = max(inner, key=lambda k: sizes[k])
     length = _length(sizes[axis], wanted)
     count, rest = divmod(sizes[axis], length)
