@@ -8,7 +8,7 @@ import torch
 
 import trueno as tn
 from tests.codegen.support import lowered
-from trueno.codegen import winograd
+from trueno.codegen import winograd, winograd_lines, winograd_strided
 from trueno.codegen.chains import WHOLE_BYTES, Chain
 from trueno.codegen.contraction.steps import Pack
 from trueno.nn import functional
@@ -34,7 +34,8 @@ CASES = [
 @pytest.fixture(autouse=True)
 def direct(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compute all convolutions as sums over windows."""
-    monkeypatch.setattr(winograd, "pays", lambda node: False)
+    for form in (winograd, winograd_lines, winograd_strided):
+        monkeypatch.setattr(form, "pays", lambda node: False)
 
 
 def operands(case: tuple, seed: int = 0) -> tuple[np.ndarray, np.ndarray, dict]:
