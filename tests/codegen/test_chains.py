@@ -10,7 +10,8 @@ import trueno as tn
 from tests.codegen.support import lowered
 from trueno.codegen import winograd, winograd_lines, winograd_strided
 from trueno.codegen.chains import WHOLE_BYTES, Chain
-from trueno.codegen.contraction.steps import Pack
+from trueno.codegen.contraction.long import WINDOWS
+from trueno.codegen.contraction.steps import Multiply, Pack
 from trueno.nn import functional
 from trueno.runtime import threads
 
@@ -130,3 +131,15 @@ def test_gradients_agree_with_pytorch() -> None:
     for own, other in ((a.grad, ta.grad), (b.grad, tb.grad)):
         expected = other.numpy()
         np.testing.assert_allclose(own.numpy(), expected, rtol=1e-5, atol=1e-5 * abs(expected).max())
+
+
+@pytest.mark.unchecked
+def test_windows_that_few_results_are_summed_from_are_multiplied_in_pieces_that_a_cache_holds() -> None:
+    x, w, given = operands((1, 3, (128, 128), 16, (7, 7), 2, 3, 1))
+    weights = tn.tensor(w)
+    weights.requires_grad_()
+    y = convolve(functional, tn.tensor(x), weights, given)
+    with lowered() as bound:
+        tn.grad(y, [weights], tn.tensor(np.ones(y.shape, np.float32)))
+    products = [step for one in bound for step in one.steps if isinstance(step, Multiply)]
+    assert [step.roles["batch"].size for step in products] == [64 * 64 // WINDOWS]
