@@ -207,6 +207,21 @@ def test_several_results_of_one_sum() -> None:
     assert np.array_equal(positive, y.T > 0)
 
 
+@pytest.mark.parametrize("shape", [(40, 64, 70), (4, 64, 200), (1, 200, 300)], ids=str)
+def test_elements_of_the_factors_may_follow_the_sum(shape: tuple[int, int, int]) -> None:
+    """Where tiles move along a factor, its elements there stand still: they are other accesses to its memory."""
+    m, k, n = shape
+    a, b = (operand(dt.float32, (-2, 2), "contiguous", one, seed=one) for one in ((2, m, k), (2, k, n)))
+
+    def follows(a: Any, b: Any) -> Any:
+        return tn.matmul(a, b) * b[:, :1, :1] + a[:, :1, :1]
+
+    product, size = expected(a.astype(float), b.astype(float))
+    want = (product * b[:, :1, :1] + a[:, :1, :1]).astype(np.float32)
+    for level in filter(available, LEVELS):
+        check(follows, (a, b), want, 2 * size + 2, level, f"elements of the factors {level}")
+
+
 def test_two_products_of_one_shape_are_two_steps() -> None:
     arrays = [
         operand(dt.float32, (-2, 2), "contiguous", shape, seed=k) for k, shape in enumerate([(30, 40), (40, 50)] * 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from trueno.codegen.contraction import match
 from trueno.codegen.contraction.masks import mask_of, masked_load, masked_store
 from trueno.codegen.contraction.micro import vector_type
 from trueno.codegen.contraction.steps import Multiply
@@ -76,8 +77,9 @@ class _Finish(StepEmitter):
         assert step.a is not None and step.b is not None
         self.prepare()
         p.points_into("%sums", None)
-        factors = (step.a.access, step.b.access)
-        skipped = {k for k, access in enumerate(step.accesses) if access in factors}
+        # One element of a factor, which stands still where tiles move along it, may follow the sum as well.
+        follows = {access for store in step.stores for access in (*match.accesses(store.value), store.access)}
+        skipped = {step.numbers[one] for one in (step.a.access, step.b.access) if one not in follows}
         pointers = ["null" if k in skipped else self.base(k) for k in range(len(step.accesses))]
         self.kept = [k for k in range(len(pointers)) if k not in skipped]
         p.in_entry = False
