@@ -25,9 +25,8 @@ demo: $(VENV)/.demo ## train a network on handwritten digits
 test: lint ## lint, type check and run the tests that fit in a few minutes
 	$(BIN)/python -m pytest -q -n $(WORKERS) $(PYTEST_ARGS)
 
-test-bounds: $(VENV)/.dev ## run kernels with TRUENO_DEBUG=bounds: each access to memory is checked
-	TRUENO_DEBUG=bounds $(BIN)/python -m pytest -q -n $(WORKERS) $(PYTEST_ARGS) \
-		tests/api tests/codegen tests/data tests/nn tests/ops tests/optim tests/runtime
+test-bounds: $(VENV)/.dev ## run the tests with TRUENO_DEBUG=bounds: kernels check each access to memory
+	TRUENO_DEBUG=bounds $(BIN)/python -m pytest -q -n $(WORKERS) $(PYTEST_ARGS)
 
 test-all: lint ## every row, dtype, layout and backend: long
 	$(BIN)/python -m pytest -q -n $(WORKERS) -m "" $(PYTEST_ARGS)
