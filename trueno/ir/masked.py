@@ -131,4 +131,9 @@ def place(x: Node, axis: Any = None, *, keepdims: bool = False, largest: bool = 
     from trueno.ir.reductions import max, min
 
     number = neutral(max if largest else min, x.dtype)
-    return (argmax if largest else argmin)(_plain(x, number), axis, keepdims=keepdims)
+    if dt.is_floating(x.dtype):
+        # A number of run time: see `reductions.reduced`.
+        x = select(isnan(x), build.param(number, x.dtype), x)
+    else:
+        x = _plain(x, number)
+    return (argmax if largest else argmin)(x, axis, keepdims=keepdims)

@@ -82,7 +82,9 @@ def reduced(
     wanted = op.result(op.name, (build.given_type(x),))[1] if dtype is None else dt.as_dtype(dtype)
     x = cast(x, dtype=wanted)
     if where is not None:
-        x = select(cast(where, dtype=dt.bool_), x, build.const(neutral(op, wanted), wanted))
+        # At run time: LLVM makes a maximum with a known -inf a choice, which it does not vectorise.
+        number = build.param if dt.is_floating(wanted) and isinstance(op.start, str) else build.const
+        x = select(cast(where, dtype=dt.bool_), x, number(neutral(op, wanted), wanted))
     if initial is None:
         return op(x, axis=axis, keepdims=keepdims, dtype=dtype)
     start = build.as_node(initial, wanted)

@@ -31,6 +31,9 @@ _BLOCKS = 8
 #: Up to so many elements a line's median is found by a sorting network, if there are as many lines as that.
 _FEW, _LINES = 16, 256
 
+#: Bytes up to which NumPy's own copy of what it reorders is not in fresh memory.
+_COPIED = 1 << 16
+
 
 def _recorded(x: Tensor) -> bool:
     return requires_grad(x) and launcher.grad_enabled()
@@ -45,14 +48,20 @@ def _lined_up(name: str, x: Tensor, axis: Any) -> tuple[Tensor, tuple[int, ...]]
 
 
 def _of_lines(name: str, x: Tensor, axis: Any, keepdims: bool, compute: Any, *levels: Any, **options: Any) -> Tensor:
-    """Return a statistic that NumPy computes, over lines that it may reorder.
+    """Return a statistic that NumPy computes."""
+    if x.size * x.dtype.itemsize <= _COPIED:
+        return adopt(compute(host(x, name), *levels, axis=axis, keepdims=keepdims, **options))
+    return _of_copied_lines(name, x, axis, keepdims, compute, *levels, **options)
+
+
+def _of_copied_lines(
+    name: str, x: Tensor, axis: Any, keepdims: bool, compute: Any, *levels: Any, **options: Any
+) -> Tensor:
+    """Return a statistic over lines that may be reordered.
 
     They are laid side by side in memory that has been used before: NumPy would reorder a copy in fresh memory, which
     takes longer than the statistic.
     """
-    if not x.size:
-        found = compute(host(x, name), *levels, axis=axis, keepdims=keepdims, **options)
-        return adopt(found)
     lined, over = _lined_up(name, x, axis)
     values = host(lined, name)
     if np.may_share_memory(values, host(x, name)):
@@ -221,7 +230,7 @@ def nanmedian(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool =
     if not x.size or x.dtype not in (dt.float32, dt.float64):
         found = adopt(np.nanmedian(host(x, "nanmedian"), axis=axis, keepdims=keepdims))
         return finish(found, out, name="nanmedian")
-    return finish(_of_lines("nanmedian", x, axis, bool(keepdims), _middle_of_sorted), out, name="nanmedian")
+    return finish(_of_copied_lines("nanmedian", x, axis, bool(keepdims), _middle_of_sorted), out, name="nanmedian")
 
 
 def _middle_of_sorted(lines: np.ndarray, axis: int, overwrite_input: bool) -> np.ndarray:
