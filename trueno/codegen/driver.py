@@ -22,14 +22,18 @@ entry:
   %shares = load i64, ptr %shares.p
   %taken.p = getelementptr i64, ptr %context, i64 5
   %taken = load ptr, ptr %taken.p
+  %workers.p = getelementptr i64, ptr %context, i64 6
+  %workers = load i64, ptr %workers.p
   %tasks = load i64, ptr %meta
+  %own.n = mul i64 %number, %shares
+  %own = udiv i64 %own.n, %workers
   br label %next
-next: ; each thread begins with the share of its own number, whose memory its cache holds from the call before
+next: ; each thread begins with the shares of its own number, whose memory its cache holds from the call before
   %done = phi i64 [ 0, %entry ], [ %more, %after ]
   %all = icmp uge i64 %done, %shares
   br i1 %all, label %end, label %try
 try:
-  %candidate = add i64 %number, %done
+  %candidate = add i64 %own, %done
   %index = urem i64 %candidate, %shares
   %flag = getelementptr i8, ptr %taken, i64 %index
   %before = atomicrmw xchg ptr %flag, i8 1 monotonic
@@ -51,7 +55,7 @@ end:
 }
 define void @trueno_run(ptr %stage, ptr %buffers, ptr %meta, ptr %scalars, i64 %threads, ptr %team) #0 {
 entry:
-  %context = alloca [6 x i64], align 16
+  %context = alloca [7 x i64], align 16
   %tasks = load i64, ptr %meta
   %flag.p = getelementptr i64, ptr %meta, i64 1
   %flag = load i64, ptr %flag.p
@@ -60,8 +64,11 @@ entry:
   %split = and i1 %large, %many
   br i1 %split, label %shared, label %alone
 shared:
-  %fewer = icmp slt i64 %threads, %tasks
-  %count = select i1 %fewer, i64 %threads, i64 %tasks
+  %wanted = mul i64 %threads, %flag
+  %fewer = icmp slt i64 %wanted, %tasks
+  %count = select i1 %fewer, i64 %wanted, i64 %tasks
+  %less = icmp slt i64 %threads, %count
+  %workers = select i1 %less, i64 %threads, i64 %count
   %taken = alloca i8, i64 %count
   call void @llvm.memset.p0.i64(ptr %taken, i8 0, i64 %count, i1 false)
   %c1 = getelementptr i64, ptr %context, i64 0
@@ -76,8 +83,10 @@ shared:
   store i64 %count, ptr %c5
   %c6 = getelementptr i64, ptr %context, i64 5
   store ptr %taken, ptr %c6
+  %c7 = getelementptr i64, ptr %context, i64 6
+  store i64 %workers, ptr %c7
   %launch = load ptr, ptr %team
-  call void %launch(ptr %team, ptr @share, ptr %context, i64 %count)
+  call void %launch(ptr %team, ptr @share, ptr %context, i64 %workers)
   ret void
 alone:
   call void %stage(ptr %buffers, ptr %meta, ptr %scalars, i64 0, i64 %tasks)

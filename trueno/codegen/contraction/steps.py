@@ -14,6 +14,9 @@ from trueno.codegen.contraction.tile import Tile
 from trueno.codegen.expr import Access, Expr, Store, topological
 from trueno.codegen.stage import expression_lines, merge, stride_class
 
+#: Parts of a thread's share of a multiplication that others may take over.
+SHARES = 4
+
 
 class Meta:
     """Run-time numbers with names.
@@ -153,7 +156,12 @@ class Step:
 
     def meta_values(self, parallel: bool) -> list[int]:
         """Return the run-time numbers."""
-        return [self.tasks, int(parallel), *self.meta.values[2:]]
+        return [self.tasks, self.shares if parallel else 0, *self.meta.values[2:]]
+
+    @property
+    def shares(self) -> int:
+        """Shares of the tasks that a thread begins with; it takes those that others have not begun when it is done."""
+        return 1
 
 
 @dataclass(slots=True, eq=False)
@@ -263,6 +271,11 @@ class Multiply(Step):
     rest: int = 0
     lines: bool = False
     strip: int = 0
+
+    @property
+    def shares(self) -> int:
+        """Shares of the tasks that a thread begins with: enough that none waits long for one that was late."""
+        return SHARES
 
     @property
     def added_up(self) -> bool:
