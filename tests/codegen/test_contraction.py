@@ -322,6 +322,19 @@ def test_columns_in_rows_of_memory_take_no_scratch_memory() -> None:
     assert [step.width for step in packs if isinstance(step, Pack)] == [product.tile.rows]
 
 
+@pytest.mark.parametrize("shape", [(50, 1024, 640), (37, 513, 576), (13, 7, 640)])
+def test_rows_along_k_are_read_as_they_lie(shape: tuple[int, int, int]) -> None:
+    if not available("x86-64-v4"):
+        pytest.skip("this CPU has no AVX-512")
+    m, k, n = shape
+    rng = np.random.default_rng(7)
+    a, b = rng.standard_normal((m, k), np.float32), rng.standard_normal((k, n), np.float32)
+    (product,) = steps_of(matmul, (a, b), "x86-64-v4")
+    assert product.a.along and product.tile.rows == 6
+    result = tn.matmul(tn.from_numpy(a), tn.from_numpy(b)).numpy()
+    np.testing.assert_allclose(result, a.astype(float) @ b.astype(float), rtol=0, atol=1e-4)
+
+
 @pytest.mark.parametrize("columns", [100, 112])
 def test_a_last_tile_of_half_the_width_takes_few_remaining_columns(columns: int) -> None:
     if not available("x86-64-v4"):

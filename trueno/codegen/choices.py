@@ -29,7 +29,7 @@ class Choices(NamedTuple):
     parallel_nanoseconds: int = 6000
     stream_bytes: int = 64 << 20
     product_rows: int = 0
-    product_high: int = 1024
+    product_high: int = 2048
 
 
 _state = {"current": Choices()}

@@ -266,7 +266,7 @@ def _steps(
             from trueno.codegen.chains import chained
             from trueno.codegen.contraction.lower import steps
 
-            made = (chained(one, scratch, target, most) if chaining else None) or steps(one, scratch, target)
+            made = (chained(one, scratch, target, most) if chaining else None) or steps(one, scratch, target, most)
         if made is not None:
             found += made
         else:

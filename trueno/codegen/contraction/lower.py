@@ -23,10 +23,9 @@ SHARED = 1 << 18
 BLOCK_BYTES = 1 << 20
 #: Tasks that a large result is cut into at least, so that several threads end together.
 TASKS = 16
-#: The same where each block of rows reads the columns from memory anew; it then has so many rows of tiles at least.
-KEPT_TASKS, KEPT_PANELS = 8, 5
-#: Tiles side by side that a strip of columns has at least, if it could be wider.
-KEPT_TILES = 2
+#: The same where each block of rows copies the columns anew, in all and for each thread; a block then has so many rows
+#: of tiles at least.
+KEPT_TASKS, KEPT_TASKS_A_THREAD, KEPT_PANELS = 4, 2, 5
 #: Up to so many columns, rows are read as they lie; up to so many tiles of rows, columns are.
 DIRECT_COLUMNS, DIRECT_ROWS = 512, 12
 #: Bytes that rows may span which are read as they lie across memory, half of a common first-level cache, where the
@@ -51,7 +50,7 @@ TURN = 64
 Scratch = Callable[[int], int]
 
 
-def steps(stage: Stage, scratch: Scratch, target: Target) -> list[Pack | Multiply] | None:
+def steps(stage: Stage, scratch: Scratch, target: Target, threads: int = 1) -> list[Pack | Multiply] | None:
     """Return the steps of a contraction, or None where it is better left to the loops of a reduction.
 
     Parameters
@@ -61,18 +60,22 @@ def steps(stage: Stage, scratch: Scratch, target: Target) -> list[Pack | Multipl
     scratch : callable
         Takes a number of bytes, returns the number of a new buffer.
     target : Target
+    threads : int
+        That the tasks are for. What an element is summed up of does not depend on it.
     """
     product = stage.product
     assert product is not None
     found = match.roles(product, stage.sizes, stage.inner)
     if found is None or 0 in stage.sizes:
         return None
-    return _Lowering(stage, product, found, scratch, target).run()
+    return _Lowering(stage, product, found, scratch, target, threads).run()
 
 
 class _Lowering:
-    def __init__(self, stage: Stage, product: Expr, found: match.Roles, scratch: Scratch, target: Target) -> None:
-        self.stage, self.product, self.scratch, self.target = stage, product, scratch, target
+    def __init__(
+        self, stage: Stage, product: Expr, found: match.Roles, scratch: Scratch, target: Target, threads: int
+    ) -> None:
+        self.stage, self.product, self.scratch, self.target, self.threads = stage, product, scratch, target, threads
         sizes = stage.sizes
         written = [dict(enumerate(store.access.strides)) for store in stage.stores]
         first, second = product.src[0].src
@@ -374,7 +377,8 @@ class _Lowering:
         small = self.m * self.n * deep <= SHARED
         batches = step.roles["batch"].size
         panels = -(-self.m // rows)
-        tasks, most = (KEPT_TASKS, max(panels // KEPT_PANELS, 1)) if step.kept else (TASKS, panels)
+        kept_tasks = max(KEPT_TASKS, KEPT_TASKS_A_THREAD * self.threads)
+        tasks, most = (kept_tasks, max(panels // KEPT_PANELS, 1)) if step.kept else (TASKS, panels)
         if (
             across == 1
             and not self.tile.dots
@@ -387,7 +391,7 @@ class _Lowering:
             across = max(across, turned)
         elif step.kept and not (small or step.rest):
             # Blocks of rows copy the columns anew each, strips of columns only read packed rows again.
-            across = max(across, min(-(-tasks // batches), -(-self.n // (KEPT_TILES * columns))))
+            across = max(across, min(-(-tasks // batches), -(-self.n // columns)))
         wide = _rounded(-(-self.n // across), columns)
         across = -(-self.n // wide)
         down = 1 if small else min(most, max(-(-tasks // (across * batches)), 1))
