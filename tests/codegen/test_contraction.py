@@ -330,7 +330,7 @@ def test_rows_along_k_are_read_as_they_lie(shape: tuple[int, int, int]) -> None:
     rng = np.random.default_rng(7)
     a, b = rng.standard_normal((m, k), np.float32), rng.standard_normal((k, n), np.float32)
     (product,) = steps_of(matmul, (a, b), "x86-64-v4")
-    assert product.a.along and product.tile.rows == 6
+    assert product.along and product.tile.rows == 6
     result = tn.matmul(tn.from_numpy(a), tn.from_numpy(b)).numpy()
     np.testing.assert_allclose(result, a.astype(float) @ b.astype(float), rtol=0, atol=1e-4)
 

@@ -8,7 +8,7 @@ from math import prod
 
 from trueno.codegen.choices import current
 from trueno.codegen.contraction import match, rest, tile
-from trueno.codegen.contraction.steps import Axes, Factor, Multiply, Pack, axes
+from trueno.codegen.contraction.steps import ROWS_ALONG, Axes, Factor, Multiply, Pack, axes
 from trueno.codegen.contraction.tile import Tile
 from trueno.codegen.expr import Access, Expr, substituted
 from trueno.codegen.stage import Stage, sorted_dims
@@ -31,8 +31,8 @@ DIRECT_COLUMNS, DIRECT_ROWS = 512, 12
 #: Bytes that rows may span which are read as they lie across memory, half of a common first-level cache, where the
 #: steps along K are so many bytes apart or more.
 DIRECT_BYTES, DIRECT_STEP = 24 << 10, 2 << 10
-#: The same columns where memory of the rows runs along K, and rows of a tile that are read so.
-DIRECT_COLUMNS_ALONG, DIRECT_ROWS_ALONG = 3072, 6
+#: The same columns where memory of the rows runs along K.
+DIRECT_COLUMNS_ALONG = 3072
 #: Rows of tiles up to which columns that are read as they lie are not kept for the next one.
 FEW = 2
 #: Columns that are worth a batch of their own; fewer would fill the last tile badly, and read the rows' panels again.
@@ -178,7 +178,7 @@ class _Lowering:
         access, row, step = plain
         size = self.tile.packed.itemsize
         # Few rows of short elements that run along K are fetched ahead in time, however far apart they lie.
-        fetched = step == 1 and size <= 4 and self.tile.rows <= DIRECT_ROWS_ALONG and self.n % self.tile.columns == 0
+        fetched = step == 1 and size <= 4 and self.tile.rows <= ROWS_ALONG and self.n % self.tile.columns == 0
         if fetched and self.n <= DIRECT_COLUMNS_ALONG:
             return Factor(True, self._batch_only(access), row, step)
         if self.n > DIRECT_COLUMNS:
@@ -391,7 +391,7 @@ class _Lowering:
             across = max(across, turned)
         elif step.kept and not (small or step.rest):
             # Blocks of rows copy the columns anew each, strips of columns only read packed rows again.
-            across = max(across, min(-(-tasks // batches), -(-self.n // columns)))
+            across = _even(self.n, columns, across, min(-(-tasks // batches), self.n // columns))
         wide = _rounded(-(-self.n // across), columns)
         across = -(-self.n // wide)
         down = 1 if small else min(most, max(-(-tasks // (across * batches)), 1))
@@ -432,3 +432,12 @@ class _Lowering:
 
 def _rounded(value: int, unit: int) -> int:
     return -(-value // unit) * unit
+
+
+def _even(n: int, columns: int, least: int, most: int) -> int:
+    """Return how many strips `n` columns are cut into: as many as leave the last one half as wide as others or more."""
+    for across in range(most, least, -1):
+        wide = _rounded(-(-n // across), columns)
+        if 2 * (n - wide * (-(-n // wide) - 1)) >= wide:
+            return across
+    return least

@@ -26,7 +26,7 @@ def multiply_function(module: Module, name: str, step: Multiply, half_instructio
         dots_kernel(as_is, f"{name}.tile", tile)
     else:
         panel = 0 if direct_b else step.b.step // tile.group
-        micro_kernel(as_is, f"{name}.tile", tile, direct_a, direct_b, panel, step.kept, step.a.along)
+        micro_kernel(as_is, f"{name}.tile", tile, direct_a, direct_b, panel, step.kept, step.along)
     if step.turned:
         turn_function(as_is, f"{name}.turn", tile, tile.columns)
     elif step.kept:
@@ -35,7 +35,7 @@ def multiply_function(module: Module, name: str, step: Multiply, half_instructio
         rest_functions(as_is, name, tile, step.rest)
     if step.narrow:
         half = tile._replace(vectors=tile.vectors // 2)
-        micro_kernel(as_is, f"{name}.narrow", half, direct_a, direct_b, panel=tile.columns, along=step.a.along)
+        micro_kernel(as_is, f"{name}.narrow", half, direct_a, direct_b, panel=tile.columns, along=step.along)
     finish_function(module, name, step, half_instructions)
     printer = LLVMPrinter(as_is, half_instructions)
     Blocks(step, printer, name).run()

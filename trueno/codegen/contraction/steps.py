@@ -16,6 +16,10 @@ from trueno.codegen.stage import expression_lines, merge, stride_class
 
 #: Parts of a thread's share of a multiplication that others may take over.
 SHARES = 4
+#: Rows of a tile that are fetched ahead, all at once, where they are read as they lie along K.
+ROWS_ALONG = 6
+#: What a multiplication's code depends on, by the names of its properties.
+_WORDS = ("plain", "kept", "turned", "along", "lines", "narrow")
 
 
 class Meta:
@@ -223,16 +227,6 @@ class Factor:
     panel: int
     step: int
 
-    @property
-    def mode(self) -> str:
-        """How it is read, as far as code depends on it."""
-        return ("direct along K" if self.along else "direct") if self.direct else "packed"
-
-    @property
-    def along(self) -> bool:
-        """Whether it is read where it lies, and neighbours along K are neighbours in memory."""
-        return self.direct and self.step == 1
-
 
 @dataclass(slots=True, eq=False)
 class Multiply(Step):
@@ -278,6 +272,11 @@ class Multiply(Step):
         return SHARES
 
     @property
+    def along(self) -> bool:
+        """Whether its few rows are read where they lie, and neighbours along K are neighbours in memory."""
+        return self.a is not None and self.a.direct and self.a.step == 1 and self.tile.rows <= ROWS_ALONG
+
+    @property
     def added_up(self) -> bool:
         """Whether complete tiles are added up in the result itself, not in a buffer."""
         return self.plain and not self.lines and not self.tile.dots
@@ -287,11 +286,11 @@ class Multiply(Step):
         """All that the code depends on."""
         tile = self.tile
         assert self.a is not None and self.b is not None
-        modes = [f"{name} {one.mode}" for name, one in (("a", self.a), ("b", self.b))]
+        modes = [f"{name} {'direct' if one.direct else 'packed'}" for name, one in (("a", self.a), ("b", self.b))]
         head = (
             f"multiply {tile.kind} {tile.packed} into {tile.sum}, tile {tile.rows} x {tile.vectors} x {tile.lanes}, "
             f"strip {self.strip}, {', '.join(modes)}"
-            f"{''.join(f', {word}' for word in ('plain', 'kept', 'turned', 'lines', 'narrow') if getattr(self, word))}"
+            f"{''.join(f', {word}' for word in _WORDS if getattr(self, word))}"
             f"{', dots' if tile.dots else ''}{self._rest_text()}"
         )
         stores = [f"  a{self.numbers[store.access]} <- value {k}" for k, store in enumerate(self.stores)]
