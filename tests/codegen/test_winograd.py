@@ -53,12 +53,12 @@ def always(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(winograd, "pays", lambda node: True)
 
 
-def convolved(x: np.ndarray, w: np.ndarray, padding: Any) -> np.ndarray:
+def convolved(x: np.ndarray, w: np.ndarray, padding: Any, stride: int = 1) -> np.ndarray:
     """The convolution in float64, by PyTorch."""
     pairs = ((padding, padding),) * 2 if isinstance(padding, int) else padding
     (top, bottom), (left, right) = pairs
     wide = torch.nn.functional.pad(torch.tensor(x.astype(np.float64)), (left, right, top, bottom))
-    return torch.nn.functional.conv2d(wide, torch.tensor(w.astype(np.float64))).numpy()
+    return torch.nn.functional.conv2d(wide, torch.tensor(w.astype(np.float64)), stride=stride).numpy()
 
 
 def steps_of(function: Callable, arrays: Sequence[np.ndarray]) -> list[Any]:

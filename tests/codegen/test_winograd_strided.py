@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import trueno as tn
-from tests.codegen.test_winograd import checked, steps_of, transformed  # noqa: F401
+from tests.codegen.test_winograd import checked, convolved, steps_of, transformed  # noqa: F401
 from tests.nn.support import normal
 from tests.ops.support import tensors, trace
 from trueno.codegen import winograd_strided
@@ -46,14 +46,6 @@ def always(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(winograd_strided, "pays", lambda node: True)
 
 
-def strided(x: np.ndarray, w: np.ndarray, padding: Any) -> np.ndarray:
-    """The convolution in float64, by PyTorch."""
-    pairs = ((padding, padding),) * 2 if isinstance(padding, int) else padding
-    (top, bottom), (left, right) = pairs
-    wide = torch.nn.functional.pad(torch.tensor(x.astype(np.float64)), (left, right, top, bottom))
-    return torch.nn.functional.conv2d(wide, torch.tensor(w.astype(np.float64)), stride=2).numpy()
-
-
 def by_tiles(steps: Any) -> bool:
     """Whether a step stores the factors of all products."""
     return any(isinstance(one, Loops) and len(one.stage.stores) == winograd_strided.INPUTS**2 for one in steps)
@@ -81,12 +73,12 @@ def test_values(shape: tuple[int, ...], results: int, padding: Any) -> None:
         def function(x: Any, w: Any) -> Any:
             return convolution(x, w, stride=2, padding=padding)
 
-        want = strided(x, w, padding)
+        want = convolved(x, w, padding, 2)
         got = tn.kernel(function)(tn.tensor(x), tn.tensor(w)).numpy()
         assert by_tiles(steps_of(function, (x, w)))
         assert (got.shape, got.dtype) == (want.shape, dtype)
         # Products may cancel: the error is one of their sizes.
-        size = np.abs(strided(np.abs(x), np.abs(w), padding)).max()
+        size = np.abs(convolved(np.abs(x), np.abs(w), padding, 2)).max()
         np.testing.assert_allclose(got, want, rtol=0, atol=tolerance * size)
 
 
@@ -95,7 +87,7 @@ def test_positive_values_keep_five_digits(channels: int) -> None:
     generator = np.random.default_rng(3)
     x, w = generator.random((1, channels, 28, 28), np.float32), generator.random((96, channels, 3, 3), np.float32)
     function = tn.kernel(lambda x, w: convolution(x, w, stride=2, padding=1), name="positive")
-    np.testing.assert_allclose(function(tn.tensor(x), tn.tensor(w)).numpy(), strided(x, w, 1), rtol=2e-6)
+    np.testing.assert_allclose(function(tn.tensor(x), tn.tensor(w)).numpy(), convolved(x, w, 1, 2), rtol=2e-6)
 
 
 @pytest.mark.usefixtures("always")
@@ -125,7 +117,7 @@ def test_what_follows(shape: tuple[int, ...]) -> None:
         return tn.relu((convolution(x, w, stride=2, padding=1) + b) * 0.5 + r)
 
     got = tn.kernel(function)(*tensors(arrays)).numpy()
-    want = np.maximum((strided(x, w, 1) + b) * 0.5 + r, 0)
+    want = np.maximum((convolved(x, w, 1, 2) + b) * 0.5 + r, 0)
     np.testing.assert_allclose(got, want, rtol=0, atol=4e-6 * want.max())
     last = steps_of(function, arrays)[-1]
     assert "relu" in last.text
@@ -138,14 +130,14 @@ def test_operands_of_any_layout() -> None:
     x, w = normal(20, 30, 6, 2), normal(3, 6, 3, 8, seed=1)
     mine = [tn.tensor(x).permute(3, 2, 0, 1)[:, :, ::-2, 1:], tn.tensor(w).permute(3, 1, 0, 2)]
     got = tn.kernel(lambda x, w: convolution(x, w, stride=2, padding=1), name="layouts")(*mine).numpy()
-    want = strided(np.transpose(x, (3, 2, 0, 1))[:, :, ::-2, 1:], np.transpose(w, (3, 1, 0, 2)), 1)
+    want = convolved(np.transpose(x, (3, 2, 0, 1))[:, :, ::-2, 1:], np.transpose(w, (3, 1, 0, 2)), 1, 2)
     np.testing.assert_allclose(got, want, rtol=0, atol=4e-6 * np.abs(want).max())
 
 
 @pytest.mark.usefixtures("always", "checked")
 def test_accesses_are_checked() -> None:
     arrays = normal(2, 7, 13, 30), normal(9, 7, 3, 3, seed=1)
-    operands, want = tuple(tensors(arrays)), strided(*arrays, 1)
+    operands, want = tuple(tensors(arrays)), convolved(*arrays, 1, 2)
     layouts = [one._layout for one in operands]
     entry = cpu.bind(trace(lambda x, w: convolution(x, w, stride=2, padding=1), arrays), layouts, [-1])
     got = launcher.invoke(entry, operands).numpy()
