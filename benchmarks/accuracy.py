@@ -32,7 +32,6 @@ TASK = 1 << 24  # inputs that a worker searches at a time
 SAMPLE = 500
 """Numbers of each binade and sign where float64 is searched and no count is given."""
 
-_PROCESSES = 2
 _FAR = 40.0  # from here on the functions that neither NumPy has are at their limits
 
 
@@ -173,22 +172,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--function", default="", metavar="A,B", help="only these functions")
     parser.add_argument("--sample", type=int, metavar="N", help="N random numbers of each binade and sign, not all")
     parser.add_argument("--float64", action="store_true", help=f"float64, by a sample of {SAMPLE} unless N is given")
+    parser.add_argument("--processes", type=int, default=tn.get_num_threads(), metavar="N", help="that search")
     given = parser.parse_args(arguments)
     dtype = dt.float64 if given.float64 else dt.float32
     count = given.sample if given.sample is not None else SAMPLE if given.float64 else 0
     known = {row.name: row for row in functions()}
     names = [name for name in given.function.split(",") if name] or list(known)
     unknown = [name for name in names if name not in known]
-    if unknown or count < 0:
+    if unknown or count < 0 or given.processes < 1:
         parser.error(
-            f"--function: {', '.join(unknown)}: not among {', '.join(known)}" if unknown else "--sample: N > 0"
+            f"--function: {', '.join(unknown)}: not among {', '.join(known)}"
+            if unknown
+            else "--sample and --processes: N > 0"
         )
     inputs = Inputs(dtype, count)
     results: dict[str, Worst] = {}
     console = Console(width=140)
     columns = (TextColumn("{task.description:>12}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
     # Processes, since NumPy's short operations make threads wait for the interpreter.
-    workers = ProcessPoolExecutor(_PROCESSES, get_context("spawn"), tn.set_num_threads, (1,))
+    workers = ProcessPoolExecutor(given.processes, get_context("spawn"), tn.set_num_threads, (1,))
     with workers as pool, Progress(*columns, TimeRemainingColumn(), console=console) as bar:
         task = bar.add_task("", total=inputs.size * len(names))
         for name in names:
