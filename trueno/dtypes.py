@@ -5,6 +5,7 @@ A dtype is a `numpy.dtype`; bfloat16 comes from ml_dtypes, which registers its c
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import ml_dtypes
@@ -26,6 +27,8 @@ COMPLEX = (complex64, complex128)
 STORED = (*ALL, *COMPLEX)
 
 _CLASS = {dtype: "f" if dtype in FLOATING else dtype.kind for dtype in STORED}
+#: The one object of each dtype: equal ones may be several, and a call's static arguments are known by identity.
+_ITSELF = {dtype: dtype for dtype in STORED}
 _BY_NAME = {str(dtype): dtype for dtype in STORED} | {
     "half": float16, "float": float32, "double": float64, "bool_": bool_, "cfloat": complex64, "cdouble": complex128,
 }  # fmt: skip
@@ -39,16 +42,25 @@ def as_dtype(value: Any) -> np.dtype:
     TypeError
         When it is not a dtype, or one that is not supported.
     """
-    if isinstance(value, str) and value in _BY_NAME:
-        return _BY_NAME[value]
+    try:
+        return _found(value)
+    except TypeError:
+        pass
     try:
         dtype = np.dtype(value)
     except TypeError:
         raise TypeError(f"{value!r} is not a dtype; supported are {', '.join(map(str, STORED))}") from None
-    dtype = dtype.newbyteorder("=")
-    if dtype not in _CLASS:
-        raise TypeError(f"dtype {dtype} is not supported; supported are {', '.join(map(str, STORED))}")
-    return dtype
+    raise TypeError(f"dtype {dtype} is not supported; supported are {', '.join(map(str, STORED))}")
+
+
+@lru_cache(256)
+def _found(value: Any) -> np.dtype:
+    """Return the one object of the dtype that a value stands for, or raise a TypeError."""
+    named = _BY_NAME.get(value) if isinstance(value, str) else None
+    dtype = np.dtype(value).newbyteorder("=") if named is None else named
+    if dtype not in _ITSELF:
+        raise TypeError
+    return _ITSELF[dtype]
 
 
 def kind_class(dtype: np.dtype) -> str:

@@ -269,11 +269,9 @@ class Tensor(Attributes, Interchange, Methods):
             from trueno import np as namespace
 
             return namespace.array(self, wanted, copy=copy or None, order=order)
-        if wanted == self.dtype:
+        if wanted == self._layout.dtype:
             return self.clone() if copy else self
-        from trueno.functions import cast
-
-        return cast(self, dtype=wanted)
+        return self.cast(dtype=wanted)
 
     def float(self) -> Tensor:
         """Return the elements as float32."""

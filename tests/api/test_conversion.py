@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import trueno as tn
+from trueno import dtypes as dt
 
 PRINTED = [
     np.array([1.0, 2.5, -3.0], "f4"), np.arange(5), np.array(3.5, "f4"), np.array([[True, False]]),
@@ -166,3 +167,16 @@ def test_comparisons_are_elementwise() -> None:
     assert (x == None).tolist() == [False, False]  # noqa: E711
     assert (x != None).tolist() == [True, True]  # noqa: E711
     assert (x == "a").tolist() == [False, False]
+
+
+@pytest.mark.parametrize("dtype", dt.STORED, ids=str)
+def test_a_dtype_is_one_object_however_it_is_spelled(dtype: np.dtype) -> None:
+    # Calls are known by the identity of their static arguments: a copy of a dtype would take the slow path each time.
+    spelled = [dtype, dtype.type, str(dtype), dtype.newbyteorder("="), pickle.loads(pickle.dumps(dtype))]
+    assert all(dt.as_dtype(one) is dtype for one in spelled)
+
+
+@pytest.mark.parametrize("wrong", ["S4", object, [("a", "f4")], "M8[s]", "none such", 3.5])
+def test_what_is_no_dtype_is_a_type_error(wrong: object) -> None:
+    with pytest.raises(TypeError, match="supported are bool, int8"):
+        dt.as_dtype(wrong)

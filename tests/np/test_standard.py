@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import itertools
 from types import ModuleType
@@ -14,6 +15,7 @@ import trueno.np as tnp
 from tests.np import standard
 from tests.np.standard_calls import CALLS, arrays
 from trueno import Tensor
+from trueno.runtime import launcher
 
 SIGNATURES = dict(standard.functions())
 
@@ -419,3 +421,29 @@ def test_stored_values_of_another_kind() -> None:
     x = tnp.asarray([1.0, 2.0])
     x[tnp.asarray([True, False])] = tnp.asarray([5.0])
     assert x.tolist() == [5, 2] and shared(x, x[0:1])
+
+
+@pytest.fixture
+def no_collection() -> Any:
+    """Functions of earlier tests that the collector frees take their counts with them."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+#: Operations whose operands' values decide whether a call is allowed: the launcher knows no such call.
+BY_VALUE = {"getitem", "setitem", "gather"}
+
+
+@pytest.mark.usefixtures("no_collection")
+@pytest.mark.parametrize("name", CALLS)
+def test_the_launcher_knows_a_call_that_was_made_before(name: str) -> None:
+    values = arrays(tnp)
+    for text in CALLS[name]:
+        eval(text, dict(values))
+        eval(text, dict(values))
+        before = launcher.statistics()
+        eval(text, dict(values))
+        after = launcher.statistics()
+        missed = {op for op in after if op != "total" and after[op]["misses"] > before.get(op, after[op])["misses"]}
+        assert missed <= BY_VALUE, f"{text}: the slow path again, in {missed}"
