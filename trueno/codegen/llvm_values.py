@@ -274,16 +274,32 @@ class ValuePrinter:
         if ca == "f" and cb == "f":
             return self._let(f"{'fpext' if source.itemsize < target.itemsize else 'fptrunc'} {a} {value} to {b}")
         if ca == "f":
-            name = f"fpto{'s' if cb == 'i' else 'u'}i.sat"
-            full = f"@llvm.{name}.{self._suffix(target)}.{self._suffix(source)}"
-            self.module.declare(f"{b} {full}({a})")
-            return self._let(f"call {b} {full}({a} {value})")
+            return self._saturated(value, source, target)
         if cb == "f":
             return self._let(f"{'sitofp' if ca == 'i' else 'uitofp'} {a} {value} to {b}")
         if source.itemsize == target.itemsize and source != dt.bool_:
             return value
         widen = target.itemsize > source.itemsize or source == dt.bool_
         return self._let(f"{('sext' if ca == 'i' else 'zext') if widen else 'trunc'} {a} {value} to {b}")
+
+    def _saturated(self, value: str, source: np.dtype, target: np.dtype) -> str:
+        """Print the cast of a float to an integer: the nearest one in its range, and 0 for NaN.
+
+        LLVM's own fptosi.sat becomes a chain of scalar instructions for each element. What fptosi leaves open outside
+        the range, no selection takes.
+        """
+        a, b, limits = self.kind(source), self.kind(target), np.iinfo(target)
+        signed = limits.min < 0
+        whole = self._let(f"fpto{'si' if signed else 'ui'} {a} {value} to {b}")
+        least, most = (self.const(limit, target) for limit in (limits.min, limits.max))
+        under = self._let(f"fcmp olt {a} {value}, {self.const(float(limits.max) + 1, source)}")
+        whole = self._let(f"select {self.kind(dt.bool_)} {under}, {b} {whole}, {b} {most}")
+        over = self._let(f"fcmp oge {a} {value}, {self.const(float(limits.min), source)}")
+        whole = self._let(f"select {self.kind(dt.bool_)} {over}, {b} {whole}, {b} {least}")
+        if not signed:
+            return whole
+        number = self._let(f"fcmp ord {a} {value}, {value}")
+        return self._let(f"select {self.kind(dt.bool_)} {number}, {b} {whole}, {b} {self.const(0, target)}")
 
     def _from_half(self, value: str, source: np.dtype) -> str:
         if source == dt.bfloat16:

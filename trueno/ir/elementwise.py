@@ -53,6 +53,21 @@ bitcast: Op = Op(
     record=lambda op, x, dtype: Node(op, (x,), np.dtype(dtype), x.shape, np.dtype(dtype)),
 )  # fmt: skip
 
+
+def _record_whole(op: Op, x: Node) -> Node:
+    if x.dtype not in (dt.float32, dt.float64):
+        raise TypeError(f"{op.name}: takes float32 and float64, not {x.dtype}")
+    dtype = dt.int_of_same_width(x.dtype)
+    return Node(op, (x,), dtype, x.shape, dtype)
+
+
+whole: Op = Op(
+    "whole", "elementwise", 1, ref=lambda x: x.astype(dt.int_of_same_width(x.dtype)), result=promotion.real_float,
+    domain=((-100, 100),), llvm={"f": "fptosi"}, opencl=lambda x: cast(x, dtype=dt.int_of_same_width(x.dtype)),
+    record=_record_whole, public=False,
+    doc="The integer towards zero, of the float's width. Anything beyond its range, where `cast` saturates.",
+)  # fmt: skip
+
 # --- arithmetic -------------------------------------------------------------------------------------------------------
 
 add: Op = elementwise(
@@ -78,8 +93,9 @@ div: Op = elementwise(
 )  # fmt: skip
 int_div: Op = elementwise(
     "int_div", 2, result=promotion.integral,
-    ref=lambda a, b: np.where(b == 0, 0, np.floor_divide(a, np.where(b == 0, 1, b))),
-    domain=((0, 50), (1, 9)), llvm={"i": "sdiv", "u": "udiv"}, opencl={"iu": "({0} / {1})"}, public=False,
+    ref=lambda a, b: (a - np.fmod(a, b)) // b, domain=((-50, 50), (2, 9)),
+    llvm=expand.int_div, opencl={"iu": "({0} / {1})"}, public=False,
+    doc="The quotient of integers, cut off towards zero. Divisors of -1, 0 and 1 give anything; see `floor_divide`.",
 )  # fmt: skip
 int_pow: Op = elementwise(
     "int_pow", 2, result=promotion.integral,

@@ -24,7 +24,6 @@ from trueno.ir.elementwise import (
     ge,
     gt,
     imag,
-    int_div,
     isfinite,
     isinf,
     isnan,
@@ -216,9 +215,7 @@ def lcm(a: Any, b: Any) -> Node:
     """Least common multiple of integers."""
     _integers("lcm", a, b)
     a, b = (abs(one) for one in _together("lcm", a, b))
-    common = int_gcd(a, b)
-    none = eq(common, like(common, 0))
-    return where(none, common, int_div(a, where(none, like(common, 1), common)) * b)
+    return floor_divide(a, int_gcd(a, b)) * b
 
 
 def bitwise_count(x: Any) -> Node:
