@@ -95,7 +95,7 @@ def tensorsolve(a: Any, b: Any, axes: Any = None) -> Tensor:
     """
     a, b = host(a, "tensorsolve"), host(b, "tensorsolve")
     if axes is not None:
-        chosen = in_order("tensorsolve", axes, a)
+        chosen = in_order("tensorsolve", axes, a.shape)
         a = a.permute(*(k for k in range(a.ndim) if k not in chosen), *chosen)
     shape = a.shape[b.ndim :]
     count = math.prod(shape)

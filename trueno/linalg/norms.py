@@ -95,7 +95,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> T
             return operations["norm"].call(_sizes(x), keepdims=keepdims)
         axes: tuple[int, ...] = tuple(range(x.ndim))
     else:
-        axes = in_order("norm", axis, x)
+        axes = in_order("norm", axis, x.shape)
     if len(axes) == 1:
         return _vector(x, ord, axes, keepdims)
     if len(axes) == 2:
@@ -108,7 +108,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> T
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Tensor:
     """Return the norm of vectors along axes; of all elements without `axis`. See `norm` for `ord`."""
     x = _floating(x)
-    axes = tuple(range(x.ndim)) if axis is None else in_order("vector_norm", axis, x)
+    axes = tuple(range(x.ndim)) if axis is None else in_order("vector_norm", axis, x.shape)
     return _vector(x, ord, axes, keepdims)
 
 

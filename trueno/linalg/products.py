@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Sequence
-from typing import Any, cast
+from functools import lru_cache
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -30,8 +32,8 @@ def as_tensor(value: Any) -> Tensor:
     return value if is_tensor(value) else from_numpy(np.asarray(value))
 
 
-def in_order(name: str, axes: Any, x: Tensor) -> tuple[int, ...]:
-    """Return one axis or several as positions, in the order in which they are given.
+def in_order(name: str, axes: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return one axis or several of a shape as positions, in the order in which they are given.
 
     Raises
     ------
@@ -44,9 +46,9 @@ def in_order(name: str, axes: Any, x: Tensor) -> tuple[int, ...]:
         raise TypeError(f"{name}: axes are integers, not the text {axes!r}")
     # NumPy, too, takes a float for the integer below it here.
     many = tuple(axes) if isinstance(axes, (tuple, list, range)) else (int(axes),)
-    found = tuple(normalise_axes(name, int(axis), x.ndim, x.shape)[0] for axis in many)
+    found = tuple(normalise_axes(name, int(axis), len(shape), shape)[0] for axis in many)
     if len(set(found)) != len(found):
-        raise ValueError(f"{name}: duplicate axes {many} of an array of shape {x.shape}")
+        raise ValueError(f"{name}: duplicate axes {many} of an array of shape {shape}")
     return found
 
 
@@ -146,26 +148,57 @@ def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Tensor:
     """
     left, right = as_tensor(x1), as_tensor(x2)
     if isinstance(axes, (int, np.integer)):
-        if not 0 <= axes <= min(left.ndim, right.ndim):
-            raise ValueError(f"tensordot: axes={axes} for arrays of {left.ndim} and {right.ndim} dimensions")
-        pairs = tuple(range(left.ndim - axes, left.ndim)), tuple(range(axes))
+        how = _matrices(left.shape, right.shape, int(axes))
     else:
-        first, second = axes
-        pairs = in_order("tensordot", first, left), in_order("tensordot", second, right)
-    summed = [[one.shape[axis] for axis in part] for part, one in zip(pairs, (left, right), strict=True)]
+        first, second = (tuple(one) if isinstance(one, (list, range)) else one for one in axes)
+        how = _matrices(left.shape, right.shape, (first, second))
+    product = operations["matmul"].call(_as_matrix(left, how.left), _as_matrix(right, how.right))
+    return product.reshape(how.shape)
+
+
+class _Matrix(NamedTuple):
+    """How an array becomes a factor: the order of its axes, None where they stay, and the shape of the matrix."""
+
+    axes: tuple[int, ...] | None
+    shape: tuple[int, int]
+
+
+class _Matrices(NamedTuple):
+    """A sum of products over several axes as a product of two matrices, and the shape of the result."""
+
+    left: _Matrix
+    right: _Matrix
+    shape: tuple[int, ...]
+
+
+def _as_matrix(x: Tensor, how: _Matrix) -> Tensor:
+    return (x if how.axes is None else x.permute(how.axes)).reshape(how.shape)
+
+
+@lru_cache(1024)
+def _matrices(left: tuple[int, ...], right: tuple[int, ...], axes: int | tuple[Any, Any]) -> _Matrices:
+    """Return the matrices that arrays of two shapes become whose axes are summed over in pairs."""
+    if isinstance(axes, int):
+        if not 0 <= axes <= min(len(left), len(right)):
+            raise ValueError(f"tensordot: axes={axes} for arrays of {len(left)} and {len(right)} dimensions")
+        pairs = tuple(range(len(left) - axes, len(left))), tuple(range(axes))
+    else:
+        pairs = in_order("tensordot", axes[0], left), in_order("tensordot", axes[1], right)
+    summed = [[shape[axis] for axis in part] for shape, part in zip((left, right), pairs, strict=True)]
     if summed[0] != summed[1]:
         raise ValueError(f"tensordot: shape-mismatch for sum: extents {summed[0]} along axes {pairs[0]} of shape "
-                         f"{left.shape} and {summed[1]} along axes {pairs[1]} of shape {right.shape}")  # fmt: skip
-    rows = [k for k in range(left.ndim) if k not in pairs[0]]
-    columns = [k for k in range(right.ndim) if k not in pairs[1]]
-    count = int(np.prod(summed[0], dtype=np.int64))
-    shape = (*(left.shape[k] for k in rows), *(right.shape[k] for k in columns))
-    flat = left.permute(*rows, *pairs[0]) if left.ndim else left
-    turned = right.permute(*pairs[1], *columns) if right.ndim else right
-    height = int(np.prod([left.shape[k] for k in rows], dtype=np.int64))
-    width = int(np.prod([right.shape[k] for k in columns], dtype=np.int64))
-    product = operations["matmul"].call(flat.reshape(height, count), turned.reshape(count, width))
-    return product.reshape(shape)
+                         f"{left} and {summed[1]} along axes {pairs[1]} of shape {right}")  # fmt: skip
+    rows = tuple(k for k in range(len(left)) if k not in pairs[0])
+    columns = tuple(k for k in range(len(right)) if k not in pairs[1])
+    orders = [
+        order if order != tuple(range(len(order))) else None for order in ((*rows, *pairs[0]), (*pairs[1], *columns))
+    ]
+    heights, widths = [left[k] for k in rows], [right[k] for k in columns]
+    count = math.prod(summed[0])
+    return _Matrices(
+        _Matrix(orders[0], (math.prod(heights), count)), _Matrix(orders[1], (count, math.prod(widths))),
+        (*heights, *widths),
+    )  # fmt: skip
 
 
 def diagonal(x: Any, /, *, offset: int = 0) -> Tensor:
