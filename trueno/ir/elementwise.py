@@ -53,18 +53,9 @@ bitcast: Op = Op(
     record=lambda op, x, dtype: Node(op, (x,), np.dtype(dtype), x.shape, np.dtype(dtype)),
 )  # fmt: skip
 
-
-def _record_whole(op: Op, x: Node) -> Node:
-    if x.dtype not in (dt.float32, dt.float64):
-        raise TypeError(f"{op.name}: takes float32 and float64, not {x.dtype}")
-    dtype = dt.int_of_same_width(x.dtype)
-    return Node(op, (x,), dtype, x.shape, dtype)
-
-
-whole: Op = Op(
-    "whole", "elementwise", 1, ref=lambda x: x.astype(dt.int_of_same_width(x.dtype)), result=promotion.real_float,
-    domain=((-100, 100),), llvm={"f": "fptosi"}, opencl=lambda x: cast(x, dtype=dt.int_of_same_width(x.dtype)),
-    record=_record_whole, public=False,
+whole: Op = elementwise(
+    "whole", 1, ref=lambda x: x.astype(dt.int_of_same_width(x.dtype)), result=promotion.whole, domain=(-100, 100),
+    llvm={"f": "fptosi"}, opencl=lambda x: cast(x, dtype=dt.int_of_same_width(x.dtype)), public=False,
     doc="The integer towards zero, of the float's width. Anything beyond its range, where `cast` saturates.",
 )  # fmt: skip
 

@@ -127,6 +127,14 @@ def quotient(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:
     return dtype, dtype
 
 
+def whole(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:
+    """A float32 or float64; the result is the signed integer of its width."""
+    dtype = common(given)
+    if dtype not in (dt.float32, dt.float64):
+        raise _refuse(op, given, "float32 and float64")
+    return dtype, dt.int_of_same_width(dtype)
+
+
 def comparison(op: str, given: tuple[Given, ...]) -> tuple[np.dtype, np.dtype]:
     """Compared in the common dtype; bool result."""
     return common(given), dt.bool_
