@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -10,10 +11,15 @@ from typing import Any
 import numpy as np
 
 from trueno import dtypes as dt
+from trueno.ir.promotion import holds
 from trueno.runtime import device as devices
 from trueno.runtime import memory
 from trueno.runtime.layout import layout_of
 from trueno.tensor import Tensor, wrap
+
+#: Bytes up to which NumPy fills an array.
+_SMALL = 1 << 14
+_NUMBERS = (int, float, bool)
 
 
 def from_numpy(array: np.ndarray) -> Tensor:
@@ -98,8 +104,8 @@ def asarray(
 def shape_of(shape: tuple) -> tuple[int, ...]:
     """Return a shape that was given as one sequence or as separate extents; a negative one is a ValueError."""
     items = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
-    result = tuple(one.__index__() for one in items)
-    if any(one < 0 for one in result):
+    result = tuple(map(operator.index, items))
+    if result and min(result) < 0:
         raise ValueError(f"negative dimensions are not allowed: {result}")
     return result
 
@@ -127,9 +133,28 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, device: Any = None, req
     if dtype is None:
         given = fill_value.dtype if hasattr(fill_value, "dtype") else type(fill_value)
         dtype = {bool: dt.bool_, int: dt.int64, float: dt.float32}.get(given, given)
-    result = empty(shape if isinstance(shape, (tuple, list)) else (shape,), dtype=dtype, device=device)
-    result[...] = fill_value
+    extents = shape_of((shape,))
+    result = filled(extents, fill_value, dt.as_dtype(dtype), device) if type(fill_value) in _NUMBERS else None
+    if result is None:
+        result = empty(extents, dtype=dtype, device=device)
+        result[...] = fill_value
     return finished(result, requires_grad)
+
+
+def filled(
+    extents: tuple[int, ...], value: float, dtype: np.dtype, device: Any = None, fortran: bool = False
+) -> Tensor | None:
+    """Return a small tensor of one number on the CPU, which NumPy fills before a kernel has been launched.
+
+    None where it is not small, is on another device, or where the dtype does not hold the number.
+    """
+    if type(value) is float and not dt.is_inexact(dtype):
+        return None
+    place = devices.current_device() if device is None else str(device)
+    if place != "cpu" or math.prod(extents) * dtype.itemsize > _SMALL or not holds(dtype, value):
+        return None
+    order: Any = "F" if fortran else "C"
+    return from_numpy(np.full(extents, value, dtype, order) if value else np.zeros(extents, dtype, order))
 
 
 def zeros(*shape: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:

@@ -177,8 +177,8 @@ def shape(name: str, value: Any) -> tuple[int, ...]:
         items = value.tolist()
     else:
         items = (value,)
-    result = tuple(position(name, one) for one in items)
-    if any(one < 0 for one in result):
+    result = tuple(items) if set(map(type, items)) <= {int} else tuple(position(name, one) for one in items)
+    if result and min(result) < 0:
         raise ValueError(f"{name}: negative dimensions are not allowed, got the shape {result}")
     return result
 

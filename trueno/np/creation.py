@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -18,8 +17,8 @@ from trueno.runtime import device as devices
 from trueno.runtime.operation import Operation
 from trueno.tensor import Tensor
 
-#: Bytes up to which NumPy fills an array before a kernel has been launched.
-_SMALL = 1 << 14
+_PLAIN: dict[type, np.dtype] = {bool: dt.bool_, int: dt.int64, float: dt.float64}
+"""What Python's numbers become."""
 
 
 def _is_reversed(x: Tensor) -> bool:
@@ -206,13 +205,10 @@ def ones(shape: Any, dtype: Any = None, order: Any = "C", *, device: Any = None)
 
 
 def _filled(name: str, shape: Any, dtype: Any, order: Any, device: Any, value: int) -> Tensor:
-    """Return an array of one number; a small one on the CPU is NumPy's, which takes less than a launch."""
     wanted, fortran = arguments.dtype(dtype) or dt.float64, _fortran(name, order)
     extents = arguments.shape(name, shape)
-    place = devices.current_device() if device is None else str(device)
-    if place == "cpu" and math.prod(extents) * wanted.itemsize <= _SMALL:
-        return creation.from_numpy(np.full(extents, value, wanted, order="F" if fortran else "C"))
-    return _made(name, extents, wanted, fortran, device).fill_(value)
+    small = creation.filled(extents, value, wanted, device, fortran)
+    return _made(name, extents, wanted, fortran, device).fill_(value) if small is None else small
 
 
 def full(shape: Any, fill_value: Any, dtype: Any = None, order: Any = "C", *, device: Any = None) -> Tensor:
@@ -227,6 +223,11 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, order: Any = "C", *, de
     order : {"C", "F"}
     device : optional
     """
+    if type(fill_value) in _PLAIN:
+        wanted = arguments.dtype(dtype) or _PLAIN[type(fill_value)]
+        small = creation.filled(arguments.shape("full", shape), fill_value, wanted, device, _fortran("full", order))
+        if small is not None:
+            return small
     value = arguments.array(fill_value)
     wanted = arguments.dtype(dtype) or value.dtype
     # A Python integer that the dtype does not hold is an error, an array's is cast.
