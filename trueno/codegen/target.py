@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import platform
+import sys
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -16,6 +18,10 @@ _V2 = ("cx16", "sahf", "popcnt", "sse3", "ssse3", "sse4.1", "sse4.2")
 _V3 = (*_V2, "avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", "xsave")
 _V4 = (*_V3, "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
 _LEVELS = {"scalar": _V3, "x86-64-v2": _V2, "x86-64-v3": _V3, "x86-64-v4": _V4}
+#: LLVM's name of the feature that all code with tiles of matrices needs (AMX).
+TILES = "amx-tile"
+#: Linux' numbers: the system call arch_prctl, ARCH_REQ_XCOMP_PERM, and the state that is asked for.
+_ARCH_PRCTL, _REQUEST_STATE, _TILE_DATA = 158, 0x1023, 18
 #: What platform.machine() calls the architectures.
 _ARCHITECTURES = {"amd64": "x86-64", "x86_64": "x86-64", "arm64": "aarch64", "aarch64": "aarch64"}
 
@@ -84,8 +90,19 @@ def host_architecture() -> str:
 
 @cache
 def host_features() -> frozenset[str]:
-    """Return the names of the features that this CPU has."""
-    return frozenset(name for name, present in llvm.get_host_cpu_features().items() if present)
+    """Return the names of the features that this CPU has, and this process may use."""
+    found = frozenset(name for name, present in llvm.get_host_cpu_features().items() if present)
+    return found if TILES not in found or _tiles_granted() else frozenset(n for n in found if not n.startswith("amx-"))
+
+
+def _tiles_granted() -> bool:
+    """Ask the kernel to keep the state of tiles for all threads of this process; whether it does.
+
+    Linux does so for processes that ask only (Documentation/arch/x86/xstate.rst); a process forked later has it, too.
+    """
+    if sys.platform != "linux" or host_architecture() != "x86-64":
+        return False
+    return bool(ctypes.CDLL(None).syscall(_ARCH_PRCTL, _REQUEST_STATE, _TILE_DATA) == 0)
 
 
 @cache

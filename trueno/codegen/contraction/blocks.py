@@ -48,6 +48,8 @@ class Blocks(StepEmitter):
         room = step.strip * k_block(tile.sum) + (tile.lanes * tile.columns if step.turned else 0)
         self.kept = p.variable(tile.packed, room)[0] if step.kept else "null"
         self.rest = p.variable(tile.packed, step.rest * k_block(tile.sum))[0] if step.rest else "null"
+        if tile.amx:
+            p.call(f"@{self.name}.configure()")
         with p.each_task() as task:
             down, across = self.number("down"), self.number("across")
             if step.plain and not tile.dots:
@@ -80,6 +82,9 @@ class Blocks(StepEmitter):
             if not step.rest:
                 with p.loop(m0, m1, tile.rows) as row:
                     self._row_of_tiles(row, p.arith("min", p.index(tile.rows), p.arith("sub", m1, row)))
+        if tile.amx:
+            # Tiles in use would be saved whenever the kernel switches to another thread.
+            p.call("@llvm.x86.tilerelease()")
 
     # --- tiles with all their columns, added up in the result ---------------------------------------------------------
 
@@ -317,7 +322,7 @@ class Blocks(StepEmitter):
         a = p.advance(pa, part.offset, tile.packed)
         # What lies side by side in panels is a row apart in a factor that is read as it lies.
         rows = (p.index(tile.rows), a_row) if step.a.direct else (p.index(tile.rows * tile.group), "1")
-        p.check_grid(a, tile.packed, [(part.count, a_step), rows])
+        p.check_grid(a, tile.packed, [(part.count, a_step), rows, *([(p.index(tile.group), "1")] if tile.amx else [])])
         if kernel == "kept":
             kernel, b_step = "tile", p.index(tile.columns)
             b = p.advance(self.kept, kept, tile.packed)

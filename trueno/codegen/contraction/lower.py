@@ -31,6 +31,8 @@ DIRECT_COLUMNS, DIRECT_ROWS = 512, 12
 #: Bytes that rows may span which are read as they lie across memory, half of a common first-level cache, where the
 #: steps along K are so many bytes apart or more.
 DIRECT_BYTES, DIRECT_STEP = 24 << 10, 2 << 10
+#: Rows this many bytes apart share few lines of the first-level cache: those of AMX's tiles are packed then.
+AMX_APART = 2048
 #: The same columns where memory of the rows runs along K.
 DIRECT_COLUMNS_ALONG = 3072
 #: Rows of tiles up to which columns that are read as they lie are not kept for the next one.
@@ -126,6 +128,10 @@ class _Lowering:
         """Return access, stride of the rows and stride of K where a factor is memory that can be read as it lies."""
         if expr.kind != "load" or expr.dtype != self.tile.packed or self.tile.group > 1:
             return None
+        return self._strides(expr, rows)
+
+    def _strides(self, expr: Expr, rows: Sequence[int]) -> tuple[Access, int, int] | None:
+        """Return access, stride of the rows and stride of K of memory in which both are evenly spaced."""
         access: Access = expr.arg
         by_row, by_k = (axes(dims, self.stage.sizes, [access]) for dims in (rows, self.k))
         if len(by_row.extents) > 1 or len(by_k.extents) > 1:
@@ -193,6 +199,8 @@ class _Lowering:
         return Factor(True, self._batch_only(access), row, step)
 
     def _factor_a(self, out: list[Pack | Multiply]) -> Factor:
+        if self.tile.amx:
+            return self._tile_rows(out)
         if self.tile.dots or self.rest:
             runs = self._runs(self.a, self.rows)
             assert runs is not None
@@ -202,7 +210,31 @@ class _Lowering:
             return Factor(True, self._batch_only(access), access.strides[self.rows[0]], self._walk(access)[-1])
         return self._direct_rows() or self._packed("rows", self.a, self.rows, self.tile.rows, out)
 
+    def _tile_rows(self, out: list[Pack | Multiply]) -> Factor:
+        """Return the rows of AMX's tiles: lines along K, as they lie where those end with K, else in panels."""
+        one, size = self.tile, self.tile.packed.itemsize
+        if Pack.copies(self.a, one) and self.m >= one.rows:
+            plain = self._strides(self.a, self.rows)
+            far = plain is not None and plain[1] * size % AMX_APART == 0 and self.n > 2 * one.columns
+            if plain is not None and plain[2] == 1 and self.k_size * size % tile.AMX_ROW == 0 and not far:
+                return Factor(True, self._batch_only(plain[0]), plain[1], one.group)
+        width = tile.AMX_ROW // size
+        packed = self._packed("rows", self.a, self.k, width, out, self.rows, one._replace(group=1))
+        return Factor(False, packed.access, one.rows * width, packed.panel // one.lanes)
+
+    def _tile_columns(self, out: list[Pack | Multiply]) -> Factor:
+        """Return the columns of AMX's tiles: panels of groups."""
+        one = self.tile
+        runs = Pack.copies(self.b, one) and self.k_size % one.group == 0
+        plain = self._strides(self.b, self.columns) if runs else None
+        if plain is not None and plain[2] == 1:
+            return self._packed("columns", self.b, self.columns, one.columns, out, runs=True)
+        packed = self._packed("columns", self.b, self.columns, one.columns, out, one=one._replace(group=1))
+        return replace(packed, step=one.columns * one.group)
+
     def _factor_b(self, out: list[Pack | Multiply]) -> Factor:
+        if self.tile.amx:
+            return self._tile_columns(out)
         if self.tile.dots:
             runs = self._runs(self.b, self.columns)
             if runs is not None:
@@ -250,16 +282,24 @@ class _Lowering:
 
     def _packed(
         self, what: str, expr: Expr, rows: Sequence[int], width: int, out: list[Pack | Multiply],
-        lines: Sequence[int] | None = None,
+        lines: Sequence[int] | None = None, one: Tile | None = None, runs: bool = False,
     ) -> Factor:  # fmt: skip
-        """Append the step that packs a factor; `lines`: the dimensions along a panel, where they are not those of K."""
-        sizes, one = self.stage.sizes, self.tile
+        """Append the step that packs a factor.
+
+        `lines`: the dimensions along a panel, where they are not those of K. `one`: the tile whose groups are filled,
+        where that is not the one that multiplies. `runs`: whether groups are turned over as they lie in memory.
+        """
+        sizes, one = self.stage.sizes, one or self.tile
+        woven = self.tile.group if self.tile.amx and lines is None and not runs else 1
         accesses = match.accesses(expr)
         batch = [dim for dim in self.batch if match.moves_along(expr, dim)]
-        k = self._joint_k(accesses) if lines is None else axes(lines, sizes, accesses)
+        k = self._joint_k(accesses, one) if lines is None else axes(lines, sizes, accesses)
         roles = {"batch": axes(batch, sizes, accesses), "rows": axes(rows, sizes, accesses), "k": k}
         # Groups do not reach across an end of the innermost dimension of K.
         deep = prod(k.extents[:-1]) * -(-k.extents[-1] // one.group)
+        if self.tile.amx:
+            # Whole tiles of rows, or of groups along K.
+            deep = _rounded(deep, self.tile.rows if lines is not None else one.lanes * woven)
         panels = -(-roles["rows"].size // width)
         # What is turned over is written by whole vectors, past the end of lines and of the panel.
         panel = _rounded(((deep + one.lanes) * width + one.lanes) * one.group, 64)
@@ -267,7 +307,7 @@ class _Lowering:
         step = Pack(
             f"{self.stage.name}: {what} into panels", one, [expr], roles, accesses, tasks=count, width=width,
             dense=self._dense(expr, rows) and (one.group == 1 or self._weavable(expr, roles)),
-            picked=self._pickable(expr, roles),
+            picked=self._pickable(expr, roles, one), woven=woven, cleared=self.tile.amx and lines is not None, runs=runs,
         )  # fmt: skip
         buffer = self.scratch(count * panel * one.packed.itemsize)
         step.meta.put("tasks", count, 0)
@@ -283,9 +323,9 @@ class _Lowering:
             stride *= sizes[dim]
         return Factor(False, Access(buffer, one.packed, 0, tuple(strides)), panel, width * one.group)
 
-    def _pickable(self, expr: Expr, roles: dict[str, Axes]) -> bool:
+    def _pickable(self, expr: Expr, roles: dict[str, Axes], one: Tile) -> bool:
         """Whether a factor is memory whose elements are better gathered: windows, whose runs are short."""
-        if not self.tile.masks or expr.kind != "load" or expr.dtype != self.tile.packed or self.tile.group > 1:
+        if not one.masks or expr.kind != "load" or expr.dtype != one.packed or one.group > 1:
             return False
         rows, k = roles["rows"], roles["k"]
         reach = sum(abs(s) * (n - 1) for n, s in zip(rows.extents, rows.strides[expr.arg], strict=True))
@@ -297,10 +337,10 @@ class _Lowering:
         single = len(roles["rows"].extents) == len(roles["k"].extents) == 1
         return self.tile.masks and single and expr.kind == "load" and expr.dtype.kind in "iu"
 
-    def _joint_k(self, accesses: Sequence[Access]) -> Axes:
+    def _joint_k(self, accesses: Sequence[Access], one: Tile) -> Axes:
         """Return the dimensions of K of a factor; where groups count, those of both factors, cut in the same way."""
         sizes = self.stage.sizes
-        if self.tile.group == 1:
+        if one.group == 1 or one.amx:
             return axes(self.k, sizes, accesses)
         both = axes(self.k, sizes, [*match.accesses(self.a), *match.accesses(self.b)])
         return Axes(both.extents, {access: both.strides[access] for access in accesses})
@@ -341,7 +381,7 @@ class _Lowering:
             turned=not self.tile.dots and self._turned() is not None,
             narrow=not (lines or self.rest) and self._is_narrow(),
             kept=self.plain and not self.tile.dots and b.direct and self.m > FEW * self.tile.rows,
-            strip=LINE_STRIP if lines else tile.STRIP,
+            strip=LINE_STRIP if lines else self.tile.strip,
         )  # fmt: skip
         self._blocks(step)
         out.append(step)
@@ -359,15 +399,17 @@ class _Lowering:
     def _is_narrow(self) -> bool:
         """Whether a tile of half the width takes what remains of the columns; many share the code of full tiles."""
         return (
-            not self.tile.dots and self.n <= tile.STRIP and 0 < self.n % self.tile.columns <= self.tile.narrow_columns
+            not self.tile.dots and self.n <= self.tile.strip and 0 < self.n % self.tile.columns <= self.tile.narrow_columns
         )
 
     def _blocks(self, step: Multiply) -> None:
         """Cut the result into blocks, the tasks of the step, and append the step's numbers."""
         rows, columns = self.tile.rows, self.tile.columns
         deep = self.k_size
-        if step.tile.group > 1:
-            k = self._joint_k([])
+        if step.tile.amx:
+            deep = -(-deep // step.tile.group)
+        elif step.tile.group > 1:
+            k = self._joint_k([], step.tile)
             deep = prod(k.extents[:-1]) * -(-k.extents[-1] // step.tile.group)
         widest = step.strip // columns * columns
         if not (step.lines or step.added_up):
@@ -421,12 +463,12 @@ class _Lowering:
 
     def _k_block(self, step: Multiply, deep: int) -> int:
         """Return the steps along K, of so many, after which sums pass through memory: all blocks are equally long."""
-        block = tile.k_block(step.tile.sum)
+        block = tile.AMX_BLOCK if step.tile.amx else tile.k_block(step.tile.sum)
         if "k" in step.roles:
             deep = step.roles["k"].extents[-1]
         if self.tile.dots:
             block = INNER_BYTES // (step.tile.rows * step.tile.packed.itemsize)
-        unit = self.tile.lanes if self.tile.dots or step.rest else 4
+        unit = self.tile.lanes if self.tile.dots or self.tile.amx or step.rest else 4
         return _rounded(-(-deep // max(-(-deep // block), 1)), unit)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trueno.codegen.contraction.amx import configure_function, tiles_kernel
 from trueno.codegen.contraction.blocks import Blocks
 from trueno.codegen.contraction.dots import dots_kernel
 from trueno.codegen.contraction.finish import finish_function
@@ -22,6 +23,9 @@ def multiply_function(module: Module, name: str, step: Multiply, half_instructio
     if step.lines:
         lines_function(module, f"{name}.lines", tile, step.strip, half_instructions)
         as_is.declare(f"hidden void @{name}.lines({LINES})")
+    elif tile.amx:
+        tiles_kernel(as_is, f"{name}.tile", tile, direct_a, tile.columns)
+        configure_function(as_is, f"{name}.configure")
     elif tile.dots:
         dots_kernel(as_is, f"{name}.tile", tile)
     else:
@@ -35,6 +39,9 @@ def multiply_function(module: Module, name: str, step: Multiply, half_instructio
         rest_functions(as_is, name, tile, step.rest)
     if step.narrow:
         half = tile._replace(vectors=tile.vectors // 2)
+    if step.narrow and tile.amx:
+        tiles_kernel(as_is, f"{name}.narrow", half, direct_a, tile.columns)
+    elif step.narrow:
         micro_kernel(as_is, f"{name}.narrow", half, direct_a, direct_b, panel=tile.columns, along=step.along)
     finish_function(module, name, step, half_instructions)
     printer = LLVMPrinter(as_is, half_instructions)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from trueno import dtypes as dt
+from trueno.codegen.contraction.amx import clear_function, group_function
 from trueno.codegen.contraction.lower import TURN
 from trueno.codegen.contraction.masks import mask_of, masked_load, masked_store
 from trueno.codegen.contraction.steps import Pack
@@ -37,11 +38,17 @@ def pack_function(module: Module, name: str, step: Pack, half_instructions: bool
         (root,) = step.roots
         _weave(module.as_is, f"{name}.weave", step.tile, step.width, root.dtype)
     if "copy" in task.used:
-        _copy(module.as_is, f"{name}.copy", step.tile, step.width)
+        # Lines of bytes and halves are copied by vectors as long as those of the sums.
+        lanes = max(step.tile.lanes, 64 // step.tile.packed.itemsize) if step.tile.masks else step.tile.lanes
+        _copy(module.as_is, f"{name}.copy", step.tile._replace(lanes=lanes), step.width)
     if "pick" in task.used:
         _pick(module.as_is, f"{name}.pick", step.tile, step.width)
     if "join" in task.used:
         _join(module.as_is, f"{name}.join", step.tile, step.width)
+    if "group" in task.used:
+        group_function(module.as_is, f"{name}.group", step.tile.packed, step.width, step.woven)
+    if "clear" in task.used:
+        clear_function(module.as_is, f"{name}.clear", step.tile.packed, step.width)
     if "turn" in task.used:
         turn_function(module.as_is, f"{name}.turn", step.tile, step.width)
     step_end(printer, name, step.name)
@@ -131,7 +138,7 @@ class _PackEmitter(StepEmitter):
         (root,) = step.roots
         single = all(len(step.roles[role].extents) == 1 for role in ("rows", "k"))
         # Memory that can be taken over as it is, without evaluating anything.
-        self.plain = single and root.kind == "load" and root.dtype == self.packed and step.tile.group == 1
+        self.plain = single and step.copies(root, step.tile) and (step.tile.group == 1 or step.runs)
 
     def run(self) -> None:
         """Print the task."""
@@ -156,6 +163,26 @@ class _PackEmitter(StepEmitter):
                 self._lines(pointers, rows, full)
             else:
                 self._columns(pointers, rows, full)
+            if step.woven > 1 or step.cleared:
+                self._completed(rows, full)
+
+    def _completed(self, rows: Any, full: Any) -> None:
+        """Make a panel that has been filled line by line one of AMX's tiles."""
+        p, step = self.printer, self.pack
+        count = "1"
+        for dim in range(len(step.roles["k"].extents)):
+            count = p.arith("mul", count, self.number("k", dim))
+        if step.cleared:
+            with p.when(full, False):
+                self.used.add("clear")
+                p.check_grid(self.out, self.packed, [(count, p.index(step.width)), (p.index(step.width), "1")], True)
+                p.call(f"@{self.name}.clear(ptr {self.out}, i64 {rows}, i64 {count})")
+            return
+        self.used.add("group")
+        unit = p.index(step.woven * step.tile.lanes)
+        whole = p.arith("mul", p.arith("div", p.arith("add", count, p.index(int(unit) - 1)), unit), unit)
+        p.check_grid(self.out, self.packed, [(whole, p.index(step.width)), (p.index(step.width), "1")], True)
+        p.call(f"@{self.name}.group(ptr {self.out}, i64 {count}, i64 {whole})")
 
     def _call(self, function: str, target: Any, count: Any, pointers: list[Any]) -> None:
         self.used.add(function)
@@ -271,12 +298,13 @@ class _PackEmitter(StepEmitter):
             return
         start = self.moved(pointers, "rows", [self.first])
         self.used.add("turn")
-        whole = self.number("k")
+        whole = p.arith("div", self.number("k"), p.index(step.tile.group))
         if not step.tile.masks:
             lanes = p.index(step.tile.lanes)
             whole = p.select(full, p.arith("mul", p.arith("div", whole, lanes), lanes), "0", "i64")
         row_bytes = self._bytes("rows")
-        p.check_grid(start[0], self.packed, [(rows, self.number("a0 rows")), (whole, "1")])
+        run = p.arith("mul", whole, p.index(step.tile.group))
+        p.check_grid(start[0], self.packed, [(rows, self.number("a0 rows")), (run, "1")])
         self._check_turned(self.out, whole)
         p.call(f"@{self.name}.turn(ptr {start[0]}, i64 {row_bytes}, i64 {rows}, ptr {self.out}, i64 {whole})")
         if not step.tile.masks:

@@ -18,6 +18,8 @@ from trueno.codegen.stage import expression_lines, merge, stride_class
 SHARES = 4
 #: Rows of a tile that are fetched ahead, all at once, where they are read as they lie along K.
 ROWS_ALONG = 6
+#: Groups of products of AMX's tiles in a nanosecond.
+AMX_RATE = 500.0
 #: What a multiplication's code depends on, by the names of its properties.
 _WORDS = ("plain", "kept", "turned", "along", "lines", "narrow")
 
@@ -183,11 +185,27 @@ class Pack(Step):
         Whether memory runs along the rows: then a panel is filled line by line; else runs along K are turned over.
     picked : bool
         Whether elements are gathered from memory one by one where the rows of a panel are not evenly spaced.
+    woven : int
+        Lines along K whose elements are put side by side once the panel is filled, for tiles of AMX; the panel ends
+        with lines of zeros, up to the end of a tile.
+    cleared : bool
+        Whether rows past the last one are zeros. They are positions along K, which other factors' zeros do not undo.
+    runs : bool
+        Whether groups are runs of memory, which are turned over as they lie.
     """
 
     width: int = 0
     dense: bool = False
     picked: bool = False
+    woven: int = 1
+    cleared: bool = False
+    runs: bool = False
+
+    @staticmethod
+    def copies(expr: Expr, tile: Tile) -> bool:
+        """Whether a factor is memory whose elements are packed as they are."""
+        same = expr.dtype == tile.packed or (expr.dtype.kind == "u" and expr.dtype.itemsize == tile.packed.itemsize)
+        return expr.kind == "load" and same
 
     @property
     def text(self) -> str:
@@ -196,6 +214,8 @@ class Pack(Step):
         head = (
             f"pack {self.width} of {tile.packed} in groups of {tile.group}, {tile.lanes} lanes"
             f"{', dense' if self.dense else ''}{', picked' if self.picked else ''}"
+            f"{f', woven by {self.woven}' if self.woven > 1 else ''}{', cleared' if self.cleared else ''}"
+            f"{', runs' if self.runs else ''}"
         )
         return "\n".join([head, *self.common_text()])
 
@@ -220,6 +240,8 @@ class Factor:
     step : int
         Elements from one position along K to the next; for panels the width, times the group. Of a tile of inner
         products from one vector along K to the next; its factors are always direct, panels being lines of vectors.
+        The rows of AMX's tiles are lines along K; those of a panel are as long as a tile's, and `panel` is the distance
+        to the next row of tiles.
     """
 
     direct: bool
@@ -305,4 +327,4 @@ class Multiply(Step):
         """Return an estimate of the time on one thread, in nanoseconds."""
         results = prod(one.size for role, one in self.roles.items() if role != "k")
         flops = results * max(self.meta.values[self.meta.places["K"]], 1)
-        return flops / (4.0 * self.tile.lanes * self.tile.group)
+        return flops / (AMX_RATE if self.tile.amx else 4.0 * self.tile.lanes * self.tile.group)

@@ -19,7 +19,8 @@ class Tile(NamedTuple):
     ----------
     kind : str
         ``fma``, ``mul add`` (two roundings, or integers), ``pairs`` (16-bit pairs into 32-bit sums, VPMADDWD),
-        ``vnni pairs`` (VPDPWSSD), ``vnni quads`` (bytes, VPDPBUSD).
+        ``vnni pairs`` (VPDPWSSD), ``vnni quads`` (bytes, VPDPBUSD); in tiles of AMX ``amx bf16`` (TDPBF16PS), and
+        ``amx ss``, ``amx su``, ``amx us``, ``amx uu`` (bytes of rows and columns with a sign or without, TDPBSSD, ...).
     packed : numpy.dtype
         Of the factors in panels.
     sum : numpy.dtype
@@ -52,6 +53,16 @@ class Tile(NamedTuple):
         return self.vectors if self.dots else self.lanes * self.vectors
 
     @property
+    def amx(self) -> bool:
+        """Whether accumulators are AMX's tiles of 16 rows, not vectors."""
+        return self.kind.startswith("amx")
+
+    @property
+    def strip(self) -> int:
+        """Columns of the buffer that a row of tiles is computed in."""
+        return AMX_STRIP if self.amx else STRIP
+
+    @property
     def narrow_columns(self) -> int:
         """Columns of the tile that may take the place of the last one in a row, half as wide."""
         return self.vectors // 2 * self.lanes
@@ -77,6 +88,31 @@ _TILES = {
     16: ((6, 2, 1.0), (4, 2, 0.85), (2, 4, 0.7), (1, 8, 0.4), (6, 1, 0.5), (1, 1, 0.05)),
 }
 _SCALAR = ((4, 2, 1.0), (1, 4, 0.5))
+#: The same of AMX's eight tiles of 16 rows of 64 bytes, four of which are sums; each other one is loaded for two of
+#: those, or for one and a half.
+_AMX = ((32, 2, 1.0), (16, 4, 0.8), (64, 1, 0.8), (16, 2, 0.6), (32, 1, 0.6), (16, 1, 0.4))
+#: Bytes along K of a row of a tile.
+AMX_ROW = 64
+AMX_STRIP = 256
+#: Groups along K of a block where sums are AMX's tiles: the rows of two tiles stay in the first-level cache.
+AMX_BLOCK = 256
+
+
+def amx_kind(total: np.dtype, a: Expr, b: Expr, target: Target) -> str | None:
+    """Return the kind of AMX's products that sums of products of a and b in `total` are made of, or None."""
+    if not (target.vectorise and target.has("amx-tile") and target.has("avx512bw")):
+        return None
+    if total == dt.float32 and target.has("amx-bf16") and all(_widened(one) for one in (a, b)):
+        return "amx bf16"
+    bytes_ = total.kind in "iu" and total.itemsize <= 4 and all(_narrowest(one).itemsize == 1 for one in (a, b))
+    if not (bytes_ and target.has("amx-int8")):
+        return None
+    return "amx " + "".join("s" if _narrowest(one).kind == "i" else "u" for one in (a, b))
+
+
+def _widened(expr: Expr) -> bool:
+    """Whether an expression is a value of bfloat16."""
+    return expr.kind == "op" and expr.op is not None and expr.op.name == "cast" and expr.src[0].dtype == dt.bfloat16
 
 
 def k_block(dtype: np.dtype) -> int:
@@ -104,6 +140,10 @@ def arithmetic(total: np.dtype, a: Expr, b: Expr, target: Target) -> tuple[str, 
 
     Sums of integers are taken modulo 2^32 or 2^64 and then narrowed, which gives the same as wrapping each time.
     """
+    amx = amx_kind(total, a, b, target)
+    if amx is not None:
+        packed, sums = (dt.bfloat16, dt.float32) if dt.is_floating(total) else (dt.int8, dt.int32)
+        return amx, packed, sums, 4 // packed.itemsize
     if dt.is_floating(total):
         # bfloat16 too: VDPBF16PS has a quarter of the rate of FMA where it was measured (docs/performance.md).
         fused = target.has("fma") or target.has("neon")
@@ -139,9 +179,11 @@ def _fits_int16(expr: Expr) -> bool:
 
 
 def stripped(expr: Expr, tile: Tile) -> Expr:
-    """Return the expression without integer casts that packing makes superfluous."""
+    """Return the expression without casts that packing makes superfluous."""
     if tile.group == 1:
         return expr
+    if tile.packed == dt.bfloat16:
+        return expr.src[0]
     while (
         expr.kind == "op" and expr.op is not None and expr.op.name == "cast" and _keeps(expr.src[0].dtype, expr.dtype)
     ):
@@ -158,13 +200,15 @@ def choose(total: np.dtype, a: Expr, b: Expr, m: int, n: int, target: Target) ->
     kind, packed, sums, group = arithmetic(total, a, b, target)
     width = vector_bytes(target)
     lanes = max(width // sums.itemsize, 1)
-    candidates = _TILES[_register_count(target)] if width else _SCALAR
-    if width and current().product_rows:
+    amx = kind.startswith("amx")
+    candidates = _AMX if amx else _TILES[_register_count(target)] if width else _SCALAR
+    strip = AMX_STRIP if amx else STRIP
+    if width and current().product_rows and not amx:
         candidates = ((current().product_rows, 2, 1.0), *candidates[1:])
 
     def score(candidate: tuple[int, int, float]) -> float:
         rows, vectors, share = candidate
-        return share * _filled(rows, vectors * lanes, vectors // 2 * lanes, m, n)
+        return share * _filled(rows, vectors * lanes, vectors // 2 * lanes, m, n, strip)
 
     rows, vectors, _ = max(candidates, key=score)
     return Tile(kind, packed, sums, group, lanes, rows, vectors, target.vectorise and target.has("avx512f"))
@@ -187,8 +231,8 @@ def reached(one: Tile, m: int, n: int) -> float:
     return _filled(one.rows, one.columns, one.narrow_columns, m, n)
 
 
-def _filled(rows: int, columns: int, narrow: int, m: int, n: int) -> float:
+def _filled(rows: int, columns: int, narrow: int, m: int, n: int, strip: int = STRIP) -> float:
     """Return the share of tiles' elements that are the result's, if a last tile may be narrow."""
     # A single tile that is narrow has half the accumulators, and panels with gaps.
-    last = narrow if columns < n <= STRIP and 0 < n % columns <= narrow else columns
+    last = narrow if columns < n <= strip and 0 < n % columns <= narrow else columns
     return m * n / (-(-m // rows) * rows * ((n - 1) // columns * columns + last))
