@@ -112,12 +112,15 @@ class ValuePrinter:
     module : Module
     half_instructions : bool
         Whether the target converts float16 itself.
+    bfloat_instructions : bool
+        Whether the target's instructions round to bfloat16, though they take subnormal numbers for zeros.
     lanes : int
         Elements of a value; 1 for scalars.
     """
 
     module: Module
     half_instructions: bool
+    bfloat_instructions = False
     lanes = 1
     backend = "llvm"
 
@@ -314,6 +317,8 @@ class ValuePrinter:
             return self._let(f"bitcast i16 {expanded(self, float_to_half(), [value])} to half")
         if target == dt.float16:
             return self._let(f"fptrunc float {value} to half")
+        if self.bfloat_instructions:
+            return self._let(f"bitcast bfloat {self._let(f'fptrunc float {value} to bfloat')} to i16")
         bits = self._let(f"bitcast float {value} to i32")
         odd = self._let(f"and i32 {self._let(f'lshr i32 {bits}, 16')}, 1")
         rounded = self._let(f"add i32 {self._let(f'add i32 {bits}, 32767')}, {odd}")

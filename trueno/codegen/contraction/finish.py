@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from trueno import dtypes as dt
 from trueno.codegen.contraction import match
 from trueno.codegen.contraction.masks import mask_of, masked_load, masked_store
 from trueno.codegen.contraction.micro import vector_type
@@ -11,6 +14,7 @@ from trueno.codegen.contraction.steps import Multiply
 from trueno.codegen.contraction.walk import StepEmitter
 from trueno.codegen.expr import Expr
 from trueno.codegen.llvm import LLVMPrinter, Module
+from trueno.codegen.llvm_values import memory_type
 
 FINISH = "ptr %buffers, ptr %meta, ptr %scalars, ptr %sums, i64 %batch, i64 %row, i64 %rows, i64 %column, i64 %columns"
 """Parameters of the function."""
@@ -19,10 +23,12 @@ FINISH = "ptr %buffers, ptr %meta, ptr %scalars, ptr %sums, i64 %batch, i64 %row
 def finish_function(module: Module, name: str, step: Multiply, half_instructions: bool) -> None:
     """Append ``name.finish`` to a module: it evaluates what follows the sums, or only moves them to their place."""
     assert module.as_is is not None
-    if step.plain and step.tile.masks:
+    if step.moved:
         _moving(module.as_is, name, step, half_instructions)
         return
     printer = LLVMPrinter(module, half_instructions)
+    # The tiles' sums hold no subnormal numbers, which these instructions take for zeros.
+    printer.bfloat_instructions = step.tile.kind == "amx bf16"
     _Finish(step, printer).run()
     printer.finish_function(f"{name}.finish({FINISH})", f"{step.name}: what follows the sums", "hidden")
     module.as_is.declare(f"hidden void @{name}.finish({FINISH})")
@@ -34,7 +40,7 @@ def buffer_row(step: Multiply) -> int:
 
 
 def _moving(module: Module, name: str, step: Multiply, half_instructions: bool) -> None:
-    """Print the function that only moves sums to their place."""
+    """Print the function that only moves sums to their place, as what they are or narrowed."""
     p = LLVMPrinter(module, half_instructions)
     emitter = StepEmitter(step, p)
     p.points_into("%sums", None)
@@ -46,22 +52,34 @@ def _moving(module: Module, name: str, step: Multiply, half_instructions: bool) 
     ):  # fmt: skip
         for dim, index in enumerate(indices):
             pointer = emitter.along(pointer, access, role, dim, index)
-    dtype = step.tile.sum
+    dtype, result = step.tile.sum, step.stores[0].access.dtype
     with p.loop("0", "%rows") as r:
         place = emitter.along(pointer, access, "rows", 0, r)
         sums = p.advance("%sums", p.arith("mul", r, p.index(buffer_row(step))), dtype)
         with p.loop("0", "%columns", step.tile.lanes) as c:
-            rest, to = p.arith("sub", "%columns", c), p.advance(place, c, dtype)
-            p.check_grid(to, dtype, [(p.arith("min", rest, p.index(step.tile.lanes)), "1")], writes=True)
+            rest, to = p.arith("sub", "%columns", c), p.advance(place, c, result)
+            p.check_grid(to, result, [(p.arith("min", rest, p.index(step.tile.lanes)), "1")], writes=True)
             p.call(f"@{name}.move(ptr {p.advance(sums, c, dtype)}, i64 {rest}, ptr {to})")
     p.finish_function(f"{name}.finish({FINISH})", f"{step.name}: sums to their place")
     kind, lanes, size = vector_type(dtype, step.tile.lanes), step.tile.lanes, dtype.itemsize
+    narrow = f"<{lanes} x {memory_type(result)}>"
     module.functions.append("\n".join([
         f"define internal void @{name}.move(ptr noalias %from, i64 %count, ptr noalias %to) noinline #0 {{",
         *mask_of("%mask", "%count", 0, lanes),
-        masked_load(module, "%value", kind, "%from", "%mask", size),
-        masked_store(module, "%value", kind, "%to", "%mask", size), "  ret void", "}",
+        masked_load(module, "%sums", kind, "%from", "%mask", size),
+        *_narrowed(kind, narrow, dtype, result),
+        masked_store(module, "%value", narrow, "%to", "%mask", result.itemsize), "  ret void", "}",
     ]))  # fmt: skip
+
+
+def _narrowed(kind: str, narrow: str, dtype: np.dtype, result: np.dtype) -> list[str]:
+    """Return the lines that make %value of %sums: rounded to bfloat16, the last bytes of integers, or the sums."""
+    if result == dt.bfloat16:
+        halves = narrow.replace("i16", "bfloat")
+        return [f"  %halves = fptrunc {kind} %sums to {halves}", f"  %value = bitcast {halves} %halves to {narrow}"]
+    if result.itemsize < dtype.itemsize:
+        return [f"  %value = trunc {kind} %sums to {narrow}"]
+    return [f"  %value = bitcast {kind} %sums to {narrow}"]
 
 
 class _Finish(StepEmitter):
@@ -114,7 +132,9 @@ class _Finish(StepEmitter):
         total: Expr | None = step.total
         assert total is not None
         dim = len(step.roles["columns"].extents) - 1
-        with p.vector_loop(low, high, True, elementwise=True, interleave=int(step.plain)) as c:
+        # LLVM takes rounding to bfloat16 to be dear, and would take short vectors.
+        width = step.tile.lanes if p.bfloat_instructions else 0
+        with p.vector_loop(low, high, True, elementwise=True, width=width, interleave=int(step.plain)) as c:
             at = list(pointers)
             for k in self.kept:
                 at[k] = self.along(pointers[k], k, "columns", dim, c)

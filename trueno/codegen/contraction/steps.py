@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
 
+from trueno import dtypes as dt
 from trueno.codegen.contraction.tile import Tile
 from trueno.codegen.expr import Access, Expr, Store, topological
 from trueno.codegen.stage import expression_lines, merge, stride_class
@@ -22,6 +23,10 @@ ROWS_ALONG = 6
 AMX_RATE = 500.0
 #: What a multiplication's code depends on, by the names of its properties.
 _WORDS = ("plain", "kept", "turned", "along", "lines", "narrow")
+
+
+def _is_half(value: Expr, store: Store) -> bool:
+    return value.dtype == store.access.dtype == dt.bfloat16
 
 
 class Meta:
@@ -297,6 +302,20 @@ class Multiply(Step):
     def along(self) -> bool:
         """Whether its few rows are read where they lie, and neighbours along K are neighbours in memory."""
         return self.a is not None and self.a.direct and self.a.step == 1 and self.tile.rows <= ROWS_ALONG
+
+    @property
+    def moved(self) -> bool:
+        """Whether the sums, or what they are narrowed to, only have to be moved to their place, under masks."""
+        return self.tile.masks and (self.plain or (self.tile.amx and self._is_narrowed()))
+
+    def _is_narrowed(self) -> bool:
+        store, *others = self.stores
+        total, value, rows, columns = self.total, store.value, self.roles["rows"], self.roles["columns"]
+        if others or total is None or len(rows.extents) > 1 or columns.strides[store.access] != [1]:
+            return False
+        if self.tile.sum.kind == "f":
+            return value.op is not None and value.op.name == "cast" and value.src == (total,) and _is_half(value, store)
+        return value is total and store.access.dtype == total.dtype
 
     @property
     def added_up(self) -> bool:
