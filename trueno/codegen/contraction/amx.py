@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from trueno.codegen.contraction.masks import mask_of, masked_load, masked_store
 from trueno.codegen.contraction.tile import AMX_ROW, Tile
 from trueno.codegen.llvm import Module
 from trueno.codegen.llvm_values import memory_type
@@ -19,6 +20,10 @@ _PRODUCTS = {
 }  # fmt: skip
 #: Tiles there are, and rows of each.
 _TILES, _ROWS = 8, 16
+#: Steps along K ahead in the columns' panel that are fetched.
+_AHEAD = 2
+#: Lines ahead that are fetched where panels are made of memory whose lines lie far from each other.
+_LINES_AHEAD = 16
 
 
 def configure_function(module: Module, name: str) -> None:
@@ -58,7 +63,7 @@ def tiles_kernel(module: Module, name: str, tile: Tile, direct_a: bool, panel: i
     """
     rows, vectors, size = tile.rows // _ROWS, tile.vectors, tile.packed.itemsize
     sums = {(m, v): m * vectors + v for m in range(rows) for v in range(vectors)}
-    line = panel * tile.group * size
+    module.declare("void @llvm.prefetch.p0(ptr, i32, i32, i32)")
     for form in ("tilezero(i8)", "tileloadd64(i8, ptr, i64)", "tilestored64(i8, ptr, i64)"):
         module.declare(f"void @llvm.x86.{form}")
     product = _PRODUCTS[tile.kind]
@@ -75,35 +80,14 @@ def tiles_kernel(module: Module, name: str, tile: Tile, direct_a: bool, panel: i
         "  br label %begin", "zero:",
         *(f"  call void @llvm.x86.tilezero(i8 {number})" for number in sums.values()),
         "  br label %begin", "begin:", "  %any = icmp sgt i64 %k, 0", "  br i1 %any, label %loop, label %done", "loop:",
-        "  %i = phi i64 [ 0, %begin ], [ %i.next, %loop ]", "  %a.0 = phi ptr [ %a, %begin ], [ %a.later, %loop ]",
-        "  %b.0 = phi ptr [ %b, %begin ], [ %b.later, %loop ]",
+        "  %i.0 = phi i64 [ 0, %begin ], [ %i.2, %second ]", "  %a.0.0 = phi ptr [ %a, %begin ], [ %a.2.0, %second ]",
+        "  %b.0.0 = phi ptr [ %b, %begin ], [ %b.2.0, %second ]",
     ]  # fmt: skip
-    for m in range(1, rows):
-        lines.append(f"  %a.{m} = getelementptr i8, ptr %a.{m - 1}, i64 %a.down")
-    for v in range(1, vectors):
-        lines.append(f"  %b.{v} = getelementptr i8, ptr %b.0, i64 {v * AMX_ROW}")
-    # The tiles that are no sums: those of the factor with fewer ones are loaded first, the others take turns.
-    few, many = ("a", "b") if rows < vectors else ("b", "a")
-    counts = {"a": rows, "b": vectors}
-    kept = {n: _TILES - 1 - n for n in range(counts[few])}
-    free = [n for n in range(len(sums), _TILES) if n not in kept.values()]
-    strides = {"a": "%a.row", "b": str(line)}
-
-    def loaded(factor: str, number: int, register: int) -> str:
-        at = f"%{factor}.{number}, i64 {strides[factor]}"
-        return f"  call void @llvm.x86.tileloadd64(i8 {register}, ptr {at})"
-
-    lines += [loaded(few, n, register) for n, register in kept.items()]
-    for n in range(counts[many]):
-        register = free[n % len(free)]
-        lines.append(loaded(many, n, register))
-        for other, first in kept.items():
-            m, v, a, b = (n, other, register, first) if many == "a" else (other, n, first, register)
-            lines.append(f"  call void @llvm.x86.{product}(i8 {sums[m, v]}, i8 {a}, i8 {b})")
+    lines += _step(tile, sums, panel, "0", "1")
+    lines += ["  %more.0 = icmp slt i64 %i.1, %k", "  br i1 %more.0, label %second, label %done", "second:"]
+    lines += _step(tile, sums, panel, "1", "2")
     lines += [
-        "  %a.later = getelementptr i8, ptr %a.0, i64 %a.next",
-        f"  %b.later = getelementptr i8, ptr %b.0, i64 {_ROWS * line}", f"  %i.next = add nsw i64 %i, {_ROWS}",
-        "  %more = icmp slt i64 %i.next, %k", "  br i1 %more, label %loop, label %done", "done:",
+        "  %more.1 = icmp slt i64 %i.2, %k", "  br i1 %more.1, label %loop, label %done", "done:",
         *(f"  call void @llvm.x86.tilestored64(i8 {sums[m, v]}, ptr %out.{m}.{v}, i64 %row)" for m, v in sums),
         "  ret void",
     ]  # fmt: skip
@@ -116,60 +100,122 @@ def tiles_kernel(module: Module, name: str, tile: Tile, direct_a: bool, panel: i
     )
 
 
-def group_function(module: Module, name: str, dtype: np.dtype, width: int, group: int) -> None:
-    """Append ``name(panel, n, whole)``: each `group` of n lines of `width` elements becomes one line of groups.
+def _step(tile: Tile, sums: dict[tuple[int, int], int], panel: int, at: str, later: str) -> list[str]:
+    """Return the lines of one step along K of all tiles; two steps, which pointers are named after, take turns.
 
-    Groups take the place of the lines that they are made of. Lines from n on, up to a multiple of a tile's, are zero.
+    A tile is loaded when the step before has used its register for the last time, and a product or two before it is
+    needed: the second step begins with those whose registers the first one is done with early.
     """
-    unit, bits = memory_type(dtype), 8 * dtype.itemsize
-    line, kind = width * dtype.itemsize, f"<{width} x {unit}>"
+    rows, vectors = tile.rows // _ROWS, tile.vectors
+    line = panel * tile.group * tile.packed.itemsize
+    lines = [f"  %a.{at}.{m} = getelementptr i8, ptr %a.{at}.{m - 1}, i64 %a.down" for m in range(1, rows)]
+    lines += [f"  %b.{at}.{v} = getelementptr i8, ptr %b.{at}.0, i64 {v * AMX_ROW}" for v in range(1, vectors)]
+    # Those of the factor with fewer tiles keep their registers, the other's share what remains.
+    few = "a" if rows < vectors else "b"
+    kept = {(few, n): _TILES - 1 - n for n in range(min(rows, vectors))}
+    free = [n for n in range(len(sums), _TILES) if n not in kept.values()]
+    strides, loaded = {"a": "%a.row", "b": str(line)}, set()
+    cells = [(m, v if m % 2 == int(at) else vectors - 1 - v) for m in range(rows) for v in range(vectors)]
+    fetched = _ROWS * line // 64
+    for number, (m, v) in enumerate(cells):
+        for factor in (("a", m), ("b", v)):
+            if factor not in loaded:
+                name = f"%{factor[0]}.{at}.{factor[1]}, i64 {strides[factor[0]]}"
+                register = kept.get(factor, free[factor[1] % len(free)])
+                lines.append(f"  call void @llvm.x86.tileloadd64(i8 {register}, ptr {name})")
+                loaded.add(factor)
+        a, b = (kept.get(one, free[one[1] % len(free)]) for one in (("a", m), ("b", v)))
+        lines.append(f"  call void @llvm.x86.{_PRODUCTS[tile.kind]}(i8 {sums[m, v]}, i8 {a}, i8 {b})")
+        # Panels stream from the second-level cache; loads of tiles alone would wait for each.
+        for k in range(number * fetched // len(cells), (number + 1) * fetched // len(cells)):
+            ahead = f"%b.{at}.ahead.{k}"
+            lines.append(f"  {ahead} = getelementptr i8, ptr %b.{at}.0, i64 {_AHEAD * _ROWS * line + 64 * k}")
+            lines.append(f"  call void @llvm.prefetch.p0(ptr {ahead}, i32 0, i32 3, i32 1)")
+    return [
+        *lines, f"  %a.{later}.0 = getelementptr i8, ptr %a.{at}.0, i64 %a.next",
+        f"  %b.{later}.0 = getelementptr i8, ptr %b.{at}.0, i64 {_ROWS * line}",
+        f"  %i.{later} = add nsw i64 %i.{at}, {_ROWS}",
+    ]  # fmt: skip
+
+
+def _interleaved(dtype: np.dtype, width: int, names: list[str]) -> tuple[list[str], str]:
+    """Return the lines that put the elements of vectors side by side, and what names the result: a type and a value."""
+    lines: list[str] = []
+    bits, lanes = 8 * dtype.itemsize, width
+    while len(names) > 1:
+        part, wide = f"<{lanes} x i{bits}>", f"<{2 * lanes} x i{bits}>"
+        picked = ", ".join(f"i32 {i // 2 + (lanes if i % 2 else 0)}" for i in range(2 * lanes))
+        joined = []
+        for one, other in zip(names[::2], names[1::2], strict=True):
+            made = f"{one}.{bits}"
+            lines.append(f"  {made} = shufflevector {part} {one}, {part} {other}, <{2 * lanes} x i32> <{picked}>")
+            lines.append(f"  {made}.w = bitcast {wide} {made} to <{lanes} x i{2 * bits}>")
+            joined.append(f"{made}.w")
+        names, bits = joined, 2 * bits
+    return lines, f"<{lanes} x i{bits}> {names[0]}"
+
+
+def group_function(module: Module, name: str, dtype: np.dtype, width: int, group: int) -> None:
+    """Append ``name(panel, n)``: each `group` of n lines of `width` elements becomes one line of groups.
+
+    Groups take the place of the lines that they are made of.
+    """
+    line, kind = width * dtype.itemsize, f"<{width} x {memory_type(dtype)}>"
     lines: list[str] = []
     for j in range(group):
         lines.append(f"  %p{j} = getelementptr i8, ptr %at, i64 {j * line}")
         lines.append(f"  %x{j} = load {kind}, ptr %p{j}, align 16")
-    # Pairs of lines, then pairs of pairs.
-    names, lanes = [f"%x{j}" for j in range(group)], width
-    while len(names) > 1:
-        picked = ", ".join(f"i32 {i // 2 + (lanes if i % 2 else 0)}" for i in range(2 * lanes))
-        part, joined = f"<{lanes} x i{bits}>", []
-        for one, other in zip(names[::2], names[1::2], strict=True):
-            made = f"{one}.{bits}"
-            lines.append(f"  {made} = shufflevector {part} {one}, {part} {other}, <{2 * lanes} x i32> <{picked}>")
-            joined.append(made)
-        names, bits = joined, 2 * bits
-        if len(names) > 1:
-            for made in names:
-                lines.append(f"  {made}.w = bitcast <{2 * lanes} x i{bits // 2}> {made} to <{lanes} x i{bits}>")
-            names = [f"{made}.w" for made in names]
-    final = f"<{2 * lanes} x i{bits // 2}>"
-    lines.append(f"  store {final} {names[0]}, ptr %at, align 16")
+    joining, value = _interleaved(dtype, width, [f"%x{j}" for j in range(group)])
+    lines += [*joining, f"  store {value}, ptr %at, align 16"]
+    _loop(module, f"{name}(ptr %panel, i64 %n)", line, group, [], lines)
+
+
+def lace_function(module: Module, name: str, dtype: np.dtype, width: int, group: int) -> None:
+    """Append ``name(from, from_bytes, rows, panel, n)``: lines of groups from n lines of memory, `from_bytes` apart.
+
+    Elements from `rows` on are zero, and so are lines from n on that the last group lacks.
+    """
+    kind, mask = f"<{width} x {memory_type(dtype)}>", f"<{width} x i1>"
+    module.declare("void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+    lines: list[str] = []
+    for j in range(group):
+        lines += [
+            f"  %k{j} = add nsw i64 %i, {j}", f"  %in{j} = icmp slt i64 %k{j}, %n",
+            f"  %m{j} = select i1 %in{j}, {mask} %mask, {mask} zeroinitializer",
+            f"  %o{j} = mul i64 %k{j}, %from_bytes", f"  %p{j} = getelementptr i8, ptr %from, i64 %o{j}",
+            masked_load(module, f"%x{j}", kind, f"%p{j}", f"%m{j}", dtype.itemsize),
+            f"  %f{j} = getelementptr i8, ptr %p{j}, i64 %ahead",
+            f"  call void @llvm.prefetch.p0(ptr %f{j}, i32 0, i32 3, i32 1)",
+        ]  # fmt: skip
+    joining, value = _interleaved(dtype, width, [f"%x{j}" for j in range(group)])
+    lines += [*joining, f"  store {value}, ptr %at, align 16"]
+    setup = [f"  %ahead = mul i64 %from_bytes, {_LINES_AHEAD}", *mask_of("%mask", "%rows", 0, width)]
+    parameters = "ptr noalias %from, i64 %from_bytes, i64 %rows, ptr noalias %panel, i64 %n"
+    _loop(module, f"{name}({parameters})", width * dtype.itemsize, group, setup, lines)
+
+
+def zeros_function(module: Module, name: str, dtype: np.dtype, width: int) -> None:
+    """Append ``name(panel, n)``: n lines of `width` zeros."""
+    line = width * dtype.itemsize
+    store = f"  store <{line} x i8> zeroinitializer, ptr %at, align 16"
+    _loop(module, f"{name}(ptr %panel, i64 %n)", line, 1, [], [store])
+
+
+def _loop(module: Module, signature: str, line: int, step: int, setup: list[str], lines: list[str]) -> None:
+    """Append a function that does the same for `step` of n lines at a time; each line of the panel has `line` bytes."""
     module.functions.append("\n".join([
-        f"define internal void @{name}(ptr %panel, i64 %n, i64 %whole) noinline #0 {{", "entry:",
-        "  %short = icmp slt i64 %n, %whole", "  br i1 %short, label %zero, label %begin", "zero:",
-        "  %z = phi i64 [ %n, %entry ], [ %z.next, %zero ]", f"  %z.byte = mul i64 %z, {line}",
-        "  %z.at = getelementptr i8, ptr %panel, i64 %z.byte", f"  store {kind} zeroinitializer, ptr %z.at, align 16",
-        "  %z.next = add nsw i64 %z, 1", "  %z.more = icmp slt i64 %z.next, %whole",
-        "  br i1 %z.more, label %zero, label %begin", "begin:", "  %any = icmp sgt i64 %whole, 0",
-        "  br i1 %any, label %loop, label %done", "loop:", "  %i = phi i64 [ 0, %begin ], [ %i.next, %loop ]",
-        f"  %byte = mul i64 %i, {line}", "  %at = getelementptr i8, ptr %panel, i64 %byte",
-        *lines,
-        f"  %i.next = add nsw i64 %i, {group}", "  %more = icmp slt i64 %i.next, %whole",
+        f"define internal void @{signature} noinline #0 {{", "entry:", *setup, "  %any = icmp sgt i64 %n, 0",
+        "  br i1 %any, label %loop, label %done", "loop:", "  %i = phi i64 [ 0, %entry ], [ %i.next, %loop ]",
+        f"  %byte = mul i64 %i, {line}", "  %at = getelementptr i8, ptr %panel, i64 %byte", *lines,
+        f"  %i.next = add nsw i64 %i, {step}", "  %more = icmp slt i64 %i.next, %n",
         "  br i1 %more, label %loop, label %done", "done:", "  ret void", "}",
     ]))  # fmt: skip
 
 
 def clear_function(module: Module, name: str, dtype: np.dtype, width: int) -> None:
-    """Append ``name(panel, rows, n)``: of n lines of `width` elements, 64 bytes, those from `rows` on become zeros."""
-    unit, kind = memory_type(dtype), f"<{width} x {memory_type(dtype)}>"
-    full = f"@llvm.masked.store.v{width}{unit}.p0"
-    module.declare(f"void {full}({kind}, ptr, i32, <{width} x i1>)")
-    module.functions.append("\n".join([
-        f"define internal void @{name}(ptr %panel, i64 %rows, i64 %n) noinline #0 {{", "entry:",
-        "  %bits = shl i64 -1, %rows", f"  %few = trunc i64 %bits to i{width}" if width < 64 else "  %few = or i64 %bits, 0",
-        f"  %mask = bitcast i{width} %few to <{width} x i1>", "  %any = icmp sgt i64 %n, 0",
-        "  br i1 %any, label %loop, label %done", "loop:", "  %i = phi i64 [ 0, %entry ], [ %i.next, %loop ]",
-        f"  %at = getelementptr {kind}, ptr %panel, i64 %i",
-        f"  call void {full}({kind} zeroinitializer, ptr %at, i32 {dtype.itemsize}, <{width} x i1> %mask)",
-        "  %i.next = add nsw i64 %i, 1", "  %more = icmp slt i64 %i.next, %n",
-        "  br i1 %more, label %loop, label %done", "done:", "  ret void", "}",
-    ]))  # fmt: skip
+    """Append ``name(panel, n, rows)``: of n lines of `width` elements, 64 bytes, those from `rows` on become zeros."""
+    kind, mask = f"<{width} x {memory_type(dtype)}>", f"<{width} x i1>"
+    setup = mask_of("%kept", "%rows", 0, width)
+    setup.append(f"  %mask = xor {mask} %kept, splat (i1 true)")
+    store = masked_store(module, "zeroinitializer", kind, "%at", "%mask", dtype.itemsize)
+    _loop(module, f"{name}(ptr %panel, i64 %n, i64 %rows)", width * dtype.itemsize, 1, setup, [store])

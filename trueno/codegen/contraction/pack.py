@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from trueno import dtypes as dt
-from trueno.codegen.contraction.amx import clear_function, group_function
+from trueno.codegen.contraction.amx import clear_function, group_function, lace_function, zeros_function
 from trueno.codegen.contraction.lower import TURN
 from trueno.codegen.contraction.masks import mask_of, masked_load, masked_store
 from trueno.codegen.contraction.steps import Pack
@@ -45,10 +45,12 @@ def pack_function(module: Module, name: str, step: Pack, half_instructions: bool
         _pick(module.as_is, f"{name}.pick", step.tile, step.width)
     if "join" in task.used:
         _join(module.as_is, f"{name}.join", step.tile, step.width)
-    if "group" in task.used:
-        group_function(module.as_is, f"{name}.group", step.tile.packed, step.width, step.woven)
-    if "clear" in task.used:
-        clear_function(module.as_is, f"{name}.clear", step.tile.packed, step.width)
+    for used, form in (("group", group_function), ("lace", lace_function)):
+        if used in task.used:
+            form(module.as_is, f"{name}.{used}", step.tile.packed, step.width, step.woven)
+    for used, one in (("zeros", zeros_function), ("clear", clear_function)):
+        if used in task.used:
+            one(module.as_is, f"{name}.{used}", step.tile.packed, step.width)
     if "turn" in task.used:
         turn_function(module.as_is, f"{name}.turn", step.tile, step.width)
     step_end(printer, name, step.name)
@@ -166,6 +168,11 @@ class _PackEmitter(StepEmitter):
             if step.woven > 1 or step.cleared:
                 self._completed(rows, full)
 
+    @property
+    def _laced(self) -> bool:
+        """Whether lines of memory are woven on their way into a panel, not in it."""
+        return self.pack.woven > 1 and self.pack.dense and self.plain
+
     def _completed(self, rows: Any, full: Any) -> None:
         """Make a panel that has been filled line by line one of AMX's tiles."""
         p, step = self.printer, self.pack
@@ -174,15 +181,22 @@ class _PackEmitter(StepEmitter):
             count = p.arith("mul", count, self.number("k", dim))
         if step.cleared:
             with p.when(full, False):
-                self.used.add("clear")
                 p.check_grid(self.out, self.packed, [(count, p.index(step.width)), (p.index(step.width), "1")], True)
-                p.call(f"@{self.name}.clear(ptr {self.out}, i64 {rows}, i64 {count})")
+                self._use("clear", f"ptr {self.out}, i64 {count}, i64 {rows}")
             return
-        self.used.add("group")
-        unit = p.index(step.woven * step.tile.lanes)
-        whole = p.arith("mul", p.arith("div", p.arith("add", count, p.index(int(unit) - 1)), unit), unit)
+        group = step.woven if self._laced else 1
+        filled, unit = self._up(count, group), step.woven * step.tile.lanes
+        whole = self._up(count, unit)
         p.check_grid(self.out, self.packed, [(whole, p.index(step.width)), (p.index(step.width), "1")], True)
-        p.call(f"@{self.name}.group(ptr {self.out}, i64 {count}, i64 {whole})")
+        end = p.advance(self.out, p.arith("mul", filled, p.index(step.width)), self.packed)
+        self._use("zeros", f"ptr {end}, i64 {p.arith('sub', whole, filled)}")
+        if not self._laced:
+            self._use("group", f"ptr {self.out}, i64 {whole}")
+
+    def _up(self, count: Any, unit: int) -> Any:
+        """Return a number of lines rounded up to a multiple."""
+        p = self.printer
+        return p.arith("mul", p.arith("div", p.arith("add", count, p.index(unit - 1)), p.index(unit)), p.index(unit))
 
     def _call(self, function: str, target: Any, count: Any, pointers: list[Any]) -> None:
         self.used.add(function)
@@ -223,7 +237,7 @@ class _PackEmitter(StepEmitter):
                 self._call("fill", self.out, rows, start)
 
     def _copied(self, start: list[Any], rows: Any) -> None:
-        function = "copy" if self.step.tile.group == 1 else "weave"
+        function = "lace" if self._laced else "copy" if self.step.tile.group == 1 else "weave"
         self.used.add(function)
         p, count, width = self.printer, self.number("k"), self.printer.index(self.pack.width)
         group = p.index(self.step.tile.group)
