@@ -22,6 +22,8 @@ _PRODUCTS = {
 _TILES, _ROWS = 8, 16
 #: Steps along K ahead in the columns' panel that are fetched.
 _AHEAD = 2
+#: Bytes ahead in rows that are read as they lie.
+_ROW_AHEAD = 512
 #: Lines ahead that are fetched where panels are made of memory whose lines lie far from each other.
 _LINES_AHEAD = 16
 
@@ -83,9 +85,10 @@ def tiles_kernel(module: Module, name: str, tile: Tile, direct_a: bool, panel: i
         "  %i.0 = phi i64 [ 0, %begin ], [ %i.2, %second ]", "  %a.0.0 = phi ptr [ %a, %begin ], [ %a.2.0, %second ]",
         "  %b.0.0 = phi ptr [ %b, %begin ], [ %b.2.0, %second ]",
     ]  # fmt: skip
-    lines += _step(tile, sums, panel, "0", "1")
+    streamed = direct_a and tile.vectors == 1
+    lines += _step(tile, sums, panel, streamed, "0", "1")
     lines += ["  %more.0 = icmp slt i64 %i.1, %k", "  br i1 %more.0, label %second, label %done", "second:"]
-    lines += _step(tile, sums, panel, "1", "2")
+    lines += _step(tile, sums, panel, streamed, "1", "2")
     lines += [
         "  %more.1 = icmp slt i64 %i.2, %k", "  br i1 %more.1, label %loop, label %done", "done:",
         *(f"  call void @llvm.x86.tilestored64(i8 {sums[m, v]}, ptr %out.{m}.{v}, i64 %row)" for m, v in sums),
@@ -100,8 +103,12 @@ def tiles_kernel(module: Module, name: str, tile: Tile, direct_a: bool, panel: i
     )
 
 
-def _step(tile: Tile, sums: dict[tuple[int, int], int], panel: int, at: str, later: str) -> list[str]:
+def _step(
+    tile: Tile, sums: dict[tuple[int, int], int], panel: int, streamed: bool, at: str, later: str
+) -> list[str]:  # fmt: skip
     """Return the lines of one step along K of all tiles; two steps, which pointers are named after, take turns.
+
+    `streamed`: whether rows are fetched ahead, each on its own: there are few columns to read them again for.
 
     A tile is loaded when the step before has used its register for the last time, and a product or two before it is
     needed: the second step begins with those whose registers the first one is done with early.
@@ -118,6 +125,10 @@ def _step(tile: Tile, sums: dict[tuple[int, int], int], panel: int, at: str, lat
     cells = [(m, v if m % 2 == int(at) else vectors - 1 - v) for m in range(rows) for v in range(vectors)]
     fetched = _ROWS * line // 64
     for number, (m, v) in enumerate(cells):
+        for r in range(_ROWS if streamed else 0):
+            from_ = f"%a.{at}.{m}.{r - 1}, i64 %a.row" if r else f"%a.{at}.{m}, i64 {_ROW_AHEAD}"
+            lines.append(f"  %a.{at}.{m}.{r} = getelementptr i8, ptr {from_}")
+            lines.append(f"  call void @llvm.prefetch.p0(ptr %a.{at}.{m}.{r}, i32 0, i32 3, i32 1)")
         for factor in (("a", m), ("b", v)):
             if factor not in loaded:
                 name = f"%{factor[0]}.{at}.{factor[1]}, i64 {strides[factor[0]]}"

@@ -31,6 +31,8 @@ DIRECT_COLUMNS, DIRECT_ROWS = 512, 12
 #: Bytes that rows may span which are read as they lie across memory, half of a common first-level cache, where the
 #: steps along K are so many bytes apart or more.
 DIRECT_BYTES, DIRECT_STEP = 24 << 10, 2 << 10
+#: Rows of a product at most whose other factor takes their place, where it runs along K.
+AMX_FEW = 32
 #: Rows this many bytes apart share few lines of the first-level cache: those of AMX's tiles are packed then.
 AMX_APART = 2048
 #: The same columns where memory of the rows runs along K.
@@ -83,6 +85,8 @@ class _Lowering:
         first, second = product.src[0].src
         slides = match.sliding(product, sizes, found)
         swap = match.first_gives_columns(found, written) if slides is None else slides == 1
+        if slides is None and self._rows_lie_better(found, swap):
+            swap = not swap
         a, b = (second, first) if swap else (first, second)
         rows, columns = (found.second, found.first) if swap else (found.first, found.second)
         columns = tuple(sorted_dims(list(columns), written))
@@ -111,6 +115,21 @@ class _Lowering:
         #: Columns that are left over beside complete tiles.
         self.rest = 0
         self.tile = self._with_rest() or self._inner_products() or self.tile
+
+    def _rows_lie_better(self, found: match.Roles, swap: bool) -> bool:
+        """Whether what would be the columns should be the rows of AMX's tiles: few rows times a matrix along K.
+
+        Its elements would be turned over for a single use; as rows they are read as they lie, and the few results are
+        written one by one.
+        """
+        factors, dims = self.product.src[0].src, (found.first, found.second)
+        kind = tile.amx_kind(self.product.dtype, *factors, self.target)
+        few, many = (dims[1], dims[0]) if swap else dims
+        if kind is None or not few or self._size(few) > AMX_FEW or self._size(many) < 2 * AMX_FEW:
+            return False
+        columns = match.accesses(factors[0 if swap else 1])
+        runs = any(access.strides[dim] == 1 for access in columns for dim in found.k)
+        return runs and self._size(found.k) >= 4 * self._size(few)
 
     def _size(self, dims: Sequence[int]) -> int:
         return prod(self.stage.sizes[dim] for dim in dims)
