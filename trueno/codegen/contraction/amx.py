@@ -98,9 +98,7 @@ def tiles_kernel(module: Module, name: str, tile: Tile, direct_a: bool, panel: i
         "i64 %k, ptr noalias %a, ptr noalias %b, i64 %a_row, i64 %a_step, i64 %b_step, "
         "i64 %a_ahead, i64 %add, ptr %out, i64 %out_row"
     )
-    module.functions.append(
-        "\n".join([f"define internal void @{name}({parameters}) noinline #0 {{", *lines, "}"])
-    )
+    module.functions.append("\n".join([f"define internal void @{name}({parameters}) noinline #0 {{", *lines, "}"]))
 
 
 def _step(

@@ -14,7 +14,7 @@ from trueno.codegen.contraction.steps import Multiply
 from trueno.codegen.contraction.walk import StepEmitter
 from trueno.codegen.expr import Expr
 from trueno.codegen.llvm import LLVMPrinter, Module
-from trueno.codegen.llvm_values import memory_type
+from trueno.codegen.llvm_values import memory_type, register_type
 
 FINISH = "ptr %buffers, ptr %meta, ptr %scalars, ptr %sums, i64 %batch, i64 %row, i64 %rows, i64 %column, i64 %columns"
 """Parameters of the function."""
@@ -53,33 +53,53 @@ def _moving(module: Module, name: str, step: Multiply, half_instructions: bool) 
         for dim, index in enumerate(indices):
             pointer = emitter.along(pointer, access, role, dim, index)
     dtype, result = step.tile.sum, step.stores[0].access.dtype
-    with p.loop("0", "%rows") as r:
-        place = emitter.along(pointer, access, "rows", 0, r)
-        sums = p.advance("%sums", p.arith("mul", r, p.index(buffer_row(step))), dtype)
-        with p.loop("0", "%columns", step.tile.lanes) as c:
-            rest, to = p.arith("sub", "%columns", c), p.advance(place, c, result)
-            p.check_grid(to, result, [(p.arith("min", rest, p.index(step.tile.lanes)), "1")], writes=True)
-            p.call(f"@{name}.move(ptr {p.advance(sums, c, dtype)}, i64 {rest}, ptr {to})")
+    stride = emitter.number(f"a{access} rows") if step.roles["rows"].strides[step.stores[0].access][0] else "0"
+    p.check_grid(pointer, result, [("%rows", stride), ("%columns", "1")], writes=True)
+    row_bytes = p.arith("mul", stride, p.index(result.itemsize))
+    p.call(f"@{name}.move(ptr %sums, i64 %rows, i64 %columns, ptr {pointer}, i64 {row_bytes})")
     p.finish_function(f"{name}.finish({FINISH})", f"{step.name}: sums to their place")
-    kind, lanes, size = vector_type(dtype, step.tile.lanes), step.tile.lanes, dtype.itemsize
-    narrow = f"<{lanes} x {memory_type(result)}>"
-    module.functions.append("\n".join([
-        f"define internal void @{name}.move(ptr noalias %from, i64 %count, ptr noalias %to) noinline #0 {{",
-        *mask_of("%mask", "%count", 0, lanes),
-        masked_load(module, "%sums", kind, "%from", "%mask", size),
-        *_narrowed(kind, narrow, dtype, result),
-        masked_store(module, "%value", narrow, "%to", "%mask", result.itemsize), "  ret void", "}",
-    ]))  # fmt: skip
+    module.functions.append(_move(module, name, step, result))
 
 
-def _narrowed(kind: str, narrow: str, dtype: np.dtype, result: np.dtype) -> list[str]:
-    """Return the lines that make %value of %sums: rounded to bfloat16, the last bytes of integers, or the sums."""
+def _move(module: Module, name: str, step: Multiply, result: np.dtype) -> str:
+    """Return ``name.move(from, rows, columns, to, to_bytes)``; the last vector of a row is masked."""
+    dtype, lanes, size = step.tile.sum, step.tile.lanes, step.tile.sum.itemsize
+    kind, narrow = vector_type(dtype, lanes), f"<{lanes} x {memory_type(result)}>"
+
+    def places(name: str, at: str) -> list[str]:
+        return [
+            f"  %from.{name} = getelementptr {register_type(dtype)}, ptr %from.row, i64 {at}",
+            f"  %to.{name} = getelementptr {memory_type(result)}, ptr %to.row, i64 {at}",
+        ]
+
+    return "\n".join([
+        f"define internal void @{name}.move(ptr noalias %from, i64 %rows, i64 %columns, ptr noalias %to, "
+        "i64 %to_bytes) noinline #0 {",
+        "entry:", f"  %whole = and i64 %columns, {-lanes}", "  %any = icmp sgt i64 %whole, 0",
+        "  %rest = sub i64 %columns, %whole", "  %part = icmp sgt i64 %rest, 0",
+        *mask_of("%mask", "%rest", 0, lanes), "  br label %row", "row:",
+        "  %r = phi i64 [ 0, %entry ], [ %r.next, %end ]", "  %from.row = phi ptr [ %from, %entry ], [ %from.next, %end ]",
+        "  %to.row = phi ptr [ %to, %entry ], [ %to.next, %end ]", "  br i1 %any, label %loop, label %last", "loop:",
+        "  %c = phi i64 [ 0, %row ], [ %c.next, %loop ]", *places("at", "%c"),
+        f"  %sums = load {kind}, ptr %from.at, align {size}", *_narrowed("%value", "%sums", kind, narrow, dtype, result),
+        f"  store {narrow} %value, ptr %to.at, align {result.itemsize}", f"  %c.next = add nuw nsw i64 %c, {lanes}",
+        "  %more = icmp slt i64 %c.next, %whole", "  br i1 %more, label %loop, label %last", "last:",
+        "  br i1 %part, label %tail, label %end", "tail:", *places("end", "%whole"),
+        masked_load(module, "%sums.end", kind, "%from.end", "%mask", size),
+        *_narrowed("%value.end", "%sums.end", kind, narrow, dtype, result),
+        masked_store(module, "%value.end", narrow, "%to.end", "%mask", result.itemsize), "  br label %end", "end:",
+        f"  %from.next = getelementptr i8, ptr %from.row, i64 {buffer_row(step) * size}",
+        "  %to.next = getelementptr i8, ptr %to.row, i64 %to_bytes", "  %r.next = add nuw nsw i64 %r, 1",
+        "  %again = icmp slt i64 %r.next, %rows", "  br i1 %again, label %row, label %done", "done:", "  ret void", "}",
+    ])  # fmt: skip
+
+
+def _narrowed(to: str, sums: str, kind: str, narrow: str, dtype: np.dtype, result: np.dtype) -> list[str]:
+    """Return the lines that round sums to bfloat16, or take the last bytes of integers, or the sums as they are."""
     if result == dt.bfloat16:
         halves = narrow.replace("i16", "bfloat")
-        return [f"  %halves = fptrunc {kind} %sums to {halves}", f"  %value = bitcast {halves} %halves to {narrow}"]
-    if result.itemsize < dtype.itemsize:
-        return [f"  %value = trunc {kind} %sums to {narrow}"]
-    return [f"  %value = bitcast {kind} %sums to {narrow}"]
+        return [f"  {to}.half = fptrunc {kind} {sums} to {halves}", f"  {to} = bitcast {halves} {to}.half to {narrow}"]
+    return [f"  {to} = {'trunc' if result.itemsize < dtype.itemsize else 'bitcast'} {kind} {sums} to {narrow}"]
 
 
 class _Finish(StepEmitter):

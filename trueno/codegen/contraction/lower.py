@@ -418,7 +418,9 @@ class _Lowering:
     def _is_narrow(self) -> bool:
         """Whether a tile of half the width takes what remains of the columns; many share the code of full tiles."""
         return (
-            not self.tile.dots and self.n <= self.tile.strip and 0 < self.n % self.tile.columns <= self.tile.narrow_columns
+            not self.tile.dots
+            and self.n <= self.tile.strip
+            and 0 < self.n % self.tile.columns <= self.tile.narrow_columns
         )
 
     def _blocks(self, step: Multiply) -> None:
