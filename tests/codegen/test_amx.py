@@ -1,4 +1,4 @@
-"""Products in AMX's tiles: their code is assembled everywhere, and run in emulated tiles, or in real ones if there are."""
+"""Products in AMX's tiles: code is assembled everywhere, and run in emulated tiles or, if there are, in real ones."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tests.ops.support import TOLERANCE, close, operand, tensors, trace
 from trueno import dtypes as dt
 from trueno.codegen import target
 from trueno.codegen.contraction.steps import Multiply, Pack
+from trueno.nn.functional import conv2d
 from trueno.runtime import cpu, launcher
 
 #: (m, k, n): below, at and above a tile, a group, a strip, a block of K; few rows or columns.
@@ -126,11 +127,26 @@ def test_what_follows_the_sums_is_computed_from_float32(rows: int) -> None:
     bias = operand(dt.bfloat16, (-50, 50), "contiguous", (90,))
 
     def layer(x: Any, w: Any, bias: Any) -> Any:
-        return tn.relu(tn.matmul(x, tn.transpose(w, 0, 1)) + bias)
+        return tn.relu(tn.matmul(x, tn.permute(w)) + bias)
 
     sums = x.astype(np.float64) @ w.astype(np.float64).T + bias.astype(np.float64)
     size = np.abs(x.astype(np.float64)) @ np.abs(w.astype(np.float64)).T
     close(run(layer, (x, w, bias))[0], np.maximum(sums, 0).astype(dt.bfloat16), "layer", 1e-2, size)
+
+
+@pytest.mark.parametrize("padding", [0, 1])
+def test_convolutions_of_bfloat16_are_products_in_tiles(padding: int) -> None:
+    x = operand(dt.bfloat16, (-2, 2), "contiguous", (2, 20, 14, 15))
+    w = operand(dt.bfloat16, (-2, 2), "contiguous", (24, 20, 3, 3), seed=1)
+
+    def convolution(x: Any, w: Any) -> Any:
+        return conv2d(x, w, padding=padding)
+
+    (step,) = (one for one in lowered(convolution, (x, w), tiles.with_tiles()).steps if isinstance(one, Multiply))
+    assert step.tile.kind == "amx bf16" and step.roles["rows"].size == 24
+    wide = [one.astype(np.float64) for one in (x, w)]
+    want, size = (run(convolution, arrays, real=True)[0] for arrays in (wide, [np.abs(one) for one in wide]))
+    close(run(convolution, (x, w))[0], want.astype(dt.bfloat16), "convolution", 1e-2, size)
 
 
 def test_few_rows_change_places_with_a_matrix_along_k() -> None:

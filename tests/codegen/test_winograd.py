@@ -26,6 +26,7 @@ from trueno.ir import build
 from trueno.ir.convolution import convolution
 from trueno.ir.interp import evaluate
 from trueno.ir.node import Kernel, recording
+from trueno.nn.functional import conv2d
 from trueno.runtime import cpu, launcher
 from trueno.runtime.bounds import BoundsError
 
@@ -404,3 +405,11 @@ def test_memory_is_parted_by_rotated_lanes(count: int, lanes: int, monkeypatch: 
     monkeypatch.setattr(printer, "_shuffle", lambda a, b, picked, kind: np.concatenate([a, b])[list(picked)])
     found = printer._parted(list(memory.reshape(count, lanes)), np.dtype(np.float32))
     np.testing.assert_array_equal(found, memory.reshape(lanes, count).T)
+
+
+@pytest.mark.parametrize(("dtype", "error"), [(dt.bfloat16, 4e-3), (dt.float16, 5e-4)], ids=str)
+def test_halves_are_evaluated_in_float32(dtype: np.dtype, error: float) -> None:
+    x, w = (normal(*shape).astype(dtype) for shape in ((1, 64, 28, 28), (64, 64, 3, 3)))
+    got = conv2d(*tensors((x, w)), padding=1).numpy().astype(np.float64)
+    want = conv2d(*tensors((x.astype(np.float64), w.astype(np.float64))), padding=1).numpy()
+    assert np.abs(got - want).max() <= error * np.abs(want).max()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from trueno import dtypes as dt
 from trueno.codegen.windows import UNROLLED, overlap_add, put, unroll, unrolled
 from trueno.ir import build
 from trueno.ir.convolution import Geometry, convolution, dilated
@@ -27,11 +28,14 @@ LINES_PACKED = 2
 _ROWS = (convolution, fold, window, picked)
 
 
-def as_windows(kernel: Kernel, minimal: bool = False, contractions: bool = False) -> Kernel:
+def as_windows(
+    kernel: Kernel, minimal: bool = False, contractions: bool = False, bfloat16: bool = False
+) -> Kernel:  # fmt: skip
     """Return the kernel with convolutions as sums over products, folds as sums, and small windows written out.
 
     `minimal`: whether convolutions may be computed by minimal filtering, whose stages have many pieces. `contractions`:
     whether sums of products have code of their own, so that it pays to write products and add them up afterwards.
+    `bfloat16`: whether those of bfloat16 take so little time that minimal filtering in float32 would not save any.
     """
     if not any(node.op in _ROWS for node in topological(kernel.outputs)):
         return kernel
@@ -48,17 +52,18 @@ def as_windows(kernel: Kernel, minimal: bool = False, contractions: bool = False
 
     def rule(node: Node) -> Node | None:
         if node.op is convolution:
-            if minimal:
+            if minimal and not (bfloat16 and all(source.dtype == dt.bfloat16 for source in node.src)):
                 # Imported where it may be needed: `import trueno` does without it.
                 from trueno.codegen import winograd, winograd_lines, winograd_strided, winograd_weights
 
+                whole = _widened(node)
                 if winograd_weights.applies(node):
-                    made = permute(winograd_weights.minimal(node), axes=(1, 0, 2, 3))
+                    made = permute(winograd_weights.minimal(whole), axes=(1, 0, 2, 3))
                     turned[id(made)] = made
                     return made
                 for form in (winograd, winograd_strided, winograd_lines):
                     if form.applies(node):
-                        tiled.append(form.minimal(node))
+                        tiled.append(form.minimal(whole))
                         return tiled[-1]
             if contractions:
                 from trueno.codegen import transposed
@@ -91,6 +96,14 @@ def as_windows(kernel: Kernel, minimal: bool = False, contractions: bool = False
 
             outputs = evaluated_in_pieces(outputs, tiled, lambda node: printable(node, tiled[0].dtype))
         return Kernel(kernel.name, kernel.inputs, outputs, kernel.origin)
+
+
+def _widened(node: Node) -> Node:
+    """Return a convolution of halves as one of float32: what minimal filtering evaluates would be rounded to halves."""
+    if not any(source.dtype in dt.HALF for source in node.src):
+        return node
+    src = tuple(build.cast(source, dtype=node.dtype) for source in node.src)
+    return make(node.op, src, node.dtype, node.shape, node.arg)
 
 
 def lowered(node: Node, turned: bool = False) -> Node:

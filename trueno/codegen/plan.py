@@ -585,7 +585,7 @@ def plan(
     """
     limits = Limits() if limits is None else limits
     aliases = [-1] * len(kernel.outputs) if aliases is None else aliases
-    lowered = as_sums(as_windows(kernel, limits.pieces > STORES, limits.contractions))
+    lowered = as_sums(as_windows(kernel, limits.pieces > STORES, limits.contractions, limits.bfloat16))
     planner = Planner(lowered, layouts, aliases, limits)
     planned = planner.run()
     if planner.overwrites_operands():

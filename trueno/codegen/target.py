@@ -58,6 +58,16 @@ class Target:
         return self.has("f16c") or self.has("neon")
 
     @property
+    def has_tiles(self) -> bool:
+        """Whether code may use AMX's tiles, beside the vectors of those CPUs."""
+        return self.vectorise and self.has(TILES) and self.has("avx512bw")
+
+    @property
+    def multiplies_bfloat16(self) -> bool:
+        """Whether products of bfloat16 take a fraction of the time of those of float32."""
+        return self.has_tiles and self.has("amx-bf16") and self.has("avx512bf16")
+
+    @property
     def vector_bytes(self) -> int:
         """Length of the vectors that loops are given; 0 where they are given none."""
         return 0 if not self.vectorise else 64 if self.has("avx512f") else 32 if self.has("avx2") else 16

@@ -277,7 +277,8 @@ def _steps(
 def _limits(target: Target) -> Limits:
     """Return the limits of plans; stages of many pieces are for targets that have code for them."""
     masks = target.vectorise and target.has("avx512f")
-    return Limits(contractions=True, pieces=MOST_PIECES if masks else STORES, shared=True)
+    pieces = MOST_PIECES if masks else STORES
+    return Limits(contractions=True, pieces=pieces, shared=True, bfloat16=target.multiplies_bfloat16)
 
 
 def lower(

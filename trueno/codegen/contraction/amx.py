@@ -1,9 +1,10 @@
 """Products in AMX's tiles: the micro-kernel, the tiles' configuration, and the panels that they are loaded from.
 
-A tile has 16 rows of 64 bytes. One of sums has 16 columns of 32 bits; one of the rows' factor has as many elements along
-K as 64 bytes hold; one of the columns' factor has 16 groups along K, a group being the elements of a column that 32 bits
-hold (Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18). TDPBF16PS adds products of
-bfloat16 to float32, rounds to nearest and takes subnormal numbers for zeros; those of bytes are exact modulo 2^32.
+A tile has 16 rows of 64 bytes. One of sums has 16 columns of 32 bits; one of the rows' factor has as many elements
+along K as 64 bytes hold; one of the columns' factor has 16 groups along K, a group being the elements of a column that
+32 bits hold (Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18). TDPBF16PS adds
+products of bfloat16 to float32, rounds to nearest and takes subnormal numbers for zeros; those of bytes are exact
+modulo 2^32.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ def tiles_kernel(module: Module, name: str, tile: Tile, direct_a: bool, panel: i
     """Append ``name(k, a, b, a_row, a_step, b_step, a_ahead, add, out, out_row)`` to a module.
 
     It computes ``out[i, j] = (add ? out[i, j] : 0) + sum of a[i, p] * b[p, j]`` for all of a tile, as `micro_kernel`
-    does; `k` counts groups, and is rounded up to those of a tile. Elements along K of a row lie side by side, as many as
-    a tile takes; the next ones begin `a_step` times 16 elements further on.
+    does; `k` counts groups, and is rounded up to those of a tile. Elements along K of a row lie side by side, as many
+    as a tile takes; the next ones begin `a_step` times 16 elements further on.
 
     Parameters
     ----------

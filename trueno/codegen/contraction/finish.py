@@ -52,7 +52,7 @@ def _moving(module: Module, name: str, step: Multiply, half_instructions: bool) 
     ):  # fmt: skip
         for dim, index in enumerate(indices):
             pointer = emitter.along(pointer, access, role, dim, index)
-    dtype, result = step.tile.sum, step.stores[0].access.dtype
+    result = step.stores[0].access.dtype
     stride = emitter.number(f"a{access} rows") if step.roles["rows"].strides[step.stores[0].access][0] else "0"
     p.check_grid(pointer, result, [("%rows", stride), ("%columns", "1")], writes=True)
     row_bytes = p.arith("mul", stride, p.index(result.itemsize))
@@ -78,10 +78,12 @@ def _move(module: Module, name: str, step: Multiply, result: np.dtype) -> str:
         "entry:", f"  %whole = and i64 %columns, {-lanes}", "  %any = icmp sgt i64 %whole, 0",
         "  %rest = sub i64 %columns, %whole", "  %part = icmp sgt i64 %rest, 0",
         *mask_of("%mask", "%rest", 0, lanes), "  br label %row", "row:",
-        "  %r = phi i64 [ 0, %entry ], [ %r.next, %end ]", "  %from.row = phi ptr [ %from, %entry ], [ %from.next, %end ]",
+        "  %r = phi i64 [ 0, %entry ], [ %r.next, %end ]",
+        "  %from.row = phi ptr [ %from, %entry ], [ %from.next, %end ]",
         "  %to.row = phi ptr [ %to, %entry ], [ %to.next, %end ]", "  br i1 %any, label %loop, label %last", "loop:",
         "  %c = phi i64 [ 0, %row ], [ %c.next, %loop ]", *places("at", "%c"),
-        f"  %sums = load {kind}, ptr %from.at, align {size}", *_narrowed("%value", "%sums", kind, narrow, dtype, result),
+        f"  %sums = load {kind}, ptr %from.at, align {size}",
+        *_narrowed("%value", "%sums", kind, narrow, dtype, result),
         f"  store {narrow} %value, ptr %to.at, align {result.itemsize}", f"  %c.next = add nuw nsw i64 %c, {lanes}",
         "  %more = icmp slt i64 %c.next, %whole", "  br i1 %more, label %loop, label %last", "last:",
         "  br i1 %part, label %tail, label %end", "tail:", *places("end", "%whole"),

@@ -122,12 +122,12 @@ class _Lowering:
         Its elements would be turned over for a single use; as rows they are read as they lie, and the few results are
         written one by one.
         """
-        factors, dims = self.product.src[0].src, (found.first, found.second)
-        kind = tile.amx_kind(self.product.dtype, *factors, self.target)
+        (first, second), dims = self.product.src[0].src, (found.first, found.second)
+        kind = tile.amx_kind(self.product.dtype, first, second, self.target)
         few, many = (dims[1], dims[0]) if swap else dims
         if kind is None or not few or self._size(few) > AMX_FEW or self._size(many) < 2 * AMX_FEW:
             return False
-        columns = match.accesses(factors[0 if swap else 1])
+        columns = match.accesses(first if swap else second)
         runs = any(access.strides[dim] == 1 for access in columns for dim in found.k)
         return runs and self._size(found.k) >= 4 * self._size(few)
 
@@ -326,7 +326,8 @@ class _Lowering:
         step = Pack(
             f"{self.stage.name}: {what} into panels", one, [expr], roles, accesses, tasks=count, width=width,
             dense=self._dense(expr, rows) and (one.group == 1 or self._weavable(expr, roles)),
-            picked=self._pickable(expr, roles, one), woven=woven, cleared=self.tile.amx and lines is not None, runs=runs,
+            picked=self._pickable(expr, roles, one), woven=woven, runs=runs,
+            cleared=self.tile.amx and lines is not None,
         )  # fmt: skip
         buffer = self.scratch(count * panel * one.packed.itemsize)
         step.meta.put("tasks", count, 0)

@@ -100,17 +100,10 @@ AMX_BLOCK = 256
 
 def amx_kind(total: np.dtype, a: Expr, b: Expr, target: Target) -> str | None:
     """Return the kind of AMX's products that sums of products of a and b in `total` are made of, or None."""
-    if not (target.vectorise and target.has("amx-tile") and target.has("avx512bw")):
-        return None
-    if (
-        total == dt.float32
-        and target.has("amx-bf16")
-        and target.has("avx512bf16")
-        and all(_widened(one) for one in (a, b))
-    ):
+    if target.multiplies_bfloat16 and total == dt.float32 and all(_widened(one) for one in (a, b)):
         return "amx bf16"
     bytes_ = total.kind in "iu" and total.itemsize <= 4 and all(_narrowest(one).itemsize == 1 for one in (a, b))
-    if not (bytes_ and target.has("amx-int8")):
+    if not (bytes_ and target.has_tiles and target.has("amx-int8")):
         return None
     return "amx " + "".join("s" if _narrowest(one).kind == "i" else "u" for one in (a, b))
 
