@@ -125,7 +125,14 @@ class _Lowering:
         (first, second), dims = self.product.src[0].src, (found.first, found.second)
         kind = tile.amx_kind(self.product.dtype, first, second, self.target)
         few, many = (dims[1], dims[0]) if swap else dims
-        if kind is None or not few or self._size(few) > AMX_FEW or self._size(many) < 2 * AMX_FEW:
+        if (
+            kind is None
+            or len(found.k) > 1
+            or len(many) > 1
+            or not few
+            or self._size(few) > AMX_FEW
+            or self._size(many) < 2 * AMX_FEW
+        ):
             return False
         columns = match.accesses(first if swap else second)
         runs = any(access.strides[dim] == 1 for access in columns for dim in found.k)
