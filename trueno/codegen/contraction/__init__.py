@@ -11,4 +11,5 @@ tile : the register tile and the arithmetic of a step, from dtypes, target and s
 steps : normal form: run-time numbers and text of the two kinds of step
 lower : from a stage to its steps, sizes of blocks, which factors are packed
 pack, micro, dots, multiply : their code
+amx : that of products in tiles of matrices
 """
