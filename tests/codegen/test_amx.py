@@ -12,6 +12,7 @@ import pytest
 import trueno as tn
 from tests.codegen import freestanding, tiles
 from tests.ops.support import TOLERANCE, close, operand, tensors, trace
+from trueno import config
 from trueno import dtypes as dt
 from trueno.codegen import target
 from trueno.codegen.contraction.steps import Multiply, Pack
@@ -31,10 +32,10 @@ def matmul(a: Any, b: Any) -> Any:
     return tn.matmul(a, b)
 
 
-def lowered(function: Callable, arrays: Sequence[np.ndarray], chosen: target.Target, checked: bool = False) -> Any:
+def lowered(function: Callable, arrays: Sequence[np.ndarray], chosen: target.Target) -> Any:
     kernel = trace(function, arrays)
     layouts = [one._layout for one in tensors(arrays)]
-    return cpu.lower(kernel, layouts, [-1] * len(kernel.outputs), chosen, checked)
+    return cpu.lower(kernel, layouts, [-1] * len(kernel.outputs), chosen)
 
 
 def run(function: Callable, arrays: Sequence[np.ndarray], real: bool = False) -> list[np.ndarray]:
@@ -175,10 +176,18 @@ def test_a_kernel_for_tiles_has_a_key_of_its_own() -> None:
     assert with_tiles.description() != without.description() and "+amx-tile" in with_tiles.description()
 
 
-def test_checked_code_computes_the_same_accesses() -> None:
-    a, b = operand(dt.bfloat16, (-9, 9), "contiguous", (64, 70)), operand(dt.bfloat16, (-9, 9), "transposed", (70, 48))
-    text = freestanding.assembly(lowered(matmul, (a, b), tiles.with_tiles(), checked=True))
-    assert "tdpbf16ps" in text
+@pytest.mark.parametrize("layout", ["contiguous", "transposed"])
+def test_checked_code_stays_inside_its_memory(layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRUENO_DEBUG", "bounds")
+    config.reload()
+    try:
+        for dtype in (dt.bfloat16, dt.int8):
+            for m, k, n in ((5, 33, 70), (64, 128, 64), (40, 1090, 50)):
+                a, b = operand(dtype, (-9, 9), layout, (m, k)), operand(dtype, (-9, 9), layout, (k, n), seed=1)
+                check(a, b, f"{dtype} {m} x {k} x {n}")
+    finally:
+        monkeypatch.undo()
+        config.reload()
 
 
 @pytest.mark.parametrize("granted", [True, False])

@@ -320,9 +320,7 @@ class Blocks(StepEmitter):
         width = tile.narrow_columns if kernel == "narrow" else tile.columns
         a_row, a_step, b_step = self.number("a steps"), self.number("a steps", 1), self.number("b steps", 1)
         a = p.advance(pa, part.offset, tile.packed)
-        # What lies side by side in panels is a row apart in a factor that is read as it lies.
-        rows = (p.index(tile.rows), a_row) if step.a.direct else (p.index(tile.rows * tile.group), "1")
-        p.check_grid(a, tile.packed, [(part.count, a_step), rows, *([(p.index(tile.group), "1")] if tile.amx else [])])
+        self._check_rows(part, a)
         if kernel == "kept":
             kernel, b_step = "tile", p.index(tile.columns)
             b = p.advance(self.kept, kept, tile.packed)
@@ -333,6 +331,23 @@ class Blocks(StepEmitter):
             f"@{self.name}.{kernel}(i64 {part.count}, ptr {a}, ptr {b}, i64 {a_row}, i64 {a_step}, i64 {b_step}, "
             f"i64 {ahead}, i64 {part.begin}, ptr {place}, i64 {place_row})"
         )
+
+    def _check_rows(self, part: _Part, a: Any) -> None:
+        """Check what a micro-kernel reads of the rows for a block of K."""
+        p, step, tile = self.printer, self.multiply, self.multiply.tile
+        assert step.a is not None
+        a_row, a_step = self.number("a steps"), self.number("a steps", 1)
+        # What lies side by side in panels is a row apart in a factor that is read as it lies.
+        rows = (p.index(tile.rows), a_row) if step.a.direct else (p.index(tile.rows * tile.group), "1")
+        walks = [(part.count, a_step), rows]
+        if tile.amx and step.a.direct:
+            walks.append((p.index(tile.group), "1"))
+        elif tile.amx:
+            # Lines of all rows lie side by side, and as many groups in each as a tile has lanes.
+            lanes = p.index(tile.lanes)
+            rounds = p.arith("div", p.arith("add", part.count, p.index(tile.lanes - 1)), lanes)
+            walks = [(rounds, p.arith("mul", a_step, lanes)), (p.index(tile.rows * tile.group * tile.lanes), "1")]
+        p.check_grid(a, tile.packed, walks)
 
     def _dots(self, part: _Part, pa: Any, pb: Any, ahead: Any, place: Any) -> None:
         """Call the micro-kernel of inner products for one tile and one block of K, as `_tile` does.

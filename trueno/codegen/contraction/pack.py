@@ -141,6 +141,8 @@ class _PackEmitter(StepEmitter):
         single = all(len(step.roles[role].extents) == 1 for role in ("rows", "k"))
         # Memory that can be taken over as it is, without evaluating anything.
         self.plain = single and step.copies(root, step.tile) and (step.tile.group == 1 or step.runs)
+        # Lines of memory are woven on their way into a panel, others in it.
+        self.laced = step.woven > 1 and step.dense and self.plain
 
     def run(self) -> None:
         """Print the task."""
@@ -168,11 +170,6 @@ class _PackEmitter(StepEmitter):
             if step.woven > 1 or step.cleared:
                 self._completed(rows, full)
 
-    @property
-    def _laced(self) -> bool:
-        """Whether lines of memory are woven on their way into a panel, not in it."""
-        return self.pack.woven > 1 and self.pack.dense and self.plain
-
     def _completed(self, rows: Any, full: Any) -> None:
         """Make a panel that has been filled line by line one of AMX's tiles."""
         p, step = self.printer, self.pack
@@ -184,13 +181,13 @@ class _PackEmitter(StepEmitter):
                 p.check_grid(self.out, self.packed, [(count, p.index(step.width)), (p.index(step.width), "1")], True)
                 self._use("clear", f"ptr {self.out}, i64 {count}, i64 {rows}")
             return
-        group = step.woven if self._laced else 1
+        group = step.woven if self.laced else 1
         filled, unit = self._up(count, group), step.woven * step.tile.lanes
         whole = self._up(count, unit)
         p.check_grid(self.out, self.packed, [(whole, p.index(step.width)), (p.index(step.width), "1")], True)
         end = p.advance(self.out, p.arith("mul", filled, p.index(step.width)), self.packed)
         self._use("zeros", f"ptr {end}, i64 {p.arith('sub', whole, filled)}")
-        if not self._laced:
+        if not self.laced:
             self._use("group", f"ptr {self.out}, i64 {whole}")
 
     def _up(self, count: Any, unit: int) -> Any:
@@ -237,7 +234,7 @@ class _PackEmitter(StepEmitter):
                 self._call("fill", self.out, rows, start)
 
     def _copied(self, start: list[Any], rows: Any) -> None:
-        function = "lace" if self._laced else "copy" if self.step.tile.group == 1 else "weave"
+        function = "lace" if self.laced else "copy" if self.step.tile.group == 1 else "weave"
         self.used.add(function)
         p, count, width = self.printer, self.number("k"), self.printer.index(self.pack.width)
         group = p.index(self.step.tile.group)
