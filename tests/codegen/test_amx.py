@@ -96,6 +96,55 @@ def test_bytes_with_a_sign_and_without_are_summed_in_32_bits(left: np.dtype, rig
     close(run(product, (a, b))[0], a.astype(np.int32) @ b.astype(np.int32), f"{left} @ {right}")
 
 
+def by_hand(formula: str, wide: np.dtype) -> Callable:
+    """Return a sum of products over the axes that two operands share and the result lacks, written by hand."""
+    (left, right), result = formula[: formula.index("-")].split(","), formula[formula.index(">") + 1 :]
+    order = result + "".join(axis for axis in left if axis not in result)
+
+    def arranged(x: Any, letters: str) -> Any:
+        x = tn.permute(x, tuple(letters.index(axis) for axis in order if axis in letters))
+        for place, axis in enumerate(order):
+            x = x if axis in letters else tn.unsqueeze(x, place)
+        return tn.cast(x, dtype=wide)
+
+    def product(a: Any, b: Any) -> Any:
+        inner = tuple(range(len(result), len(order)))
+        return tn.sum(arranged(a, left) * arranged(b, right), inner, dtype=wide)
+
+    return product
+
+
+@pytest.mark.parametrize("dtype", NARROW, ids=str)
+@pytest.mark.parametrize("formula", ["abk,kbn->an", "kab,nbk->an", "bka,bkn->an", "cabk,cnkb->can"])
+def test_sums_over_several_axes(formula: str, dtype: np.dtype) -> None:
+    sizes, (left, right) = {"a": 37, "b": 5, "c": 2, "k": 19, "n": 45}, formula[: formula.index("-")].split(",")
+    a, b = (operand(dtype, (-9, 9), "contiguous", tuple(map(sizes.get, axes)), seed=axes) for axes in (left, right))
+    wide = dt.float32 if dt.is_floating(dtype) else dt.int32
+    product = by_hand(formula, wide)
+    assert "multiply amx" in lowered(product, (a, b), tiles.with_tiles()).text()
+    exact = [one.astype(np.float64) for one in (a, b)]
+    want, size = np.einsum(formula, *exact), np.einsum(formula, *map(np.abs, exact))
+    close(run(product, (a, b))[0], want.astype(wide), formula, 1e-5, size)
+
+
+def test_long_sums() -> None:
+    for layout in ("contiguous", "transposed"):
+        a, b = (operand(dt.bfloat16, (-9, 9), layout, shape) for shape in ((20, 8200), (8200, 33)))
+        check(a, b, f"long sums {layout}")
+
+
+def test_gradients_are_products_in_tiles() -> None:
+    x, w = operand(dt.bfloat16, (-2, 2), "contiguous", (40, 96)), operand(dt.bfloat16, (-2, 2), "contiguous", (64, 96))
+    g = operand(dt.bfloat16, (-2, 2), "contiguous", (40, 64), seed=1)
+
+    def gradients(x: Any, w: Any, g: Any) -> Any:
+        return tn.matmul(g, w), tn.matmul(tn.permute(g), x)
+
+    wide = [one.astype(np.float64) for one in (x, w, g)]
+    for got, (a, b) in zip(run(gradients, (x, w, g)), ((wide[2], wide[1]), (wide[2].T, wide[0])), strict=True):
+        close(got, (a @ b).astype(dt.bfloat16), "gradient", 1e-2, np.abs(a) @ np.abs(b))
+
+
 def test_wider_factors_and_sums_are_left_to_vectors() -> None:
     a, b = operand(dt.int16, (-9, 9), "contiguous", (33, 70)), operand(dt.int16, (-9, 9), "contiguous", (70, 50))
     halves = [operand(dt.bfloat16, (-9, 9), "contiguous", one.shape) for one in (a, b)]
