@@ -13,7 +13,7 @@ import numpy as np
 
 from trueno import dtypes as dt
 from trueno.creation import asarray
-from trueno.ir import build, composites, pairs, promotion, ufuncs, views, windows
+from trueno.ir import build, composites, movement, pairs, promotion, ufuncs, views, windows
 from trueno.ir.build import normalise_axes
 from trueno.ir.node import Node
 from trueno.ir.op import registry, rows
@@ -115,8 +115,8 @@ _concatenate = Operation("concatenate", views.concatenate)
 
 def _record_copy(x: Node) -> Node:
     source = pairs.joined(x) if x.op is build.PAIR else x
-    copied = build.make(registry["positive"], (source,), source.dtype, source.shape)
-    return copied if source is x else pairs.split(copied)
+    made = movement.copied(source)
+    return made if source is x else pairs.split(made)
 
 
 _copy = Operation("copy", _record_copy, 1)

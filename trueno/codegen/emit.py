@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from trueno.codegen.expr import Expr
 from trueno.codegen.expressions import ExpressionEmitter
 from trueno.codegen.formula import formula_size, is_composite
 from trueno.codegen.phases import find_spill, phases, varying
-from trueno.codegen.stage import SHORT_ROWS, Loops, meta_layout, vector_classes
+from trueno.codegen.stage import SHORT_ROWS, Loops, copied, meta_layout, vector_classes
 from trueno.ir.node import Node
 from trueno.ir.op import Op
 from trueno.ir.reductions import neutral
@@ -97,6 +97,13 @@ class Printer(RowPrinter, Protocol):
 
     def once(self) -> AbstractContextManager[None]:
         """A block that one of the work-items sharing a task runs."""
+
+
+class Mover(Printer, Protocol):
+    """A target language whose stages may be `Loops.copies`."""
+
+    def copy(self, target: Any, source: Any, elements: Any, dtype: np.dtype) -> None:
+        """Move elements that lie side by side."""
 
 
 def start_value(expr: Expr) -> Any:
@@ -315,6 +322,9 @@ class StageEmitter(ExpressionEmitter):
     def _elements(self, pointers: list[Any], low: Any, high: Any) -> None:
         """The single loop of an elementwise stage."""
         stores = list(enumerate(self.loops.stage.stores))
+        if self.loops.copies:
+            self._copy(pointers, low, high)
+            return
         self.pointers = pointers
         self._hoist([store.value for _, store in stores])
         independent, short = not self.loops.stage.serial, self.loops.short
@@ -323,6 +333,17 @@ class StageEmitter(ExpressionEmitter):
         ) as i:
             self.pointers = self._step(pointers, 0, i, vector=True)
             self._write_all(stores, dict(self.memo))
+
+    def _copy(self, pointers: list[Any], low: Any, high: Any) -> None:
+        """Move runs of memory."""
+        p = cast("Mover", self.p)
+        count = p.arith("sub", high, low)
+        for store in self.loops.stage.stores:
+            source = copied(store)
+            assert source is not None
+            target, given = (pointers[self.loops.numbers[one]] for one in (store.access, source))
+            dtype = source.dtype
+            p.copy(p.advance(target, low, dtype), p.advance(given, low, dtype), count, dtype)
 
     def _keep_spilled(self, memo: dict) -> None:
         """Store what a later phase reads back."""

@@ -254,6 +254,11 @@ class LLVMPrinter(ValuePrinter):
         marks = self._access_group() + (f", !alias.scope {self.module.stream_scope()}" if self.streams else "")
         self._store("store", pointer, value, dtype, f"align {dtype.itemsize}{marks}")
 
+    def copy(self, target: str, source: str, elements: str, dtype: np.dtype) -> None:
+        self.module.declare("void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)")
+        size, align = self.arith("mul", elements, str(dtype.itemsize)), f"ptr align {dtype.itemsize}"
+        self._line(f"call void @llvm.memcpy.p0.p0.i64({align} {target}, {align} {source}, i64 {size}, i1 false)")
+
     def store_shared(self, pointer: str, value: str, dtype: np.dtype) -> None:
         self._store("store atomic", pointer, value, dtype, f"align {dtype.itemsize}", " monotonic")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 COLUMNS = 256
 #: Elements of the innermost dimension that one task of an elementwise stage handles.
 CHUNK = 16384
-#: Strides of elementwise stages that are part of the code: vectors of them are put together in registers.
-SHORT = (2, 3)
+#: Strides of elementwise stages that are part of the code: registers put vectors of them together, or turn them over.
+SHORT = (2, 3, -1)
 #: Rows of up to that many elements are too short for several vectors at a time.
 SHORT_ROW = 256
 #: How many of them a task walks.
@@ -92,6 +92,8 @@ class Loops:
         ``masked``, the last one in part; empty where rows are long. Reductions know ``masked`` only.
     lanes : int
         Elements of the vectors that an elementwise stage is printed with, 0 for LLVM's; see codegen/vectors.py.
+    copies : bool
+        Whether an elementwise stage moves runs of memory, which the C library does.
     """
 
     stage: Stage
@@ -105,6 +107,7 @@ class Loops:
     streams: bool = False
     short: str = ""
     lanes: int = 0
+    copies: bool = False
 
     @cached_property
     def near(self) -> dict[int, tuple[int, int]]:
@@ -302,6 +305,27 @@ def near(loops: Loops) -> dict[int, tuple[int, int]]:
     return found
 
 
+def copied(store: Store) -> Access | None:
+    """Return what a store moves as it is, or None where it computes something."""
+    value = store.value
+    if value.kind == "op" and value.op is not None and value.op.name == "positive":
+        (value,) = value.src
+    return value.arg if value.kind == "load" and value.dtype == store.access.dtype and store.index is None else None
+
+
+def copies(loops: Loops, replaced: Set[int]) -> bool:
+    """Tell whether all that an elementwise stage does is to move runs of memory.
+
+    `replaced`: results that overwrite an operand; all of a point is read before they are written.
+    """
+    if not loops.elementwise or loops.stage.serial or any(kind != "1" for kind in vector_classes(loops)):
+        return False
+    stores = loops.stage.stores
+    if len(stores) > 1 and any(store.access.buffer in replaced for store in stores):
+        return False
+    return all(copied(store) is not None for store in stores)
+
+
 class Relations(NamedTuple):
     """How accesses of a stage lie to each other.
 
@@ -372,6 +396,7 @@ def text(loops: Loops) -> str:
     kind = "columns" if loops.columns else "elementwise" if loops.elementwise else "rows"
     flags = f"{' block' if loops.stage.block else ''}{' serial' if loops.stage.serial else ''}"
     flags += " streams" if loops.streams else ""
+    flags += " copies" if loops.copies else ""
     flags += f" {loops.short}" if loops.short else ""
     if loops.lanes:
         flags += f" lanes={loops.lanes} {relations(loops).text()}"

@@ -10,8 +10,12 @@ import numpy as np
 
 from trueno import dtypes as dt
 from trueno import functions
-from trueno.np.arguments import array, arrays, can_cast, finish, weak
+from trueno.ir import movement
+from trueno.np.arguments import adopt, array, arrays, can_cast, finish, host, weak
 from trueno.np.manipulation import atleast_1d, atleast_2d, atleast_3d, axis_of, moveaxis
+from trueno.runtime import launcher
+from trueno.runtime.inplace import requires_grad
+from trueno.runtime.operation import Operation
 from trueno.tensor import Tensor
 
 # --- joining ----------------------------------------------------------------------------------------------------------
@@ -190,9 +194,9 @@ def append(arr: Any, values: Any, axis: int | None = None) -> Tensor:
 # --- inserting and deleting -------------------------------------------------------------------------------------------
 
 
-def taken(x: Tensor, index: np.ndarray, axis: int) -> Tensor:
+def taken(x: Tensor, index: np.ndarray | Tensor, axis: int) -> Tensor:
     """Return the elements at an array of positions along an axis; the gradient flows."""
-    return x[(*(slice(None),) * axis, index)]
+    return x[(*(slice(None),) * axis, index)] if axis else x[index]
 
 
 def _along(name: str, arr: Any, axis: int | None) -> tuple[Tensor, int]:
@@ -229,7 +233,11 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Tensor:
     """
     x, axis = _along("insert", arr, axis)
     places, extent = _positions(obj, x.shape[axis]), x.shape[axis]
-    new = _leading(array(values).astype(x.dtype, copy=False), x.ndim)
+    new = array(values)
+    if not _is_recorded(x, new):
+        # Where elements are put changes from call to call: a kernel would be bound for each place.
+        return adopt(np.insert(host(x, "insert"), places if places.ndim else int(places), host(new, "insert"), axis))
+    new = _leading(new.astype(x.dtype, copy=False), x.ndim)
     if places.ndim == 0:
         # For one position, the values' first axis is what is inserted.
         new = functions.moveaxis(new, 0, axis)
@@ -260,6 +268,12 @@ def _positions(obj: Any, extent: int) -> np.ndarray:
     return places.astype(np.int64) if not places.size else places
 
 
+def _is_recorded(*operands: Any) -> bool:
+    """Whether NumPy cannot do it on the memory: gradients are to be recorded, or the memory is another device's."""
+    taped = launcher.grad_enabled() and any(map(requires_grad, operands))
+    return taped or any(isinstance(one, Tensor) and one._layout.device != "cpu" for one in operands)
+
+
 def _leading(x: Tensor, ndim: int) -> Tensor:
     return x if x.ndim >= ndim else functions.reshape(x, (1,) * (ndim - x.ndim) + x.shape)
 
@@ -281,11 +295,17 @@ def delete(arr: Any, obj: Any, axis: int | None = None) -> Tensor:
         A mask of another length than the axis.
     """
     x, axis = _along("delete", arr, axis)
+    if not _is_recorded(x):
+        # Where elements are taken out changes from call to call: a kernel would be bound for each place.
+        return adopt(np.delete(host(x, "delete"), _places(obj), axis))
     kept = np.delete(np.arange(x.shape[axis]), _places(obj))
     return functions.copy(x) if len(kept) == x.shape[axis] else taken(x, kept, axis)
 
 
 # --- repeating --------------------------------------------------------------------------------------------------------
+
+_repeated = Operation("repeat", movement.repeated, 1)
+_tiled = Operation("tile", movement.tiled, 1)
 
 
 def repeat(a: Any, repeats: Any, axis: int | None = None) -> Tensor:
@@ -318,10 +338,7 @@ def repeat(a: Any, repeats: Any, axis: int | None = None) -> Tensor:
         if counts.size != x.shape[axis]:
             raise ValueError(f"repeat: {counts.size} repeats for axis {axis} of shape {x.shape}")
         return taken(x, np.repeat(np.arange(x.shape[axis]), counts), axis)
-    times, shape = max(int(counts.reshape(-1)[0]), 0), x.shape
-    wide = functions.reshape(x, (*shape[: axis + 1], 1, *shape[axis + 1 :]))
-    wide = functions.expand(wide, (*shape[: axis + 1], times, *shape[axis + 1 :]))
-    return functions.copy(functions.reshape(wide, (*shape[:axis], shape[axis] * times, *shape[axis + 1 :])))
+    return _repeated.call(x, times=max(int(counts.reshape(-1)[0]), 0), axis=axis)
 
 
 def tile(A: Any, reps: Any) -> Tensor:
@@ -343,11 +360,7 @@ def tile(A: Any, reps: Any) -> Tensor:
     times = (1,) * (ndim - len(times)) + times
     if min(times, default=1) < 0:
         raise ValueError(f"tile: negative dimensions are not allowed, reps {times}")
-    x = _leading(x, ndim)
-    shape = tuple(n * m for n, m in zip(x.shape, times))
-    thin = functions.reshape(x, [one for n in x.shape for one in (1, n)])
-    wide = functions.expand(thin, [one for n, m in zip(x.shape, times) for one in (m, n)]) if ndim else thin
-    return functions.copy(functions.reshape(wide, shape))
+    return _tiled.call(_leading(x, ndim), times=times)
 
 
 # --- cutting ----------------------------------------------------------------------------------------------------------

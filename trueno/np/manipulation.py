@@ -12,9 +12,10 @@ from numpy import broadcast_shapes
 
 from trueno import functions
 from trueno.creation import from_numpy
-from trueno.ir import build
+from trueno.ir import build, movement
 from trueno.np import arguments
 from trueno.np.arguments import adopt, array, host
+from trueno.runtime.operation import Operation
 from trueno.tensor import Tensor
 
 
@@ -331,6 +332,9 @@ def rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Tensor:
     )  # fmt: skip
 
 
+_rolled = Operation("roll", movement.rolled, 1)
+
+
 def roll(a: Any, shift: Any, axis: Any = None) -> Tensor:
     """Return the elements shifted along axes; what leaves at the end enters at the start.
 
@@ -359,15 +363,11 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Tensor:
     by = dict.fromkeys(chosen, 0)
     for count, one in pairs:
         by[one] += int(count)
-    moved = False
-    for one, count in by.items():
-        extent = x.shape[one]
-        cut = -count % extent if extent else 0
-        if cut:
-            head = (slice(None),) * one
-            x = functions.concatenate([x[(*head, slice(cut, None))], x[(*head, slice(None, cut))]], axis=one)
-            moved = True
-    return x if moved else functions.copy(x)
+    cuts = [-by.get(k, 0) % extent if extent else 0 for k, extent in enumerate(x.shape)]
+    return _rolled.call(x, cuts=tuple(cuts))
+
+
+_tiled = Operation("resize", movement.tiled, 1)
 
 
 def resize(a: Any, new_shape: Any) -> Tensor:
@@ -387,8 +387,7 @@ def resize(a: Any, new_shape: Any) -> Tensor:
     if not x.size or not size:
         return from_numpy(np.zeros(shape, x.dtype))
     times = -(-size // x.size)
-    many = functions.ravel(functions.expand(functions.reshape(x, (1, x.size)), (times, x.size)))
-    return functions.copy(functions.reshape(many[:size], shape))
+    return functions.reshape(_tiled.call(x, times=(times,))[:size], shape)
 
 
 def trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Any:

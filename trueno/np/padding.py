@@ -11,8 +11,10 @@ import numpy as np
 from trueno import dtypes as dt
 from trueno import functions
 from trueno.creation import from_numpy
+from trueno.ir import movement
 from trueno.np.arguments import adopt, array, host
 from trueno.np.joining import taken
+from trueno.runtime.operation import Operation
 from trueno.tensor import Tensor
 
 #: What each mode takes beyond array, widths and mode itself.
@@ -77,10 +79,7 @@ def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Te
         lengths = _lengths(kwargs.get("stat_length"), x, mode)
         x = _summarised(x, widths, mode, lengths)
     else:
-        kind = kwargs.get("reflect_type", "even")
-        for axis, pair in enumerate(widths):
-            if pair != (0, 0):
-                x = _mirrored_oddly(x, pair, mode, axis) if kind == "odd" else _indexed(x, pair, mode, axis)
+        x = _mirrored(x, widths, mode, kwargs.get("reflect_type", "even"))
     return functions.copy(x) if widths.count((0, 0)) == len(widths) else x
 
 
@@ -89,12 +88,16 @@ _array = array
 
 def _pairs(value: Any, ndim: int) -> list[tuple[Any, Any]]:
     """Return (before, after) for each axis from what NumPy broadcasts to pairs."""
+    if type(value) in (int, float):
+        return [(value, value)] * ndim
     if isinstance(value, Tensor):
         value = value.detach().cpu().numpy()
     return [tuple(pair) for pair in np.broadcast_to(np.asarray(value), (ndim, 2)).tolist()]
 
 
 def _widths(pad_width: Any, ndim: int) -> list[tuple[int, int]]:
+    if type(pad_width) is int and pad_width >= 0:
+        return [(pad_width, pad_width)] * ndim
     if isinstance(pad_width, dict):
         chosen: list[Any] = [(0, 0)] * ndim
         for axis, width in pad_width.items():
@@ -123,6 +126,11 @@ def _edge(x: Tensor, axis: int, position: int) -> Tensor:
 
 def _filled(x: Tensor, widths: list[tuple[int, int]], mode: str, values: list[tuple[Any, Any]]) -> Tensor:
     """Return an array padded with constants, or with ramps from its edges to constants."""
+    constants = {value for pair in values for value in pair}
+    if mode != "linear_ramp" and len(constants) == 1 and not dt.is_complex(x.dtype):
+        value = constants.pop()
+        value = value if value == 0 else np.asarray(value).astype(x.dtype).item()
+        return functions.pad(x, tuple(widths), value) if x.ndim else x
 
     def piece(axis: int, side: int) -> Tensor | None:
         width, value = widths[axis][side], values[axis][side]
@@ -185,25 +193,25 @@ def _summarised(x: Tensor, widths: list[tuple[int, int]], mode: str, lengths: li
     return x
 
 
+_continued = Operation("pad", movement.continued, 1)
+
+
+def _mirrored(x: Tensor, widths: list[tuple[int, int]], mode: str, kind: str) -> Tensor:
+    """Return an array padded with elements of its own; several axes by one kernel, where there are few pieces."""
+    padded = [axis for axis, pair in enumerate(widths) if pair != (0, 0)]
+    simple = all(movement.is_simple(x.shape[axis], widths[axis], mode) for axis in padded)
+    if kind != "odd" and simple and 0 < len(padded) <= movement.MOST_AXES:
+        return _continued.call(x, widths=tuple(widths), mode=mode)
+    for axis in padded:
+        x = _mirrored_oddly(x, widths[axis], mode, axis) if kind == "odd" else _indexed(x, widths[axis], mode, axis)
+    return x
+
+
 def _indexed(x: Tensor, pair: tuple[int, int], mode: Any, axis: int) -> Tensor:
     """Return an array padded with elements of its own: NumPy pads the positions, the elements are taken."""
-    places = np.pad(np.arange(x.shape[axis]), pair, mode)
-    ends = (places[: pair[0]], places[len(places) - pair[1] :])
-    slices = [_as_slice(one) for one in ends]
-    if None in slices:
-        return taken(x, places, axis)
-    before, after = (x[(*(slice(None),) * axis, one)] if len(end) else None for one, end in zip(slices, ends))
-    return _extended(x, axis, before, after)
-
-
-def _as_slice(places: np.ndarray) -> slice | None:
-    """Return positions as a slice, if they go up or down by ones."""
-    steps = np.diff(places)
-    if not len(places) or (len(steps) and (steps[0] not in (-1, 1) or (steps != steps[0]).any())):
-        return None if len(places) else slice(0, 0)
-    step = int(steps[0]) if len(steps) else 1
-    stop = int(places[-1]) + step
-    return slice(int(places[0]), stop if stop >= 0 else None, step)
+    if movement.is_simple(x.shape[axis], pair, mode):
+        return _continued.call(x, widths=tuple(pair if k == axis else (0, 0) for k in range(x.ndim)), mode=mode)
+    return taken(x, np.pad(np.arange(x.shape[axis]), pair, mode), axis)
 
 
 def _mirrored_oddly(x: Tensor, pair: tuple[int, int], mode: str, axis: int) -> Tensor:

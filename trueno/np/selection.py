@@ -129,13 +129,13 @@ _MODES = {0: "clip", 1: "wrap", 2: "raise"}
 
 
 def positions(name: str, indices: Any, extent: int, mode: str, casting: str = "safe") -> np.ndarray:
-    """Return positions as int64, wrapped or clipped where the mode asks for it."""
+    """Return positions as int64, wrapped or clipped where the mode asks for it; given ones may be shared."""
     found = host(indices, name) if isinstance(indices, Tensor) else np.asarray(indices)
     if found.size == 0 and not hasattr(indices, "dtype"):
         found = found.astype(np.int64)
     if found.dtype not in dt.ALL or not can_cast(found.dtype, dt.int64, casting):
         raise TypeError(f"{name}: cannot cast indices from {found.dtype} to int64 by the rule {casting!r}")
-    found = found.astype(np.int64)
+    found = found.astype(np.int64, copy=False)
     if not isinstance(mode, (str, int)):
         raise TypeError(f"{name}: clipmode is a text, not {type(mode).__name__}")
     mode = mode if isinstance(mode, str) else _MODES.get(mode, str(mode))
@@ -181,6 +181,8 @@ def take(a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: s
     if axis is None or not x.ndim:
         x, axis = functions.ravel(x), 0 if axis is None else axis_of("take", axis, 1, (1,))
     axis = axis_of("take", axis, x.ndim, x.shape)
+    if type(indices) is Tensor and indices.dtype == dt.int64 and mode == "raise" and indices.size and x.size:
+        return finish(taken(x, indices, axis), out, name="take")
     places = positions("take", indices, x.shape[axis], mode, "same_kind")
     if places.size and not x.shape[axis] and x.size == 0:
         raise IndexError(f"take: cannot do a non-empty take from axis {axis} of shape {x.shape}")
@@ -255,12 +257,20 @@ def compress(condition: Any, a: Any, axis: int | None = None, out: Any = None) -
     chosen = host(condition, "compress")
     if chosen.ndim != 1:
         raise ValueError(f"compress: condition must be a 1-d array, not of shape {chosen.shape}")
-    return take(a, np.flatnonzero(chosen), axis, out)
+    return _where_true("compress", array(a), chosen, axis, out)
+
+
+def _where_true(name: str, x: Tensor, chosen: np.ndarray, axis: int | None, out: Any = None) -> Any:
+    """Return the slices along an axis, of the flattened array when None, for which a vector holds true."""
+    x = functions.ravel(x) if axis is None else x
+    if chosen.dtype == np.bool_ and x.shape[:1] == chosen.shape and axis in (None, 0):
+        return finish(x[chosen], out, name=name)
+    return take(x, np.flatnonzero(chosen), axis, out)
 
 
 def extract(condition: Any, arr: Any) -> Tensor:
     """Return the elements of an array where a condition of its size holds, as one axis."""
-    return take(arr, np.flatnonzero(host(condition, "extract")))
+    return _where_true("extract", array(arr), host(condition, "extract").reshape(-1), None)
 
 
 def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:

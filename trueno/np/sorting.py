@@ -183,7 +183,9 @@ def partition(a: Any, kth: Any, axis: int | None = -1, kind: str = "introselect"
     _selection("partition", kind, order)
     if requires_grad(x) and launcher.grad_enabled():
         return _along(x, np.argpartition(host(x, "partition"), places, axis=axis), axis)
-    return adopt(np.partition(host(x, "partition"), places, axis=axis))
+    result = functions.copy(x)
+    host(result, "partition").partition(places, axis=axis)
+    return result
 
 
 def argpartition(a: Any, kth: Any, axis: int | None = -1, kind: str = "introselect", order: None = None) -> Tensor:

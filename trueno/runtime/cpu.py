@@ -243,6 +243,8 @@ def _steps(
         short = loops.outer and loops.inner[-1] <= stage.SHORT_ROW and not (loops.lanes or loops.columns or one.partial)
         if short and target.vectorise and (loops.elementwise or target.has("avx512f")):
             loops.short = "masked" if target.has("avx512f") else "single"
+        plain = chaining and not (loops.short or loops.streams or loops.lanes)
+        loops.copies = plain and stage.copies(loops, replaced)
         return loops
 
     found: list[stage.Loops | Step | Chain] = []
