@@ -99,7 +99,7 @@ def explaining(function: FunctionType, module: str) -> Callable[..., Any]:
     if code.co_flags & inspect.CO_VARKEYWORDS:
         wanted.append(f"**{names[keyword + bool(code.co_flags & inspect.CO_VARARGS)]}")
         given.append(wanted[-1])
-    made: dict[str, Any] = {"_function": function, "_explained": explained}
+    made: dict[str, Any] = {"_function": getattr(function, "known", function), "_explained": explained}
     exec(_SOURCE.format(name=function.__name__, wanted=", ".join(wanted), given=", ".join(given)), made)
     call: Any = functools.update_wrapper(made[function.__name__], function)
     call.__defaults__, call.__kwdefaults__, call.__module__ = function.__defaults__, function.__kwdefaults__, module

@@ -21,6 +21,7 @@ from trueno.kernel import _count_operands
 from trueno.runtime import launcher
 from trueno.runtime.operation import Bound, Operation
 from trueno.tensor import Tensor, view_of
+from trueno.viewing import viewing
 
 if TYPE_CHECKING:
     from trueno.declared import *  # noqa: F403 - what `_define` makes below
@@ -111,6 +112,7 @@ for _function in (*composites.COMPOSITES, *ufuncs.COMPOSITES):
     _define(_function.__name__, _function, _count_operands(_function), _function.__doc__)
 
 _concatenate = Operation("concatenate", views.concatenate)
+_stack = Operation("stack", views.stack)
 
 
 def _record_copy(x: Node) -> Node:
@@ -269,6 +271,7 @@ def _sizes(shape: tuple) -> tuple[int, ...]:
     return tuple(one.__index__() for one in items)
 
 
+@viewing
 def reshape(x: Any, *shape: Any, order: str = "C", copy: bool | None = None) -> Any:
     """Return the same elements under another shape, a view where strides allow it.
 
@@ -284,11 +287,13 @@ def _namespace() -> Any:
     return importlib.import_module("trueno.np")
 
 
+@viewing
 def permute(x: Any, *axes: Any) -> Any:
     """Return a view with the axes in another order (reversed when none are given)."""
     return _permute.call(x, axes=_sizes(axes) if axes and axes != (None,) else None)
 
 
+@viewing
 def transpose(x: Any, *axes: Any) -> Any:
     """Return a view with the axes permuted; PyTorch's ``transpose(a, b)`` of two axes swaps them."""
     if len(axes) == 2 and not isinstance(axes[0], (tuple, list)) and x.ndim != 2:
@@ -296,6 +301,7 @@ def transpose(x: Any, *axes: Any) -> Any:
     return permute(x, *axes)
 
 
+@viewing
 def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
     """Return a view with two axes exchanged."""
     first, second = (normalise_axes("swapaxes", axis, x.ndim, x.shape)[0] for axis in (axis1, axis2))
@@ -304,6 +310,7 @@ def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
     return permute(x, order)
 
 
+@viewing
 def moveaxis(x: Any, source: Any, destination: Any) -> Any:
     """Return a view with axes moved to other positions."""
     many = [(one,) if isinstance(one, int) else tuple(one) for one in (source, destination)]
@@ -314,6 +321,7 @@ def moveaxis(x: Any, source: Any, destination: Any) -> Any:
     return permute(x, order)
 
 
+@viewing
 def expand(x: Any, *shape: Any) -> Any:
     """Return a view broadcast to a shape; -1 keeps an extent."""
     sizes = _sizes(shape)
@@ -326,16 +334,19 @@ def broadcast_to(x: Any, shape: Any) -> Any:
     return expand(asarray(x) if not isinstance(x, Node) else x, tuple(shape))
 
 
+@viewing
 def squeeze(x: Any, axis: Any = None, *, dim: Any = None) -> Any:
     """Return a view without axes of extent 1 (all of them, or those named)."""
     return reshape(x, views.squeeze(_symbol(x), axis if dim is None else dim).shape)
 
 
+@viewing
 def unsqueeze(x: Any, axis: Any = None, *, dim: Any = None) -> Any:
     """Return a view with new axes of extent 1 at these positions."""
     return reshape(x, views.unsqueeze(_symbol(x), axis if dim is None else dim).shape)
 
 
+@viewing
 def flatten(x: Any, start_dim: int | str = 0, end_dim: int = -1, *, order: str | None = None) -> Any:
     """Return the array with the axes from start_dim to end_dim joined.
 
@@ -351,6 +362,7 @@ def flatten(x: Any, start_dim: int | str = 0, end_dim: int = -1, *, order: str |
     return reshape(x, (*x.shape[:first], math.prod(x.shape[first : last + 1]), *x.shape[last + 1 :]))
 
 
+@viewing
 def ravel(x: Any, order: str = "C") -> Any:
     """Return the elements as one axis; `trueno.np.ravel` has the orders."""
     if order != "C":
@@ -358,6 +370,7 @@ def ravel(x: Any, order: str = "C") -> Any:
     return reshape(x, (-1,)) if x.size else reshape(x, (0,))
 
 
+@viewing
 def flip(x: Any, axis: Any = None, *, dims: Any = None) -> Any:
     """Return a view with the order of elements reversed along axes."""
     axes = normalise_axes("flip", axis if dims is None else dims, x.ndim, x.shape)
@@ -403,11 +416,8 @@ cat = concat = concatenate
 
 def stack(arrays: Sequence[Any], axis: int = 0, *, dim: int | None = None) -> Any:
     """Return arrays of equal shape joined along a new axis."""
-    axis = axis if dim is None else dim
-    many = [one if isinstance(one, Node) else asarray(one) for one in arrays]
-    if len({one.shape for one in many}) != 1:
-        raise ValueError(f"stack: all shapes must be equal, got {' '.join(str(one.shape) for one in many) or 'none'}")
-    return concatenate([unsqueeze(one, axis) for one in many], axis=axis)
+    many = [one if isinstance(one, (Tensor, Node)) else asarray(one) for one in arrays]
+    return _stack.call(*many, axis=axis if dim is None else dim)
 
 
 def pad(x: Any, pad_width: Any, constant_values: Any = 0) -> Any:

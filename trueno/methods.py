@@ -13,6 +13,7 @@ from trueno.ir.node import Node
 from trueno.runtime import launcher
 from trueno.runtime.operation import Operation
 from trueno.tensor import Tensor
+from trueno.viewing import known, viewing
 
 #: Python's operators by special name, and the functions that they call.
 OPERATORS = {
@@ -56,14 +57,22 @@ def where(x: Any, condition: Any, other: Any) -> Any:
     return operations["where"].call(condition, x, other)
 
 
+@viewing
 def _real(self: Any) -> Any:
     """Return the real part, a view."""
     return functions.real(self)
 
 
+@viewing
 def _imag(self: Any) -> Any:
     """Return the imaginary part, a view of complex numbers."""
     return functions.imag(self)
+
+
+@viewing
+def _matrix_transpose(self: Any) -> Any:
+    """Return a view with the last two axes exchanged."""
+    return functions.swapaxes(self, -1, -2)
 
 
 def _set_real(self: Any, value: Any) -> None:
@@ -77,7 +86,7 @@ def _set_imag(self: Any, value: Any) -> None:
 
 
 def _install() -> None:
-    _put(Tensor, real=property(_real, _set_real), imag=property(_imag, _set_imag))
+    _put(Tensor, real=property(known(_real), _set_real), imag=property(known(_imag), _set_imag))
     _put(Node, real=property(_real), imag=property(_imag))
     for name, operation in operations.items():
         for alias in (name, *ALIASES.get(name, ())):
@@ -136,14 +145,14 @@ def _install_views() -> None:
         "flip", "split", "broadcast_to", "unfold",
     )  # fmt: skip
     for name in both:
-        setattr(Tensor, name, getattr(functions, name))
+        setattr(Tensor, name, known(getattr(functions, name)))
         setattr(Node, name, getattr(functions, name))
     for owner in (Tensor, Node):
         _put(
             owner,
             view=functions.reshape,
-            T=property(functions.permute),
-            mT=property(lambda self: functions.swapaxes(self, -1, -2)),
+            T=property(known(functions.permute)),
+            mT=property(known(_matrix_transpose)),
         )
     _put(Tensor, __getitem__=indexing.get_item, __setitem__=indexing.set_item, contiguous=functions.contiguous)
     _put(Tensor, view=attributes.view, round=attributes.rounded)

@@ -1,4 +1,4 @@
-"""Padding, rolling, tiling and repeating as one kernel each: values and gradients against the same done to positions."""
+"""Padding, rolling, tiling, repeating, each of them one kernel: values and gradients are those of moved positions."""
 
 from __future__ import annotations
 

@@ -60,6 +60,13 @@ def _recorded(value: Any) -> bool:
     return requires_grad(value)
 
 
+def are_tensors(values: Any) -> bool:
+    """Tell whether an argument is a list or tuple of Tensors, one at least, which need no conversion."""
+    if type(values) not in (list, tuple) or not values:
+        return False
+    return all([type(one) is Tensor for one in values])
+
+
 def arrays(values: Iterable[Any], name: str) -> list[Tensor]:
     """Return a sequence of arrays as Tensors; the rows of one array where it is one.
 

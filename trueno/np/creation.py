@@ -16,6 +16,7 @@ from trueno.np.arguments import adopt, index
 from trueno.runtime import device as devices
 from trueno.runtime.operation import Operation
 from trueno.tensor import Tensor
+from trueno.viewing import viewing
 
 _PLAIN: dict[type, np.dtype] = {bool: dt.bool_, int: dt.int64, float: dt.float64}
 """What Python's numbers become."""
@@ -501,6 +502,7 @@ def _matrix(name: str, m: Any) -> Tensor:
     return functions.broadcast_to(given, (given.size, given.size)) if given.ndim == 1 else given
 
 
+@viewing
 def diag(v: Any, k: int = 0) -> Tensor:
     """Return a matrix with a vector on its k-th diagonal, or a matrix's k-th diagonal.
 

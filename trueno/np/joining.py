@@ -11,7 +11,7 @@ import numpy as np
 from trueno import dtypes as dt
 from trueno import functions
 from trueno.ir import movement
-from trueno.np.arguments import adopt, array, arrays, can_cast, finish, host, weak
+from trueno.np.arguments import adopt, are_tensors, array, arrays, can_cast, finish, host, weak
 from trueno.np.manipulation import atleast_1d, atleast_2d, atleast_3d, axis_of, moveaxis
 from trueno.runtime import launcher
 from trueno.runtime.inplace import requires_grad
@@ -61,6 +61,11 @@ def concatenate(
     TypeError
         `dtype` and `out` are both given, or a cast is not allowed.
     """
+    if out is None and dtype is None and casting == "same_kind" and are_tensors(arrays):
+        if type(axis) is int:
+            return functions.concatenate(arrays, axis)
+        if axis is None:
+            return functions.concatenate([one if one.ndim == 1 else functions.ravel(one) for one in arrays])
     pieces = _sequence("concatenate", arrays)
     if not pieces:
         raise ValueError("concatenate: need at least one array")
@@ -97,6 +102,8 @@ def stack(arrays: Any, axis: int = 0, out: Any = None, *, dtype: Any = None, cas
     ValueError
         No array, or shapes that differ.
     """
+    if out is None and dtype is None and type(axis) is int and casting == "same_kind" and are_tensors(arrays):
+        return functions.stack(arrays, axis)
     pieces = _sequence("stack", arrays)
     if not pieces:
         raise ValueError("stack: need at least one array to stack")
@@ -232,12 +239,12 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Tensor:
         The values do not broadcast.
     """
     x, axis = _along("insert", arr, axis)
-    places, extent = _positions(obj, x.shape[axis]), x.shape[axis]
-    new = array(values)
-    if not _is_recorded(x, new):
+    if not _is_recorded(x, values):
         # Where elements are put changes from call to call: a kernel would be bound for each place.
-        return adopt(np.insert(host(x, "insert"), places if places.ndim else int(places), host(new, "insert"), axis))
-    new = _leading(new.astype(x.dtype, copy=False), x.ndim)
+        new = host(values, "insert") if isinstance(values, Tensor) else values
+        return adopt(np.insert(host(x, "insert"), _places(obj), new, axis))
+    places, extent = _positions(obj, x.shape[axis]), x.shape[axis]
+    new = _leading(array(values).astype(x.dtype, copy=False), x.ndim)
     if places.ndim == 0:
         # For one position, the values' first axis is what is inserted.
         new = functions.moveaxis(new, 0, axis)
@@ -324,6 +331,8 @@ def repeat(a: Any, repeats: Any, axis: int | None = None) -> Tensor:
     ValueError
         A negative number, or another number of them than positions.
     """
+    if type(repeats) is int and repeats >= 0 and type(a) is Tensor and a.ndim == 1 and axis in (None, 0, -1):
+        return _repeated.call(a, times=repeats, axis=0)
     x, axis = _along("repeat", atleast_1d(a), axis)
     # NumPy truncates a single Python float, and refuses arrays of floats.
     counts = np.asarray(int(repeats) if isinstance(repeats, float) else _places(repeats))

@@ -191,7 +191,7 @@ def _by_parts(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 def real(val: Any) -> Tensor:
     """Return the real parts: a view for complex arrays, the array itself for real ones."""
-    x = arguments.array(val)
+    x = val if type(val) is Tensor else arguments.array(val)
     return x.real if dt.is_complex(x.dtype) else x
 
 

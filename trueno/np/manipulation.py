@@ -17,6 +17,7 @@ from trueno.np import arguments
 from trueno.np.arguments import adopt, array, host
 from trueno.runtime.operation import Operation
 from trueno.tensor import Tensor
+from trueno.viewing import viewing
 
 
 def axis_of(name: str, axis: Any, ndim: int, shape: Sequence[int]) -> int:
@@ -52,6 +53,7 @@ def _memory_order(name: str, x: Tensor, order: Any, allowed: str) -> str:
     return found
 
 
+@viewing
 def reshape(a: Any, shape: Any, order: str = "C", *, copy: bool | None = None) -> Tensor:
     """Return the same elements under another shape, a view where the strides allow it.
 
@@ -86,6 +88,7 @@ def reshape(a: Any, shape: Any, order: str = "C", *, copy: bool | None = None) -
     return result
 
 
+@viewing
 def ravel(a: Any, order: str = "C") -> Tensor:
     """Return the elements as one axis: a view where they follow each other in memory, else a copy.
 
@@ -110,6 +113,7 @@ def ravel(a: Any, order: str = "C") -> Tensor:
     return functions.contiguous(functions.ravel(x))
 
 
+@viewing
 def transpose(a: Any, axes: Any = None) -> Tensor:
     """Return a view with the axes in another order, reversed when none is given.
 
@@ -127,11 +131,13 @@ def transpose(a: Any, axes: Any = None) -> Tensor:
     return functions.permute(x, axes_of("transpose", order, x.ndim, x.shape)) if order else x[...]
 
 
+@viewing
 def permute_dims(a: Any, axes: Any = None) -> Tensor:
     """Return a view with the axes in another order: `transpose` under the array API standard's name."""
     return transpose(a, axes)
 
 
+@viewing
 def matrix_transpose(x: Any, /) -> Tensor:
     """Return a view with the last two axes exchanged.
 
@@ -146,6 +152,7 @@ def matrix_transpose(x: Any, /) -> Tensor:
     return functions.swapaxes(x, -1, -2)
 
 
+@viewing
 def moveaxis(a: Any, source: Any, destination: Any) -> Tensor:
     """Return a view with axes moved to other positions; the others keep their order.
 
@@ -165,6 +172,7 @@ def moveaxis(a: Any, source: Any, destination: Any) -> Tensor:
     return functions.permute(x, order) if order else x[...]
 
 
+@viewing
 def rollaxis(a: Any, axis: int, start: int = 0) -> Tensor:
     """Return a view with an axis moved in front of the axis `start` (prefer `moveaxis`)."""
     x = array(a)
@@ -176,6 +184,7 @@ def rollaxis(a: Any, axis: int, start: int = 0) -> Tensor:
     return moveaxis(x, axis, before - 1 if axis < before else before)
 
 
+@viewing
 def swapaxes(a: Any, axis1: int, axis2: int) -> Tensor:
     """Return a view with two axes exchanged."""
     x = array(a)
@@ -183,6 +192,7 @@ def swapaxes(a: Any, axis1: int, axis2: int) -> Tensor:
     return functions.swapaxes(x, first, second)
 
 
+@viewing
 def expand_dims(a: Any, axis: Any) -> Tensor:
     """Return a view with new axes of extent 1 at these positions of the result.
 
@@ -198,6 +208,7 @@ def expand_dims(a: Any, axis: Any) -> Tensor:
     return functions.reshape(x, tuple(1 if k in new else next(rest) for k in range(x.ndim + count)))
 
 
+@viewing
 def squeeze(a: Any, axis: Any = None) -> Tensor:
     """Return a view without axes of extent 1: all of them, or those named.
 
@@ -251,6 +262,7 @@ def atleast_3d(*arys: Any) -> Any:
 _broadcast = functions.ViewOperation("broadcast_to", build.expand, functions.expand_layout, readonly=True)
 
 
+@viewing
 def broadcast_to(array: Any, shape: Any) -> Tensor:
     """Return a view broadcast to a shape, which may only be read.
 
@@ -282,6 +294,7 @@ def broadcast_arrays(*args: Any) -> tuple[Tensor, ...]:
 # --- order of elements ------------------------------------------------------------------------------------------------
 
 
+@viewing
 def flip(m: Any, axis: Any = None) -> Tensor:
     """Return a view with the order of elements reversed along axes (all of them when None)."""
     x = array(m)
@@ -289,11 +302,13 @@ def flip(m: Any, axis: Any = None) -> Tensor:
     return x[tuple(slice(None, None, -1) if k in chosen else slice(None) for k in range(x.ndim))] if x.ndim else x[...]
 
 
+@viewing
 def fliplr(m: Any) -> Tensor:
     """Return a view reversed along axis 1 (left and right); ValueError below two dimensions."""
     return flip(_of_dimensions("fliplr", m, 2), 1)
 
 
+@viewing
 def flipud(m: Any) -> Tensor:
     """Return a view reversed along axis 0 (up and down); ValueError for a 0-d array."""
     return flip(_of_dimensions("flipud", m, 1), 0)
@@ -306,6 +321,7 @@ def _of_dimensions(name: str, m: Any, least: int) -> Tensor:
     return x
 
 
+@viewing
 def rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Tensor:
     """Return a view rotated by ``k`` quarter turns in the plane of two axes, from the first towards the second.
 

@@ -16,6 +16,7 @@ from trueno.np.joining import taken
 from trueno.np.manipulation import axis_of
 from trueno.runtime import memory
 from trueno.tensor import Tensor
+from trueno.viewing import viewing
 
 # --- places -----------------------------------------------------------------------------------------------------------
 
@@ -408,6 +409,7 @@ def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: 
     return result
 
 
+@viewing
 def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     """Return the diagonals of the matrices along two axes, as the last axis: a view that may only be read.
 

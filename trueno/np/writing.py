@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from trueno import dtypes as dt
 from trueno import functions
 from trueno.ir import promotion
 from trueno.np.arguments import array, can_cast, host, mask, operand
@@ -55,6 +56,11 @@ def put(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
         A position is out of bounds.
     """
     x = _target("put", a)
+    whole = type(ind) is Tensor and ind.dtype == dt.int64 and mode == "raise" and ind.size and x.is_contiguous()
+    if whole and x.size and (type(v) in (bool, int, float) or (type(v) is Tensor and v.shape == ind.shape)):
+        flat = functions.reshape(x, (x.size,))
+        flat[functions.ravel(ind)] = functions.ravel(_fits("put", x, v)) if type(v) is Tensor else v
+        return
     places = positions("put", ind, x.size, mode).reshape(-1)
     wrong = places[(places < -x.size) | (places >= x.size)]
     if len(wrong):
