@@ -32,6 +32,8 @@ from trueno.runtime.operation import BackwardPlan, Operation, calling
 from trueno.tensor import Tensor, view_of, window
 
 _BASIC = frozenset((int, slice, type(None), type(Ellipsis)))
+#: Integers that are places; uint64 is left to NumPy, which refuses some of it.
+_PLACES = (dt.int8, dt.int16, dt.int32, dt.int64, dt.uint8, dt.uint16, dt.uint32)
 _WIDER = {dt.float16: dt.float32, dt.bfloat16: dt.float32}
 
 
@@ -175,12 +177,27 @@ def getitem(x: Any, index: Any) -> Any:
     """
     if isinstance(x, Node):
         return views.getitem(x, index)
+    dense = _dense_places(x, index)
+    if dense is not None:
+        return x[dense]
     items = normalised(index)
     if not is_basic(items):
         return _read(x, items) if x._layout.device == "cpu" else _read(x.cpu(), items).to(x.device)
     if _names_one(items, x.ndim):
         return _read(x, items) if x._layout.device == "cpu" else copy(_part(x, index, items))
     return _part(x, index, items)
+
+
+def _dense_places(x: Tensor, index: Any) -> Tensor | None:
+    """Return an array of integers as places that native code reads: int64, side by side; None for all others."""
+    if type(index) not in (Tensor, np.ndarray) or not index.ndim or index.dtype not in _PLACES:
+        return None
+    if requires_grad(x) or x._layout.device != "cpu" or not x._layout.contiguous or not x.size or not index.size:
+        return None
+    places = asarray(index)
+    if places._layout.device != "cpu" or (places.dtype == dt.int64 and places.is_contiguous()):
+        return None
+    return places.astype(dt.int64)
 
 
 def _part(x: Tensor, index: Any, items: tuple[Any, ...]) -> Tensor:

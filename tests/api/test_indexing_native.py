@@ -285,3 +285,60 @@ def test_threads_that_write_the_index_meanwhile() -> None:
         other.join()
     assert outcomes <= {(200_000,), ()}
     assert t.shape == (200_000,)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"])
+def test_places_of_every_integer_type_and_layout(dtype: str) -> None:
+    x = values((90, 3), "float32")
+    t = tnp.array(x)
+    low = -90 if dtype.startswith("i") else 0
+    many = np.random.default_rng(3).integers(low, 90, (6, 8)).astype(dtype)
+    for index in (many, many[::-1], many.T, many[:, ::3], many[0], many[:0]):
+        for given in (trueno.from_numpy(index), index):
+            found = t[given]
+            assert found.shape == x[index].shape
+            np.testing.assert_array_equal(found.numpy(), x[index])
+    for given in (trueno.from_numpy(many[::-1].copy()), many.copy()):
+        given[0, 0] = 90
+        with pytest.raises(IndexError, match="90"):
+            t[given]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "bool", "int16", "float32"])
+@pytest.mark.parametrize("step", [2, 3, 5, -2, -7])
+def test_copies_of_elements_that_lie_apart(dtype: str, step: int) -> None:
+    x = values((600, 301), dtype)
+    t = tnp.array(x)
+    np.testing.assert_array_equal(t.reshape(-1)[::step].copy().numpy(), x.reshape(-1)[::step])
+    np.testing.assert_array_equal(t[:, ::step].copy().numpy(), x[:, ::step])
+    np.testing.assert_array_equal(t.T[::step].copy().numpy(), x.T[::step])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(5, 7), (3, 4, 5), (2, 3, 4, 5), (600, 300), (3, 700, 90)], ids=str)
+def test_places_in_a_later_axis(shape: tuple[int, ...], dtype: str) -> None:
+    x = values(shape, dtype)
+    t = tnp.array(x)
+    for axis in range(1, len(shape)):
+        for extents in ((4,), (2, 3), (0,), (shape[axis] + 3,)):
+            index = np.random.default_rng(7).integers(-shape[axis], shape[axis], extents)
+            head = (slice(None),) * axis
+            for given in (index, tnp.array(index), tnp.array(index)[::-1][::-1]):
+                np.testing.assert_array_equal(t[(*head, given)].numpy(), x[(*head, index)])
+            np.testing.assert_array_equal(tnp.take(t, tnp.array(index), axis=axis).numpy(), np.take(x, index, axis))
+        for wrong in (shape[axis], -shape[axis] - 1):
+            with pytest.raises(IndexError, match=str(wrong)):
+                t[(*head, tnp.array([0, wrong, 0]))]
+
+
+@native
+def test_places_in_a_later_axis_need_no_slow_path() -> None:
+    t, index = tnp.array(values((5, 7, 2), "float64")), tnp.array([1, -1])
+    t[:, index]
+    before = counted("getitem")
+    t[:, index], t[:, :, index]
+    assert counted("getitem") == before + 2
+    t.requires_grad_()
+    t[:, index].sum().backward()
+    assert t.grad is not None
+    np.testing.assert_array_equal(t.grad.numpy().sum(axis=(0, 2)), [0, 10, 0, 0, 0, 0, 10])

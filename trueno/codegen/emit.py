@@ -328,11 +328,21 @@ class StageEmitter(ExpressionEmitter):
         self.pointers = pointers
         self._hoist([store.value for _, store in stores])
         independent, short = not self.loops.stage.serial, self.loops.short
+        single = 1 if not short and self._moves_bytes() else 0
         with self.p.vector_loop(
-            low, high, independent, True, interleave=1 if short else 0, masked=short == "masked"
+            low, high, independent, True, single, 4 * single or int(bool(short)), short == "masked"
         ) as i:
             self.pointers = self._step(pointers, 0, i, vector=True)
             self._write_all(stores, dict(self.memo))
+
+    def _moves_bytes(self) -> bool:
+        """Whether narrow elements that lie apart are moved one by one: a vector would take an insertion for each."""
+        stores = self.loops.stage.stores
+        source = copied(stores[0]) if len(stores) == 1 else None
+        if source is None or source.buffer < 0 or source.dtype.itemsize > 2:
+            return False
+        kinds = [self.classes[self.loops.numbers[one]] for one in (source, stores[0].access)]
+        return kinds[0] in ("s", "2", "3") and kinds[1] == "1"
 
     def _copy(self, pointers: list[Any], low: Any, high: Any) -> None:
         """Move runs of memory."""

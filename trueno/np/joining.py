@@ -346,6 +346,8 @@ def repeat(a: Any, repeats: Any, axis: int | None = None) -> Tensor:
     if counts.size != 1:
         if counts.size != x.shape[axis]:
             raise ValueError(f"repeat: {counts.size} repeats for axis {axis} of shape {x.shape}")
+        if not _is_recorded(x):
+            return adopt(np.repeat(host(x, "repeat"), counts, axis))
         return taken(x, np.repeat(np.arange(x.shape[axis]), counts), axis)
     return _repeated.call(x, times=max(int(counts.reshape(-1)[0]), 0), axis=axis)
 

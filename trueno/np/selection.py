@@ -180,7 +180,7 @@ def take(a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: s
     """
     x = array(a)
     if axis is None or not x.ndim:
-        x, axis = functions.ravel(x), 0 if axis is None else axis_of("take", axis, 1, (1,))
+        x, axis = x if x.ndim == 1 else functions.ravel(x), 0 if axis is None else axis_of("take", axis, 1, (1,))
     axis = axis_of("take", axis, x.ndim, x.shape)
     if type(indices) is Tensor and indices.dtype == dt.int64 and mode == "raise" and indices.size and x.size:
         return finish(taken(x, indices, axis), out, name="take")

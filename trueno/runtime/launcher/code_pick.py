@@ -354,6 +354,8 @@ def _pick_get(module: Module) -> None:
     index_at, axes_at, out = f.words(1), f.words(1), f.words(_PICKED_WORDS)
     index = f.call("pick_index", description, obj, index_at, axes_at)
     with f.when(f.compare("eq", index, 0)):
+        with f.when(f.compare("eq", f.load(obj, OB_TYPE), f.state(STATE["tuple_type"]))):
+            f.ret(f.call("pick_along", x, description, obj))
         f.ret(0)
     result = f.variable(0)
     with f.when(f.compare("ne", f.call("resolve_pick", description, f.load(index_at), f.load(axes_at), out), 0)):

@@ -25,7 +25,7 @@ Save = Callable[[Key, bytes, dict[str, Any]], object]
 
 _LEVEL = {"hot": 1, "cold": 0}  # of the code generator; the time it takes grows fourfold from 0 to 1
 _numbers = itertools.count()
-_NAMES = ("pool", "key", "run", "array", "select", "pick", "count", "index", "function")
+_NAMES = ("pool", "key", "run", "array", "select", "pick", "along", "count", "index", "function")
 _CODE = tuple(f"code_{name}" for name in _NAMES)
 _PARTS = ("abi", "emit", *_CODE, "link")
 
