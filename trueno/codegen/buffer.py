@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -25,6 +26,11 @@ class Buffer:
     shape: tuple[int, ...]
     strides: tuple[int, ...]
     offset: int = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its elements, next to each other."""
+        return prod(self.shape) * self.dtype.itemsize
 
 
 def reshape_strides(shape: Sequence[int], strides: Sequence[int], target: Sequence[int]) -> tuple[int, ...] | None:

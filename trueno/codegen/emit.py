@@ -133,7 +133,7 @@ class StageEmitter(ExpressionEmitter):
         self.classes = vector_classes(loops)
         self.number = {id(expr): k for k, expr in enumerate(loops.order)}
         self.gathers = {id(e): self.places[f"gather{k}"] for k, e in enumerate(loops.order) if e.kind == "gather"}
-        self.phase = phases(loops)
+        self.phase = phases(loops.order)
         self.varies = varying(loops)
         self.spill = find_spill(loops, self.phase, self.varies, self._is_costly) if serial else None
         self.now = 0

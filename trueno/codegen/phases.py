@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from trueno.codegen.expr import Expr, topological
 from trueno.codegen.stage import Loops
 
 
-def phases(loops: Loops) -> dict[int, int]:
-    """Return the number of walks over the inner dimensions that must end before each expression can be evaluated."""
+def phases(order: Sequence[Expr]) -> dict[int, int]:
+    """Return the number of walks over the inner dimensions that must end before each expression can be evaluated.
+
+    `order`: the expressions of a stage, operands first.
+    """
     phase: dict[int, int] = {}
-    for expr in loops.order:
+    for expr in order:
         below = max((phase[id(source)] for source in expr.src), default=0)
         phase[id(expr)] = below + 1 if expr.kind == "reduce" else below
     return phase

@@ -111,12 +111,10 @@ class Planner:
 
     def scratch(self, dtype: np.dtype, shape: tuple[int, ...]) -> Buffer:
         """Return a new scratch buffer."""
-        size = 1
-        for extent in shape:
-            size *= extent
-        self.plan.scratch.append(max(size * dtype.itemsize, 1))
+        made = Buffer(self.next_buffer, dtype, shape, contiguous_strides(shape))
+        self.plan.scratch.append(max(made.nbytes, 1))
         self.next_buffer += 1
-        return Buffer(self.next_buffer - 1, dtype, shape, contiguous_strides(shape))
+        return made
 
     def materialise(self, node: Node) -> Buffer:
         """Return memory that holds the node, computing it in stages of its own when there is none yet."""
@@ -596,5 +594,6 @@ def plan(
         from trueno.codegen.joined import runs
 
         planned.joined = runs(planned.stages, arrays, aliases, arrays - len(kernel.outputs))
-    share_scratch(planned.stages, planned.scratch, arrays, [(run.begin, run.end) for run in planned.joined])
+    fresh = {buffer.number: buffer.nbytes for buffer, at in zip(planner.outputs, aliases, strict=True) if at < 0}
+    share_scratch(planned.stages, planned.scratch, arrays, [(run.begin, run.end) for run in planned.joined], fresh)
     return planned

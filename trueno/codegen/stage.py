@@ -29,6 +29,8 @@ SHORT_ROWS = 16
 VECTOR_CHUNK, VECTOR_ROWS = 2048, 16
 #: Strides along which its accesses may take turns: those of tiles, and of 3 × 3 filters.
 RUNS = (2, 4, 8, 9)
+#: Kinds of expressions that have an access.
+_READING = ("load", "iota", "gather")
 #: Pieces from which on a stage may be written out of order.
 PIECES = 4
 
@@ -125,6 +127,12 @@ class Loops:
 
         return passes(self, relations(self)) if self.lanes else None
 
+    @cached_property
+    def overwritten(self) -> frozenset[int]:
+        """Numbers of the accesses that are read and written: of operands whose memory the results get."""
+        loaded = _loaded(self.order)
+        return frozenset(self.numbers[one.access] for one in self.stage.stores if one.access in loaded)
+
     @property
     def tasks(self) -> int:
         """Number of independent pieces of work on the CPU."""
@@ -188,15 +196,13 @@ def merge(dims: list[int], sizes: dict[int, int], columns_of: list[dict[int, int
 
 def accesses_of(order: Sequence[Expr], stores: Sequence[Store]) -> list[Access]:
     """Return the distinct accesses in the order of first use."""
-    found: dict[Access, None] = {}
-    for expr in order:
-        if expr.kind in ("load", "iota"):
-            found[expr.arg] = None
-        elif expr.kind == "gather":
-            found[expr.arg[0]] = None
-    for store in stores:
-        found[store.access] = None
-    return list(found)
+    return list(_loaded(order) | dict.fromkeys(store.access for store in stores))
+
+
+def _loaded(order: Sequence[Expr]) -> dict[Access, None]:
+    """Return the distinct accesses that are read."""
+    read = (expr.arg if expr.kind in ("load", "iota") else expr.arg[0] for expr in order if expr.kind in _READING)
+    return dict.fromkeys(read)
 
 
 def sorted_dims(dims: Sequence[int], guides: Sequence[Mapping[int, int]]) -> list[int]:
@@ -245,12 +251,14 @@ def normalise(stage: Stage) -> Loops:
     outer = [dim for dim in sizes if dim not in stage.inner]
     inner = list(stage.inner)
     elementwise = not inner
-    reads = [s for s, access in zip(strides, accesses, strict=True) if access not in written] or strides
+    writes = [s for s, access in zip(strides, accesses, strict=True) if access in written]
+    # A stage may write into an operand: that access is of both kinds.
+    loaded = _loaded(order)
+    reads = [s for s, access in zip(strides, accesses, strict=True) if access in loaded] or strides
     for dim in (dim for dim, extent in sizes.items() if extent == 0):
         # What does not move along a dimension is read before its loop: operands without elements must move.
         for steps in strides if elementwise else reads:
             steps[dim] = 1
-    writes = [s for s, access in zip(strides, accesses, strict=True) if access in written]
     outer = [dim for dim in outer if dim != blocks]
     guides = _guides([dim for dim in outer if sizes[dim] > 1], writes, reads) if elementwise else (writes or reads)
     outer = merge(sorted_dims(outer, guides), sizes, strides)
@@ -270,7 +278,7 @@ def normalise(stage: Stage) -> Loops:
     columns = False
     if not elementwise and outer and not stage.serial:
         last, vector = inner[-1], outer[-1]
-        moving = [s for s, a in zip(strides, accesses, strict=True) if s[last] and a.buffer >= 0 and a not in written]
+        moving = [s for s, a in zip(strides, accesses, strict=True) if s[last] and a.buffer >= 0 and a in loaded]
         columns = vector != blocks and any(s[last] != 1 and s[vector] == 1 for s in moving)
     listed = [
         (
@@ -406,6 +414,7 @@ def text(loops: Loops) -> str:
     for k, (access, cls) in enumerate(zip(loops.accesses, vector_classes(loops), strict=True)):
         moves = "".join("0" if s == 0 else "s" for s in access[4][:-1])
         memory = "iota" if access[0] < 0 else "write" if access[5] else "read"
+        memory = "overwrite" if k in loops.overwritten else memory
         inner_class = stride_class(access[4][-1]) if loops.columns else cls
         walk = f"inner={moves}{inner_class} vector={cls}"
         if k in loops.near:

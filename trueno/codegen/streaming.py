@@ -46,6 +46,8 @@ def streams(loops: Loops, inputs: int, replaced: Set[int], target: Target) -> bo
     written = [access for access in loops.accesses if access[5]]
     if any(number < inputs or number in replaced or offset for number, _, offset, *_ in written):
         return False  # an operand's memory, or a part of a result, may begin anywhere
+    if loops.overwritten:
+        return False  # lines that were read are in the cache
     if any(access[4][-1] != 1 for access in written) or any(store.index for store in loops.stage.stores):
         return False
     nbytes = sum(access[1].itemsize * (loops.elements if access[4][-1] else 1) for access in loops.accesses)

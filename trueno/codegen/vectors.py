@@ -43,7 +43,7 @@ def lanes(loops: Loops, replaced: Set[int], target: Target) -> int:
     read = {access[0] for access in loops.accesses if not access[5]}
     written = {access[0] for access in loops.accesses if access[5]}
     # A vector is written before the next piece is read.
-    if read & written or written & replaced or any(store.index is not None for store in stores):
+    if read & written or loops.overwritten or written & replaced or any(store.index is not None for store in stores):
         return 0
     dtype = stores[0].access.dtype
     if dtype not in (dt.float32, dt.float64) or not all(printable(expr, dtype) for expr in loops.order):
