@@ -257,3 +257,40 @@ def test_a_product_and_its_softmax_take_the_memory_of_the_result() -> None:
     before = memory.statistics()["active"]
     kernel(x, y, z)
     assert memory.statistics()["peak"] - before < 512 * 512 * 4 + 1.25 * packed
+
+
+def turned(x: Any, y: Any) -> Any:
+    return (x.mT @ y).mT
+
+
+def turned_and_plain(x: Any, y: Any) -> Any:
+    product = x.mT @ y
+    return product.mT, tn.relu(product), product.mT.reshape(-1)
+
+
+@pytest.mark.parametrize("shape", [(40, 50, 60), (3, 40, 50, 60), (300, 1, 200), (2, 9000, 20, 30)])
+def test_a_transposed_product_is_written_as_its_view_lies(shape: tuple[int, ...]) -> None:
+    generator = np.random.default_rng(4)
+    *batch, k, m, n = shape
+    a, b = generator.normal(size=(*batch, k, m)), generator.normal(size=(*batch, k, n))
+    expected = np.swapaxes(a, -1, -2) @ b
+    with lowered() as found:
+        made = tn.kernel(turned)(tn.tensor(a), tn.tensor(b))
+    np.testing.assert_allclose(made.numpy(), np.swapaxes(expected, -1, -2), rtol=1e-9, atol=1e-9)
+    assert not any(stage.name == "permute" for stage in found[0].planned.stages)
+    with lowered() as found:
+        first, second, third = tn.kernel(turned_and_plain)(tn.tensor(a), tn.tensor(b))
+    np.testing.assert_allclose(first.numpy(), np.swapaxes(expected, -1, -2), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(second.numpy(), np.maximum(expected, 0), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(third.numpy(), np.swapaxes(expected, -1, -2).reshape(-1), rtol=1e-9, atol=1e-9)
+    assert sum(stage.product is not None for stage in found[0].planned.stages) == 1
+
+
+def test_gradients_of_weights_need_no_copy() -> None:
+    x = tn.tensor(np.ones((64, 96), np.float32))
+    weight = tn.tensor(np.ones((80, 96), np.float32), requires_grad=True)
+    result = tn.nn.functional.linear(x, weight)
+    with lowered() as found:
+        result.sum().backward()
+    assert not any(stage.name == "permute" for one in found for stage in one.planned.stages)
+    np.testing.assert_array_equal(weight.grad.numpy(), np.full((80, 96), 64))

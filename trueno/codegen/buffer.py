@@ -96,6 +96,22 @@ def viewed(base: Buffer, node: Node) -> Buffer | None:
     return Buffer(base.number, base.dtype, node.shape, strides, offset)
 
 
+def source_of(target: Buffer, node: Node) -> Buffer | None:
+    """Return where the source of a view must lie for the view to be the target; None where it cannot.
+
+    The inverse of `viewed`, of views that show each element once.
+    """
+    shape = node.src[0].shape
+    strides: tuple[int, ...] | None = None
+    match node.op.name:
+        case "reshape":
+            strides = reshape_strides(target.shape, target.strides, shape)
+        case "permute":
+            steps = dict(zip(node.arg, target.strides, strict=True))
+            strides = tuple(steps[axis] for axis in range(len(shape)))
+    return None if strides is None else Buffer(target.number, target.dtype, shape, strides, target.offset)
+
+
 def window(target: Buffer, bounds: Sequence[tuple[int, int, int]]) -> Buffer:
     """Return the part of a buffer that a slice selects."""
     offset = target.offset + sum(start * s for (start, _, _), s in zip(bounds, target.strides, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -76,6 +77,28 @@ class Domain:
     product: Node | None = None
     writer: int = -1
     known: dict[tuple, Expr] = field(default_factory=dict)
+
+
+def block_of(domain: Domain, limits: Limits, column_wise: Callable[[], bool]) -> int:
+    """Return the block of a reduction that is long and makes few tasks, else 0.
+
+    `column_wise` tells whether it walks columns; finding out takes longer than the rest.
+    """
+    rows = elements = 1
+    for k, extent in enumerate(domain.sizes):
+        elements *= extent
+        rows *= 1 if k in domain.inner else extent
+    if elements < limits.split_elements:
+        return 0
+    if not column_wise():
+        # Rows of less than two blocks are not worth another stage.
+        few = rows < limits.split_tasks and elements >= 2 * limits.block * rows
+        return limits.block if few else 0
+    if -(-rows // limits.columns) >= limits.split_tasks:
+        return 0
+    length = max(domain.sizes[k] for k in domain.inner)
+    count = -(-length // max(limits.block // min(rows, limits.columns), limits.rows))
+    return -(-length // count) if count > 1 else 0
 
 
 def root_coordinates(root: Node, domain: Domain, reduce_node: Node) -> list[Coordinate]:

@@ -149,6 +149,24 @@ def share_scratch(
     scratch[:] = [slot.nbytes for slot in slots[fixed:]]
 
 
+def overwrites_operands(stages: Sequence[Stage], replaced: Sequence[tuple[int, int]]) -> bool:
+    """Whether a stage may read an operand that another stage, or another phase of it, has overwritten.
+
+    `replaced`: the numbers of results that replace operands, with those of the operands.
+    """
+    for written, operand in replaced:
+        first: Access | None = None
+        for stage in stages:
+            found = [a for e in topological([s.value for s in stage.stores]) for a in reads(e) if a.buffer == operand]
+            writes = [store.access for store in stage.stores if store.access.buffer == written]
+            if found and (first is not None or (writes and stage.inner)):
+                return True
+            if any((r.offset, r.strides) != (w.offset, w.strides) for r in found for w in writes):
+                return True
+            first = writes[0] if writes and first is None else first
+    return False
+
+
 def _spans(uses: Sequence[_Use], together: Sequence[tuple[int, int]]) -> dict[int, list[int]]:
     """Return the first and the last stage that touches each buffer."""
     spans: dict[int, list[int]] = {}

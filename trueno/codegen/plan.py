@@ -7,18 +7,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from trueno.codegen.buffer import ZERO, Buffer, Coordinate, access_of, viewed, window
+from trueno.codegen.buffer import ZERO, Buffer, Coordinate, access_of, source_of, viewed, window
 from trueno.codegen.contraction.long import Pieces, pieces
 from trueno.codegen.contraction.match import roles
 from trueno.codegen.convolution import as_windows
-from trueno.codegen.domain import STORES, Domain, Limits, NotFusable, Plan, root_coordinates
+from trueno.codegen.domain import STORES, Domain, Limits, NotFusable, Plan, block_of, root_coordinates
 from trueno.codegen.expr import Access, Expr, Store, Table, reads, topological
-from trueno.codegen.memory import share_scratch
+from trueno.codegen.memory import overwrites_operands, share_scratch
 from trueno.codegen.products import as_sums
 from trueno.codegen.search import extreme_of, search_among
 from trueno.codegen.stage import Stage
 from trueno.codegen.windows import around
 from trueno.ir import build
+from trueno.ir.elementwise import mul
 from trueno.ir.node import Kernel, Node
 from trueno.ir.reductions import sum as sum_rows
 from trueno.ir.views import slice_
@@ -88,25 +89,6 @@ class Planner:
             self._store(leaf, target)
         return self.plan
 
-    def overwrites_operands(self) -> bool:
-        """Whether a stage may read an operand that another stage, or another phase of it, has overwritten."""
-        for k, alias in enumerate(self.aliases):
-            if alias < 0:
-                continue
-            written, operand = self.outputs[k].number, self.operands[alias].number
-            first: Access | None = None
-            for stage in self.plan.stages:
-                found = [
-                    a for e in topological([s.value for s in stage.stores]) for a in reads(e) if a.buffer == operand
-                ]
-                writes = [store.access for store in stage.stores if store.access.buffer == written]
-                if found and (first is not None or (writes and stage.inner)):
-                    return True
-                if any((r.offset, r.strides) != (w.offset, w.strides) for r in found for w in writes):
-                    return True
-                first = writes[0] if writes and first is None else first
-        return False
-
     # --- memory -------------------------------------------------------------------------------------------------------
 
     def scratch(self, dtype: np.dtype, shape: tuple[int, ...]) -> Buffer:
@@ -159,11 +141,36 @@ class Planner:
             case "interleave":
                 for piece, bounds in zip(node.src, interleaved_bounds(node.shape, node.arg), strict=True):
                     self.compute(piece, window(target, bounds))
+            case "permute" if self._turned(node, target) is not None:
+                pass
             case "scatter_add":
                 self._store(self._keep(build.expand(build.const(0, node.dtype), shape=node.shape)), target)
                 self._scatter(node, target)
             case _:
                 self._store(node, target)
+
+    def _turned(self, node: Node, target: Buffer) -> Node | None:
+        """Store the product of matrices that the node is a view of, so that the view lies in the target; else None.
+
+        A product may be written across memory as well as along it. Gradients of weights are such views.
+        """
+        found: Buffer | None = target
+        while node.op.name in ("permute", "reshape") and self.view(node) is None and found is not None:
+            found, node = source_of(found, node), node.src[0]
+        if found is None or self.view(node) is not None or not self._is_product(node):
+            return None
+        self._store(node, found)
+        self.buffers[id(self._keep(node))] = found
+        return node
+
+    def _is_product(self, node: Node) -> bool:
+        """Whether a node is a product of matrices; what its factors need in memory is computed."""
+        while node.op is sum_rows and node.src[0].op is mul:
+            try:
+                return self._product(node, Domain(node.src[0].shape, node.arg)) is not None
+            except NotFusable as refusal:
+                self.materialise(refusal.node)
+        return False
 
     def _concatenate(self, node: Node, target: Buffer) -> None:
         offset = 0
@@ -198,7 +205,9 @@ class Planner:
             raise NotFusable(reduce_node)
         product = self._product(reduce_node, domain)
         parts = [] if product is None else pieces(product, domain.sizes, domain.inner, self.table)
-        block = self._block(source, domain) if reduce_node.op.kind == "reduction" and product is None else 0
+        block = 0
+        if reduce_node.op.kind == "reduction" and product is None:
+            block = block_of(domain, self.limits, lambda: self._column_wise(source, domain))
         if block or parts:
             if root is not reduce_node:
                 raise NotFusable(reduce_node)
@@ -246,25 +255,6 @@ class Planner:
         """Whether one more store may join a stage; pieces of one result, which share what they compute, may be many."""
         most = self.limits.pieces if all(s.access.buffer == target.number for s in stage.stores) else STORES
         return len(stage.stores) < most
-
-    def _block(self, source: Node, domain: Domain) -> int:
-        """Return the block of a reduction that is long and makes few tasks, else 0."""
-        limits = self.limits
-        rows = elements = 1
-        for k, extent in enumerate(domain.sizes):
-            elements *= extent
-            rows *= 1 if k in domain.inner else extent
-        if elements < limits.split_elements:
-            return 0
-        if not self._column_wise(source, domain):
-            # Rows of less than two blocks are not worth another stage.
-            few = rows < limits.split_tasks and elements >= 2 * limits.block * rows
-            return limits.block if few else 0
-        if -(-rows // limits.columns) >= limits.split_tasks:
-            return 0
-        length = max(domain.sizes[k] for k in domain.inner)
-        count = -(-length // max(limits.block // min(rows, limits.columns), limits.rows))
-        return -(-length // count) if count > 1 else 0
 
     def _column_wise(self, source: Node, domain: Domain) -> bool:
         """Return whether memory runs along a kept dimension, and not along the reduced ones, in what is reduced."""
@@ -586,7 +576,10 @@ def plan(
     lowered = as_sums(as_windows(kernel, limits.pieces > STORES, limits.contractions, limits.bfloat16))
     planner = Planner(lowered, layouts, aliases, limits)
     planned = planner.run()
-    if planner.overwrites_operands():
+    pairs = [
+        (out.number, planner.operands[at].number) for out, at in zip(planner.outputs, aliases, strict=True) if at >= 0
+    ]
+    if overwrites_operands(planned.stages, pairs):
         planned = Planner(lowered, layouts, aliases, limits, staged=True).run()
     arrays = sum(layout is not None for layout in layouts) + len(kernel.outputs)
     if any(len(stage.stores) > STORES for stage in planned.stages):
