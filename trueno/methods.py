@@ -110,22 +110,23 @@ def _install() -> None:
         if special in ("pow", "matmul"):
             setattr(Node, f"__{special}__", _recorder(operations[name]))
             setattr(Node, f"__r{special}__", lambda a, b, record=operations[name].record: record(b, a))
-    _put(Tensor, __pow__=_power(Tensor.__pow__))
+    for owner, special, ending in ((Tensor, "__pow__", ""), (Tensor, "__ipow__", "_"), (Node, "__pow__", "")):
+        square, root, inverse = (getattr(owner, f"{name}{ending}") for name in ("square", "sqrt", "reciprocal"))
+        setattr(owner, special, _power(getattr(owner, special), square, root, inverse))
     divmod_ = operations["divmod"].as_operator().call
     _put(Tensor, __divmod__=divmod_, __rdivmod__=launcher.method(divmod_, reflected=True))
     _install_views()
 
 
-def _power(general: Callable[..., Any]) -> Callable[..., Any]:
+def _power(general: Callable[..., Any], square: Any, root: Any, inverse: Any) -> Callable[..., Any]:
     """Return ``**`` that squares, takes roots and inverts for the exponents for which NumPy does: faster, exactly."""
-    square = operations["square"].call
-    of_floats = {2.0: square, 0.5: operations["sqrt"].call, -1.0: operations["reciprocal"].call}
+    of_floats = {2.0: square, 0.5: root, -1.0: inverse}
 
     def power(self: Any, exponent: Any) -> Any:
         kind = type(exponent)
         if kind is int and exponent == 2:
             return square(self)
-        if kind is float and exponent in of_floats and dt.is_inexact(self._layout.dtype):
+        if kind is float and exponent in of_floats and dt.is_inexact(self.dtype):
             return of_floats[exponent](self)
         return general(self, exponent)
 

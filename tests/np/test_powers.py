@@ -8,6 +8,8 @@ from typing import Any
 import numpy
 import pytest
 
+import trueno as tn
+from tests.codegen.support import lowered
 from tests.np.support import as_tensors, same, same_error
 
 ARRAYS: dict[str, numpy.ndarray] = {
@@ -30,6 +32,21 @@ def test_powers_are_numpys(dtype: str, exponent: Any) -> None:
         same_error(lambda: power(as_tensors(x)), lambda: power(x), f"{dtype} ** {exponent}")
         return
     same(power(as_tensors(x)), want, f"{dtype} ** {exponent}", rtol=1e-5 if dtype == "complex64" else 1e-13)
+
+
+@pytest.mark.parametrize("exponent", [2, 0.5, -1.0])
+@pytest.mark.parametrize("form", ["operator", "in place", "kernel"])
+def test_special_exponents_take_no_powers(form: str, exponent: float) -> None:
+    # No other test has operands of this shape.
+    x = numpy.linspace(0.25, 4, 41 + EXPONENTS.index(exponent), dtype="f4")
+    square = {"operator": lambda t: t**exponent, "in place": lambda t: t.__ipow__(exponent)}
+    with lowered() as found:
+        got = square.get(form, tn.kernel(lambda t: t**exponent))(tn.tensor(x))
+    assert found
+    assert not any(
+        expr.op is not None and expr.op.name == "pow" for one in found for s in one.steps for expr in s.order
+    )
+    numpy.testing.assert_array_equal(got.numpy(), x**exponent)
 
 
 @pytest.mark.parametrize("dtype", ["c8", "c16"])
