@@ -68,13 +68,13 @@ def test_installing_again_replaces_the_entry(bench: Bench) -> None:
 
 
 def test_many_entries_of_one_function(bench: Bench) -> None:
-    add = launcher.function("add", 2, miss)
+    add = launcher.function("add of many", 2, miss)
     operands = [bench.tensor(np.full(n, n)) for n in range(300)]
     for x in operands:
         assert launcher.install(add, (x, x), {}, entry("add", (0, 1), (x._layout,)))
     for n, x in enumerate(operands):
         np.testing.assert_array_equal(bench.array(add(x, x)), np.full(n, 2 * n, "f4"))
-    assert launcher.statistics()["add"] == {"hits": 300, "misses": 0, "entries": 300}
+    assert launcher.statistics()["add of many"] == {"hits": 300, "misses": 0, "entries": 300}
 
 
 def test_several_results_come_as_a_tuple(bench: Bench) -> None:
@@ -124,11 +124,11 @@ def test_scalars_of_a_float_slot(bench: Bench, value: Any) -> None:
 
 def test_one_entry_serves_all_scalars_of_a_type(bench: Bench) -> None:
     x = bench.tensor(X)
-    f = launcher.function("scale", 2, miss)
+    f = launcher.function("scale by all", 2, miss)
     assert launcher.install(f, (x, 1.0), {}, entry("scale", (0,), (x._layout,), scalars=(ScalarSlot(1, "f"),)))
     for value in np.linspace(-3, 3, 1000):
         np.testing.assert_array_equal(bench.array(f(x, float(value))), X * np.float32(value))
-    assert launcher.statistics()["scale"] == {"hits": 1000, "misses": 0, "entries": 1}
+    assert launcher.statistics()["scale by all"] == {"hits": 1000, "misses": 0, "entries": 1}
     assert not known(bench, f, x, 1)
     assert not known(bench, f, x, True)
     assert not known(bench, f, x, None)

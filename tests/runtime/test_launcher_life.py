@@ -24,6 +24,25 @@ from trueno.runtime.layout import layout_of
 # Life and death -------------------------------------------------------------------------------------------------------
 
 
+def test_counts_of_functions_that_are_gone_are_kept(bench: Bench) -> None:
+    _, x, y = make_add(bench)
+    before = launcher.statistics()
+    for round in range(3):
+        short_lived = launcher.function("short lived", 2, miss)
+        assert launcher.install(short_lived, (x, y), {}, entry("add", (0, 1), (x._layout,)))
+        for _ in range(5):
+            short_lived(x, y)
+        with pytest.raises(Missed):
+            short_lived(x, 1)
+        assert launcher.statistics()["short lived"] == {"hits": 5 * round + 5, "misses": round + 1, "entries": 1}
+        del short_lived
+        gc.collect()
+        now = launcher.statistics()
+        assert now["short lived"] == {"hits": 5 * round + 5, "misses": round + 1, "entries": 0}
+        assert now["total"]["hits"] == before["total"]["hits"] + 5 * round + 5
+        assert now["total"]["misses"] == before["total"]["misses"] + round + 1
+
+
 def test_references_balance_over_many_calls(bench: Bench) -> None:
     add, x, y = make_add(bench)
     iadd = make_iadd(bench, x, y)

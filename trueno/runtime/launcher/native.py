@@ -10,7 +10,6 @@ import ctypes
 import functools
 import struct
 import sys
-import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -21,7 +20,7 @@ from trueno.runtime.entry import Entry
 from trueno.runtime.launcher import arrays, function_type, link
 from trueno.runtime.launcher.abi import MAX_DIMENSIONS, MAX_SCALAR_TYPES, MAX_SUBCLASSES, STATE, WORD
 from trueno.runtime.launcher.native_table import ArrayRecord, Record, Shared
-from trueno.runtime.launcher.records import MAX_ENTRIES, LaunchRefused, View, fork_safe_lock, may_be_key
+from trueno.runtime.launcher.records import MAX_ENTRIES, Functions, LaunchRefused, View, fork_safe_lock, may_be_key
 from trueno.runtime.layout import Layout, layout_of
 
 _SLOTS = ("storage", "layout", "autograd", "version")
@@ -97,7 +96,7 @@ class NativeLauncher:
         self._hash_words = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)(
             linked.addresses["hash_words"]
         )
-        self._functions: weakref.WeakSet[Shared] = weakref.WeakSet()
+        self._functions = Functions()
         self._classes: list[type] = []
         self._entries = 0
         self._lock = fork_safe_lock()
@@ -264,15 +263,12 @@ class NativeLauncher:
 
     def clear(self) -> None:
         with self._lock:
-            for shared in [*self._functions, self._arrays]:
+            for shared in [*self._functions.alive(), self._arrays]:
                 shared.clear()
             self._entries = 0
 
     def counters(self) -> list[tuple[str, int, int, int]]:
-        return [
-            (shared.name, shared.counter("hits"), shared.counter("misses"), len(shared.records))
-            for shared in list(self._functions)
-        ]
+        return self._functions.counters()
 
 
 def _refuse(*args: Any, **kwargs: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 from trueno.runtime.entry import Entry
 from trueno.runtime.launcher.abi import FUNCTION, RECORD, WORD
-from trueno.runtime.launcher.records import View, describe
+from trueno.runtime.launcher.records import Functions, View, describe
 
 
 class Record:
@@ -111,7 +111,8 @@ class _Table:
 class Shared:
     """What the callables of one function share: the words that the native code reads, and the records by key."""
 
-    __slots__ = ("__weakref__", "_table", "name", "operands", "probe", "records", "words")
+    __slots__ = ("__weakref__", "_table", "functions", "name", "operands", "probe", "records", "words")
+    functions: Functions
 
     def __init__(self, name: str, operands: int) -> None:
         self.name, self.operands = name, operands
@@ -143,6 +144,15 @@ class Shared:
         self._rebuild(1)
         dropped.clear()
 
-    def counter(self, name: str) -> int:
-        """Return a word of the function: "hits" or "misses"."""
-        return self.words[FUNCTION[name] // WORD]
+    def __del__(self) -> None:
+        if hasattr(self, "functions"):  # the table of arrays is no function
+            self.functions.retire(self)
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Hits and misses."""
+        return self.words[FUNCTION["hits"] // WORD], self.words[FUNCTION["misses"] // WORD]
+
+    @counts.setter
+    def counts(self, counts: tuple[int, int]) -> None:
+        self.words[FUNCTION["hits"] // WORD], self.words[FUNCTION["misses"] // WORD] = counts

@@ -7,7 +7,6 @@ import functools
 import operator
 import struct
 import types
-import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -20,6 +19,7 @@ from trueno.runtime.launcher.python_pool import PythonPool, Storage
 from trueno.runtime.launcher.records import (
     MAX_ENTRIES,
     Description,
+    Functions,
     LaunchRefused,
     View,
     describe,
@@ -62,12 +62,25 @@ class _Record:
 class _Shared:
     """What the callables of one function share."""
 
-    __slots__ = ("__weakref__", "hits", "misses", "name", "operands", "records")
+    __slots__ = ("__weakref__", "functions", "hits", "misses", "name", "operands", "records")
+    functions: Functions
 
     def __init__(self, name: str, operands: int) -> None:
         self.name, self.operands = name, operands
-        self.hits = self.misses = 0
+        self.counts = (0, 0)
         self.records: dict[tuple[Any, ...], _Record] = {}
+
+    def __del__(self) -> None:
+        self.functions.retire(self)
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Hits and misses."""
+        return self.hits, self.misses
+
+    @counts.setter
+    def counts(self, counts: tuple[int, int]) -> None:
+        self.hits, self.misses = counts
 
 
 class PythonFunction:
@@ -129,7 +142,7 @@ class PythonLauncher:
         self.gradients = True
         self._tensor_class: type[Any] = object
         self._version_class: type[Any] = object
-        self._functions: weakref.WeakSet[_Shared] = weakref.WeakSet()
+        self._functions = Functions()
         self._entries = 0
         self._lock = fork_safe_lock()
         self._layouts: dict[tuple[int, ...], tuple[Layout, np.dtype]] = {}
@@ -301,13 +314,13 @@ class PythonLauncher:
 
     def clear(self) -> None:
         with self._lock:
-            for shared in list(self._functions):
+            for shared in self._functions.alive():
                 shared.records = {}
             self._layouts.clear()
             self._entries = 0
 
     def counters(self) -> list[tuple[str, int, int, int]]:
-        return [(shared.name, shared.hits, shared.misses, len(shared.records)) for shared in list(self._functions)]
+        return self._functions.counters()
 
 
 def _storage_of(tensor: Any) -> Storage:

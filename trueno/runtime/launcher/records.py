@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import weakref
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,6 +40,38 @@ def fork_safe_lock() -> Any:
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=lock._at_fork_reinit)
     return lock
+
+
+class Functions:
+    """The functions of a launcher that are in use, and what those that are gone have counted: totals never fall."""
+
+    def __init__(self) -> None:
+        self._alive: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._gone: dict[str, tuple[int, int]] = {}
+        self._lock = fork_safe_lock()
+
+    def add(self, shared: Any) -> None:
+        """Take in what the callables of a function share; it has a name, `records`, and `counts` to read and to set."""
+        shared.functions = self
+        self._alive.add(shared)
+
+    def retire(self, shared: Any) -> None:
+        """Keep the counts of a function that is about to be gone."""
+        with self._lock:
+            counts, before = shared.counts, self._gone.get(shared.name, (0, 0))
+            if any(counts):
+                self._gone[shared.name] = (before[0] + counts[0], before[1] + counts[1])
+            shared.counts = (0, 0)
+
+    def alive(self) -> list[Any]:
+        """Return those that are in use."""
+        return list(self._alive)
+
+    def counters(self) -> list[tuple[str, int, int, int]]:
+        """Return name, hits, misses and entries; a name may occur again."""
+        with self._lock:
+            rows = [(shared.name, *shared.counts, len(shared.records)) for shared in self.alive()]
+            return rows + [(name, *counts, 0) for name, counts in self._gone.items()]
 
 
 class LaunchRefused(ValueError):
