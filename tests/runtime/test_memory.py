@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
+import os
 import sys
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -279,3 +282,91 @@ def test_the_module_serves_the_launcher_in_use() -> None:
         with pytest.raises(error, match="set_limit"):
             memory.set_limit(wrong)  # type: ignore[arg-type]
     assert launcher.pool() is memory._pool
+
+
+# What tensors and kernels take ----------------------------------------------------------------------------------------
+
+
+def change(record: Callable[[], Any]) -> tuple[int, int, int]:
+    """Return by how many bytes a call's result raises what is in use, and the call the peak; and what is kept then."""
+    record()  # what it compiles may allocate, too
+    gc.collect()
+    tn.reset_memory_statistics()
+    start = tn.memory_statistics()
+    result = record()
+    during = tn.memory_statistics()
+    del result
+    return during["active"] - start["active"], during["peak"] - start["active"], tn.memory_statistics()["cached"]
+
+
+def test_writes_in_place_and_views_take_no_memory() -> None:
+    x, y = tn.zeros(MIB), tn.ones(MIB)
+
+    def in_place() -> None:
+        nonlocal x
+        x += y
+        x *= 2
+        x[::2] = 3
+        x[1::2] -= 1
+
+    assert change(in_place)[:2] == (0, 0)
+    assert change(lambda: (x[::2], x.reshape(2, -1).T, x[None].expand(5, MIB), x.detach(), x.numpy()))[:2] == (0, 0)
+    assert change(lambda: x + y)[:2] == (4 * MIB, 4 * MIB)
+    assert change(lambda: x * 2 + y)[:2] == (4 * MIB, 8 * MIB)
+
+
+def test_a_view_counts_as_all_of_its_memory() -> None:
+    active, peak, _ = change(lambda: tn.zeros(MIB)[:10])
+    assert (active, peak) == (4 * MIB, 4 * MIB)
+    active, peak, _ = change(lambda: tn.zeros(MIB).numpy()[:10])
+    assert (active, peak) == (4 * MIB, 4 * MIB)
+
+
+def test_scratch_memory_counts_while_the_kernel_runs() -> None:
+    x = tn.ones(1024, 1024)
+    kernel = tn.kernel(lambda x: tn.cumsum(x, 1).mT + x)
+    active, peak, cached = change(lambda: kernel(x))
+    assert (active, peak) == (4 * MIB, 8 * MIB)
+    assert cached >= 8 * MIB
+
+
+def test_threads_leave_nothing_behind() -> None:
+    kernel = tn.kernel(lambda x: tn.cumsum(x, 1).mT + x)
+    x = tn.ones(256, 256)
+    kernel(x)
+    gc.collect()
+    tn.reset_memory_statistics()
+    start = tn.memory_statistics()
+
+    def work() -> None:
+        for _ in range(50):
+            kernel(x)
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    end = tn.memory_statistics()
+    assert end["active"] == start["active"]
+    assert 512 << 10 <= end["peak"] - start["active"] <= 4 * (512 << 10)
+    assert end["allocations"] + end["reuses"] == 2 * 4 * 50
+
+
+def test_a_child_counts_on_from_its_parent() -> None:
+    x = tn.ones(MIB)
+    before = tn.memory_statistics()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        with contextlib.suppress(BaseException):
+            same = tn.memory_statistics() == before
+            y = x + 1
+            more = tn.memory_statistics()["active"] - before["active"]
+            del y
+            freed = tn.memory_statistics()["active"] == before["active"]
+            tn.empty_cache()
+            status = 0 if same and more == 4 * MIB and freed and tn.memory_statistics()["cached"] == 0 else 2
+        os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert tn.memory_statistics() == before

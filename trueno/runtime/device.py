@@ -112,7 +112,9 @@ def memory_statistics(name: str | None = None) -> dict[str, int]:
     dict of str to int
         ``active``: bytes in use; ``cached``: bytes kept for reuse; ``peak``: most active bytes so far; ``limit``: most
         bytes that are kept; ``allocations`` and ``reuses``: how often memory came from the system and from what was
-        kept. Memory of others, such as that of NumPy's arrays, is not counted.
+        kept. Memory of others, such as that of NumPy's arrays, is not counted; a kernel's scratch memory is, while it
+        runs. ``active`` and ``peak`` are what torch.cuda.memory_stats calls allocated bytes (sizes are rounded up in
+        both), ``active + cached`` what it calls reserved bytes.
 
     Raises
     ------

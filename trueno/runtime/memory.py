@@ -64,7 +64,8 @@ def statistics() -> dict[str, int]:
     dict of str to int
         ``active``: bytes of blocks in use, rounded up as they are allocated; ``cached``: bytes kept for reuse;
         ``peak``: most active bytes so far; ``limit``: most bytes that are kept; ``allocations`` and ``reuses``: blocks
-        that came from the system and from the pool. Foreign memory is not counted.
+        that came from the system and from the pool. Foreign memory is not counted; a kernel's scratch memory is, while
+        it runs.
     """
     return _pool.statistics()
 
