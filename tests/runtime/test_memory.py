@@ -148,6 +148,26 @@ def test_the_cache_has_a_cap(pool: Any) -> None:
     assert pool.statistics()["cached"] == 0
 
 
+def test_a_full_cache_keeps_blocks_of_the_size_that_is_freed(pool: Any) -> None:
+    pool.set_limit(10 * MIB)
+    small = [pool.allocate(MIB) for _ in range(4)]
+    del small
+    many = [pool.allocate(2 * MIB) for _ in range(9)]
+    del many
+    assert pool.statistics()["cached"] == 10 * MIB  # five blocks, for which the small ones had to go
+    pool.reset_statistics()
+    many = [pool.allocate(2 * MIB) for _ in range(9)]
+    assert (pool.statistics()["reuses"], pool.statistics()["allocations"]) == (5, 4)
+    del many
+    kept = pool.allocate(3 * MIB)
+    del kept
+    assert pool.statistics()["cached"] == 9 * MIB  # two of the five are gone
+    pool.reset_statistics()
+    both = [pool.allocate(2 * MIB) for _ in range(4)], pool.allocate(3 * MIB)
+    assert (pool.statistics()["reuses"], pool.statistics()["allocations"]) == (4, 1)
+    del both
+
+
 def test_the_cache_can_be_emptied(pool: Any) -> None:
     kept = pool.allocate(1000)
     fill(pool, kept, 1000, 7)

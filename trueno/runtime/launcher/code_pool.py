@@ -30,6 +30,7 @@ def emit(module: Module) -> None:
     module.string("storage_name", STORAGE_NAME)
     _system(module)
     _empty_cache(module)
+    _make_room(module)
     _take(module)
     _give(module)
     _destructors(module)
@@ -44,6 +45,13 @@ def size_class(f: Function, nbytes: Word) -> tuple[str, str]:
     high = f.shift_right(last, shift)
     capacity = f.shift_left(f.shift_left(f.add(high, 1), shift), 6)
     return f.add(high, f.shift_left(shift, 3)), capacity
+
+
+def _capacity(f: Function, index: str) -> str:
+    """Emit the capacity of a class, the inverse of `size_class`: the bits below the shift's are its leading digits."""
+    shift = f.shift_right(f.select(f.compare("slt", index, 8), 0, f.sub(index, 8)), 3)
+    high = f.sub(index, f.shift_left(shift, 3))
+    return f.shift_left(f.add(high, 1), f.add(shift, 6))
 
 
 def _system(module: Module) -> None:
@@ -90,11 +98,27 @@ def _empty_cache(module: Module) -> None:
             block = f.element(heads, index)
             loop.leave_when(f.compare("eq", block, 0))
             f.set_element(f.load(block), heads, index)
-            # The inverse of `size_class`: its bits below the shift's are the capacity's leading digits.
-            shift = f.shift_right(f.select(f.compare("slt", index, 8), 0, f.sub(index, 8)), 3)
-            high = f.sub(index, f.shift_left(shift, 3))
-            f.call("system_give", block, f.shift_left(f.add(high, 1), f.add(shift, 6)))
+            f.call("system_give", block, _capacity(f, index))
     f.set_state(STATE["cached"], 0)
+    f.ret(0)
+    f.end()
+
+
+def _make_room(module: Module) -> None:
+    """``make_room(capacity, own)``: give back blocks of other classes, large ones first, until the capacity fits."""
+    f = module.function("make_room", "capacity", "own", cold=True)
+    capacity, own = f.parameters
+    heads = f.add(f.address_of("state"), STATE["free"])
+    with f.loop(CLASSES) as place:
+        index = f.sub(CLASSES - 1, place)
+        with f.when(f.compare("ne", index, own)), f.forever() as loop:
+            block = f.element(heads, index)
+            loop.leave_when(f.compare("eq", block, 0))
+            loop.leave_when(f.compare("sle", f.add(f.state(STATE["cached"]), capacity), f.state(STATE["limit"])))
+            f.set_element(f.load(block), heads, index)
+            other = _capacity(f, index)
+            f.increase_state(STATE["cached"], f.sub(0, other))
+            f.call("system_give", block, other)
     f.ret(0)
     f.end()
 
@@ -136,8 +160,11 @@ def _give(module: Module) -> None:
         f.call("system_give", address, capacity)
         f.ret(0)
     with f.when(f.compare("sgt", f.add(f.state(STATE["cached"]), capacity), limit)):
-        # Full: what is cached now serves nobody, or it would have been taken.
-        f.call("empty_cache")
+        # Full: what is cached now serves nobody, or it would have been taken. Blocks of this size may come in numbers.
+        f.call("make_room", capacity, index)
+        with f.when(f.compare("sgt", f.add(f.state(STATE["cached"]), capacity), limit)):
+            f.call("system_give", address, capacity)
+            f.ret(0)
     head = f.add(f.add(f.address_of("state"), STATE["free"]), f.shift_left(index, 3))
     f.store(f.load(head), address)
     f.store(address, head)

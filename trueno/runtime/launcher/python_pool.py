@@ -74,10 +74,20 @@ class PythonPool:
             if capacity > self._limit:
                 return
             if self._cached + capacity > self._limit:
-                # Full: what is cached now serves nobody, or it would have been taken.
-                self.empty_cache()
-            self._free[capacity].append(block)
-            self._cached += capacity
+                self._make_room(capacity)
+            if self._cached + capacity <= self._limit:
+                self._free[capacity].append(block)
+                self._cached += capacity
+
+    def _make_room(self, capacity: int) -> None:
+        """Drop blocks of other sizes, large ones first, until the capacity fits.
+
+        What is cached now serves nobody, or it would have been taken. Blocks of this size may come in numbers.
+        """
+        for other in sorted(self._free, reverse=True):
+            while other != capacity and self._free[other] and self._cached + capacity > self._limit:
+                self._free[other].pop()
+                self._cached -= other
 
     def allocate(self, nbytes: int) -> Storage:
         if nbytes < 0:
