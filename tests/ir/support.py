@@ -32,7 +32,7 @@ _STATIC: dict[str, dict[str, Any]] = {
     "all": {"axis": 1}, "cumsum": {"axis": 1}, "cumprod": {"axis": 0}, "gather": {"axis": 1},
     "scatter_add": {"axis": 1, "extent": 4}, "window": {"axis": (0, 1), "size": (1, 2), "dilation": (1, 2)},
     "fold": {"shape": (5,), "slides": ((0, 3, 2, 1),)}, "interleave": {"steps": ((0, 2),), "shape": (4, 3)},
-    "convolution": {"padding": ((1, 0),), "kernel_dilation": 2},
+    "lookup": {"table": (1.5, -2.0, 0.25, 3.0)}, "convolution": {"padding": ((1, 0),), "kernel_dilation": 2},
 }  # fmt: skip
 
 

@@ -16,8 +16,11 @@ import numpy as np
 from trueno import dtypes as dt
 from trueno.codegen.compile import INLINED
 from trueno.codegen.expressions import expanded
-from trueno.codegen.llvm_values import ValuePrinter, register_type
+from trueno.codegen.llvm_types import register_type
+from trueno.codegen.llvm_values import ValuePrinter
+from trueno.codegen.lookups import PERMUTED_BYTES
 from trueno.ir import build
+from trueno.ir.elementwise import unlikely
 from trueno.ir.node import Node, topological
 from trueno.ir.op import Op
 
@@ -32,8 +35,8 @@ KEEP = "keep.vectors"
 class _FunctionPrinter(ValuePrinter):
     """Prints the body of a function of one element or one vector, `lines`."""
 
-    def __init__(self, module: Module, half_instructions: bool, lanes: int) -> None:
-        self.module, self.half_instructions, self.lanes = module, half_instructions, lanes
+    def __init__(self, module: Module, half_instructions: bool, lanes: int, permutes: bool) -> None:
+        self.module, self.half_instructions, self.lanes, self.permutes = module, half_instructions, lanes, permutes
         self.lines: list[str] = []
 
     def _let(self, text: str, hint: str = "v") -> str:
@@ -56,7 +59,8 @@ def call(printer: ValuePrinter, op: Op, nodes: Sequence[Node], operands: list[st
     forms = {lanes: f"{name}.v{lanes}" for lanes in _lanes(module, types)}
     for lanes, form in {1: name, **forms}.items():
         if form not in home.helpers:
-            home.helpers[form] = _define(_FunctionPrinter(home, printer.half_instructions, lanes), name, nodes, types)
+            made = _FunctionPrinter(home, printer.half_instructions, lanes, module.vector_bytes == PERMUTED_BYTES)
+            home.helpers[form] = _define(made, name, nodes, types)
     marks = "nounwind willreturn memory(none)"
     if home is not module:
         module.declare(f"{result} @{name}({', '.join(kinds)})")
@@ -83,9 +87,13 @@ def _lanes(module: Module, types: Sequence[np.dtype]) -> tuple[int, ...]:
 
 def _define(p: _FunctionPrinter, name: str, nodes: Sequence[Node], types: Sequence[np.dtype]) -> str:
     """Return the text of a function of one element or one vector, and of the one that computes its rare part."""
-    condition, rare, common = nodes[-1].src
     operands = [f"%x{k}" for k in range(len(types))]
     given = ", ".join(f"{p.kind(one)} {x}" for one, x in zip(types, operands, strict=True))
+    if nodes[-1].op is not unlikely:
+        value, kind = expanded(p, nodes, operands), p.kind(nodes[-1].dtype)
+        name = name if p.lanes == 1 else f"{name}.v{p.lanes}"
+        return "\n".join([f"define {kind} @{name}({given}) #0 {INLINED} {{", *p.lines, f"  ret {kind} {value}", "}"])
+    condition, rare, common = nodes[-1].src
     values: dict[int, str] = {}
     expanded(p, topological((condition, common)), operands, values)
     usual, held = values[id(common)], values[id(condition)]
@@ -97,7 +105,7 @@ def _define(p: _FunctionPrinter, name: str, nodes: Sequence[Node], types: Sequen
         p.module.declare(f"i1 @llvm.vector.reduce.or.v{p.lanes}i1({mask})")
         needed = p.let(f"call i1 @llvm.vector.reduce.or.v{p.lanes}i1({mask} {held})")
 
-    inner = _FunctionPrinter(p.module, p.half_instructions, p.lanes)
+    inner = _FunctionPrinter(p.module, p.half_instructions, p.lanes, p.permutes)
     value = expanded(inner, topological((rare,)), operands)
     if p.lanes > 1:
         value = inner.let(f"select {mask} %held, {kind} {value}, {kind} %usual")

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trueno.codegen.expr import Access, Expr
-from trueno.codegen.formula import formula, is_composite
+from trueno.codegen.formula import formula, is_composite, own_function
 from trueno.ir import build
-from trueno.ir.elementwise import unlikely
 from trueno.ir.node import Node
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ def applied(p: RowPrinter, expr: Expr | Node, operands: list[Any]) -> Any:
     if not is_composite(expr.op, p.backend):
         return p.apply(expr, operands)
     nodes = formula(expr.op, p.backend, tuple(source.dtype for source in expr.src), expr.dtype)
-    value = p.branching(expr.op, nodes, operands) if nodes[-1].op is unlikely else None
+    value = p.branching(expr.op, nodes, operands) if own_function(nodes) else None
     return expanded(p, nodes, operands) if value is None else value
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import numpy as np
 
 from trueno import dtypes as dt
 from trueno.ir import build, expand
-from trueno.ir.elementwise import unlikely
+from trueno.ir.elementwise import lookup, unlikely
 from trueno.ir.node import Kernel, Node, recording, topological
 from trueno.ir.op import Op
 from trueno.ir.text import to_text
@@ -18,6 +18,11 @@ from trueno.ir.text import to_text
 def is_composite(op: Op, backend: str) -> bool:
     """Whether a back end prints the row's expansion instead of an instruction."""
     return callable(getattr(op, backend))
+
+
+def own_function(nodes: Sequence[Node]) -> bool:
+    """Whether an expansion becomes a function with vector forms, which loops call: it branches, or looks tables up."""
+    return nodes[-1].op is unlikely or any(node.op is lookup for node in nodes)
 
 
 @cache

@@ -14,7 +14,8 @@ from trueno.codegen import branches, streaming
 from trueno.codegen.bounds import Bounds
 from trueno.codegen.compile import AS_IS
 from trueno.codegen.expr import Expr
-from trueno.codegen.llvm_values import ValuePrinter, memory_type
+from trueno.codegen.llvm_types import memory_type
+from trueno.codegen.llvm_values import ValuePrinter
 from trueno.codegen.stage import CHUNK, COLUMNS
 from trueno.ir.node import Node
 from trueno.ir.op import Op

@@ -1,8 +1,7 @@
-"""LLVM IR text of values: types, literals, rows and casts, of one element or of a vector of them."""
+"""LLVM IR text of values: rows and casts, of one element or of a vector of them."""
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,8 @@ from trueno import dtypes as dt
 from trueno.codegen.expr import Expr
 from trueno.codegen.expressions import expanded
 from trueno.codegen.formula import float_to_half, half_to_float
+from trueno.codegen.llvm_types import literal, register_type
+from trueno.codegen.lookups import look_up
 from trueno.codegen.windows import EITHER_ZERO
 from trueno.ir.elementwise import add
 from trueno.ir.node import Node
@@ -20,11 +21,6 @@ from trueno.ir.op import Op
 if TYPE_CHECKING:
     from trueno.codegen.llvm import Module
 
-_REGISTER = {
-    dt.bool_: "i1", dt.int8: "i8", dt.uint8: "i8", dt.int16: "i16", dt.uint16: "i16", dt.int32: "i32",
-    dt.uint32: "i32", dt.int64: "i64", dt.uint64: "i64", dt.float16: "half", dt.bfloat16: "i16",
-    dt.float32: "float", dt.float64: "double",
-}  # fmt: skip
 _SUFFIX = {
     "i1": "i1",
     "i8": "i8",
@@ -36,32 +32,6 @@ _SUFFIX = {
     "double": "f64",
 }
 _C_LIBRARY_NAMES = {"float": "f", "double": ""}
-
-
-def register_type(dtype: np.dtype) -> str:
-    """Return the LLVM type of a value of this dtype in a register."""
-    return _REGISTER[dtype]
-
-
-def memory_type(dtype: np.dtype) -> str:
-    """Return the LLVM type of a value of this dtype in memory."""
-    return "i8" if dtype == dt.bool_ else _REGISTER[dtype]
-
-
-def literal(value: Any, dtype: np.dtype) -> str:
-    """Return a constant as LLVM text."""
-    if dtype == dt.bool_:
-        return "true" if value else "false"
-    if dtype == dt.bfloat16:
-        return str(int(np.asarray(value, dt.bfloat16).view(np.uint16)))
-    if dt.is_floating(dtype):
-        if dtype == dt.float16:
-            return f"0xH{int(np.asarray(value, np.float16).view(np.uint16)):04X}"
-        with np.errstate(over="ignore"):
-            exact = float(np.asarray(value, dtype))
-        return f"0x{struct.unpack('<Q', struct.pack('<d', exact))[0]:016X}"
-    return str(int(value))
-
 
 #: Binary exponentiation: a loop, since its steps unrolled as expressions are too much for the optimiser.
 _INTEGER_POWER = """define internal {T} {name}({T} %a, {T} %b) #0 {{
@@ -116,12 +86,15 @@ class ValuePrinter:
         Whether the target's instructions round to bfloat16, though they take subnormal numbers for zeros.
     lanes : int
         Elements of a value; 1 for scalars.
+    permutes : bool
+        Whether one instruction puts the elements of a vector into any order.
     """
 
     module: Module
     half_instructions: bool
     bfloat_instructions = False
     lanes = 1
+    permutes = False
     backend = "llvm"
 
     def _let(self, text: str, hint: str = "v") -> str:
@@ -168,6 +141,8 @@ class ValuePrinter:
         if expr.op.name == "bitcast":
             a, b = self.kind(source), self.kind(expr.dtype)
             return operands[0] if a == b else self._let(f"bitcast {a} {operands[0]} to {b}")
+        if expr.op.name == "lookup":
+            return look_up(self, operands[0], expr.arg, expr.dtype)
         table = expr.op.llvm
         cls = dt.kind_class(source)
         assert isinstance(table, dict), f"{expr.op.name} was not expanded"

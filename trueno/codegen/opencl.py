@@ -22,7 +22,7 @@ from trueno.codegen.expressions import expanded
 from trueno.codegen.opencl_values import HELPERS, UNSIGNED, literal, memory_type, register_type
 from trueno.codegen.stage import Loops, meta_layout, meta_values, text
 from trueno.codegen.walks import emitter
-from trueno.ir.elementwise import add
+from trueno.ir.elementwise import add, unlikely
 from trueno.ir.node import Node, topological
 from trueno.ir.op import Op
 
@@ -325,6 +325,10 @@ class OpenCLPrinter:
             return (
                 operands[0] if register_type(source) == kind else self._let(kind, f"as_{kind}({operands[0]})", "bits")
             )
+        if expr.op.name == "lookup":
+            listed = ", ".join(literal(one, expr.dtype) for one in expr.arg)
+            place = f"{operands[0]} & {len(expr.arg) - 1}"
+            return self._let(kind, f"((const {kind}[]){{{listed}}})[{place}]", "found")
         return self._let(kind, self._formula(expr.op, source, operands), expr.op.name)
 
     def combine(self, expr: Expr, a: str, b: str, dtype: np.dtype | None = None) -> str:
@@ -364,7 +368,9 @@ class OpenCLPrinter:
     def carry(self, expr: Expr, value: str) -> str:
         return self.carried if self.inside else value
 
-    def branching(self, op: Op, nodes: Sequence[Node], operands: list[str]) -> str:
+    def branching(self, op: Op, nodes: Sequence[Node], operands: list[str]) -> str | None:
+        if nodes[-1].op is not unlikely:
+            return None
         condition, rare, common = nodes[-1].src
         values: dict[int, str] = {}
         usual = expanded(self, topological((condition, common)), operands, values)

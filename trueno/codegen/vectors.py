@@ -19,7 +19,7 @@ from trueno.codegen.emit import StageEmitter
 from trueno.codegen.expr import Expr
 from trueno.codegen.formula import formula, is_composite
 from trueno.codegen.llvm import LLVMPrinter, Module
-from trueno.codegen.llvm_values import register_type
+from trueno.codegen.llvm_types import register_type
 from trueno.codegen.passes import Passes
 from trueno.codegen.stage import VECTOR_CHUNK, VECTOR_ROWS, Loops, relations
 from trueno.codegen.target import Target
@@ -64,7 +64,7 @@ def printable(expr: Expr | Node, dtype: np.dtype) -> bool:
         return expr.kind in ("load", "const", "scalar") and expr.dtype == dtype
     if expr.op is None or expr.op.kind != "elementwise":
         return expr.dtype == dtype
-    if expr.op.name in ("cast", "bitcast"):
+    if expr.op.name in ("cast", "bitcast", "lookup"):
         return False
     if is_composite(expr.op, "llvm"):
         nodes = formula(expr.op, "llvm", tuple(source.dtype for source in expr.src), expr.dtype)

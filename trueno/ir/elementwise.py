@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,7 @@ from trueno import dtypes as dt
 from trueno.ir import complex_functions, expand, pairs, promotion
 from trueno.ir.build import as_node, cast, const, given_type, record_elementwise, record_select
 from trueno.ir.build import expand as broadcast
-from trueno.ir.node import Node
+from trueno.ir.node import Node, make
 from trueno.ir.op import Op
 
 Interval = tuple[float, float]
@@ -57,6 +57,17 @@ whole: Op = elementwise(
     "whole", 1, ref=lambda x: x.astype(dt.int_of_same_width(x.dtype)), result=promotion.whole, domain=(-100, 100),
     llvm={"f": "fptosi"}, opencl=lambda x: cast(x, dtype=dt.int_of_same_width(x.dtype)), public=False,
     doc="The integer towards zero, of the float's width. Anything beyond its range, where `cast` saturates.",
+)  # fmt: skip
+
+
+def _record_lookup(op: Op, index: Node, table: Sequence[float]) -> Node:
+    return make(op, (index,), np.dtype(f"f{index.dtype.itemsize}"), index.shape, tuple(map(float, table)))
+
+
+lookup: Op = Op(
+    "lookup", "elementwise", 1, result=promotion.integral, domain=((0, 50),), llvm={}, opencl={}, public=False,
+    ref=lambda x, *, table: np.asarray(table, f"f{x.itemsize}")[x & (len(table) - 1)], record=_record_lookup,
+    doc="The elements of a table, whose length is a power of two, at the places that the low bits of integers say.",
 )  # fmt: skip
 
 # --- arithmetic -------------------------------------------------------------------------------------------------------

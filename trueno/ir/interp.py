@@ -26,6 +26,8 @@ def static_arguments(node: Node) -> dict[str, Any]:
     match node.op.kind, node.op.name:
         case "elementwise", "cast" | "bitcast":
             return {"dtype": node.arg}
+        case "elementwise", "lookup":
+            return {"table": node.arg}
         case "reduction", _:
             return {"axis": node.arg}
         case (("scan" | "gather"), _):

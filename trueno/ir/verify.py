@@ -196,6 +196,11 @@ def _check_elementwise(node: Node) -> None:
         case "bitcast":
             _rule(node.arg == node.dtype, "a bitcast's argument is its dtype")
             _rule(given[0].itemsize == node.dtype.itemsize, "a bitcast keeps the number of bits")
+        case "lookup":
+            _rule(given[0].kind in "iu", "a table is looked up by integers")
+            _rule(node.dtype.kind == "f", "a table holds floats")
+            _rule(given[0].itemsize == node.dtype.itemsize, "a table's floats are as wide as its index")
+            _rule(len(node.arg).bit_count() == 1, "the length of a table is a power of two")
         case "where" | "unlikely" as name:
             _rule(given == (dt.bool_, node.dtype, node.dtype), f"{name} takes a bool and two operands of its dtype")
         case "positive" | "stop_gradient":

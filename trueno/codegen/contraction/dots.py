@@ -11,7 +11,7 @@ from trueno.codegen.contraction.masks import SUFFIX, mask_of, masked_load, maske
 from trueno.codegen.contraction.micro import vector_type
 from trueno.codegen.contraction.tile import Tile
 from trueno.codegen.llvm import Module
-from trueno.codegen.llvm_values import register_type
+from trueno.codegen.llvm_types import register_type
 
 #: Rows between those that have pointers of their own: the others are reached by a multiple of the distance.
 _APART = 3

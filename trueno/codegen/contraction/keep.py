@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trueno.codegen.contraction.tile import Tile
 from trueno.codegen.llvm import Module
-from trueno.codegen.llvm_values import register_type
+from trueno.codegen.llvm_types import register_type
 
 #: Rows ahead that are fetched into the second-level cache. Rows whole pages apart share a dozen lines of the first.
 _ROWS_AHEAD = 16

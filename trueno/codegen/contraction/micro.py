@@ -8,7 +8,7 @@ from trueno import dtypes as dt
 from trueno.codegen.contraction.masks import SUFFIX
 from trueno.codegen.contraction.tile import Tile
 from trueno.codegen.llvm import Module
-from trueno.codegen.llvm_values import register_type
+from trueno.codegen.llvm_types import register_type
 
 #: Bytes ahead in the columns' panel that are fetched.
 _AHEAD = 1024

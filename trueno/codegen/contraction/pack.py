@@ -16,7 +16,7 @@ from trueno.codegen.contraction.steps import Pack
 from trueno.codegen.contraction.tile import Tile
 from trueno.codegen.contraction.walk import StepEmitter
 from trueno.codegen.llvm import LLVMPrinter, Module, step_end
-from trueno.codegen.llvm_values import memory_type, register_type
+from trueno.codegen.llvm_types import memory_type, register_type
 
 #: A vector that needs no instructions.
 _ZEROS = "zeroinitializer"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from trueno.codegen.contraction.dots import dots_kernel
 from trueno.codegen.contraction.tile import Tile
 from trueno.codegen.llvm import Module
-from trueno.codegen.llvm_values import register_type
+from trueno.codegen.llvm_types import register_type
 
 #: Rows and vectors of the tile beside which columns may be left over, and how many: their sums fit the registers.
 ROWS, VECTORS, MOST = 8, 3, 2

@@ -6,12 +6,16 @@ import math
 from dataclasses import dataclass
 
 from trueno import dtypes as dt
+from trueno.ir.expand.error_function_tables import ERF
 from trueno.ir.expand.exponential import LIFT, exp2_of_product, exp_in_parts, expm1_brief
 from trueno.ir.expand.notation import (
+    FORMATS,
     at_most,
+    bits_of,
     horner,
     narrow,
     number,
+    piecewise,
     reciprocal_of,
     rows,
     two_product,
@@ -67,12 +71,26 @@ def erf(x: Node) -> Node:
 
     The second form is N. Juffa's: the logarithm of erfc is smooth, and what it misses is scaled down by erfc.
     """
+    if x.dtype == dt.float64:
+        return _erf_double(x)
     table = _TABLES[x.dtype]
     size = rows.abs(x)
     near = rows.fma(x, horner(x * x, table.near), x)
     capped = at_most(size, table.limit)
     far = rows.sub(number(x, 1.0), exp2_of_product(capped, horner(capped, table.far)))
     return rows.where(rows.lt(size, number(x, table.border)), near, rows.copysign(far, x))
+
+
+#: How far the centres of the pieces of `ERF` are apart: so that erf of the first ones is next to a float64.
+_STEP = 1615 / 4096
+
+
+def _erf_double(x: Node) -> Node:
+    """erf in float64 by a polynomial around the nearest of 16 numbers; from the last piece's end on it rounds to 1."""
+    size = at_most(rows.abs(x), 5.95)
+    shifted = rows.fma(size, number(x, 1 / _STEP), number(x, FORMATS[x.dtype].shift))
+    t = rows.fma(shifted - FORMATS[x.dtype].shift, number(x, -_STEP), size)
+    return rows.copysign(piecewise(t, ERF, bits_of(shifted)), x)
 
 
 #: exp(a**2) erfc(a) (1 + 2 a) as a polynomial in (a - 3) / (a + 3), for 0 <= a <= 10.2.

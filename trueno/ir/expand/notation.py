@@ -26,6 +26,9 @@ class _Rows:
 
 rows = _Rows()
 
+#: From so many coefficients on `piecewise` has two chains.
+_LONG = 8
+
 #: The bits of 1.0, twice, less what makes errors of both signs equal in `rough_reciprocal`.
 _RECIPROCAL_BITS = 0x7EF4FB9D
 
@@ -54,6 +57,28 @@ def horner(x: Node, coefficients: Sequence[float], *, start: Node | None = None)
     result = number(x, last) if start is None else rows.fma(start, x, number(x, last))
     for coefficient in reversed(rest):
         result = rows.fma(result, x, number(x, coefficient))
+    return result
+
+
+def piecewise(t: Node, tables: Sequence[Sequence[float]], index: Node) -> Node:
+    """Return ``c[0] + c[1] t + c[2] t**2 + ...``, where c[k] is what table k holds at the low bits of the index.
+
+    Long sums are taken by even and odd powers: a chain of as many steps as there are tables waits for itself.
+    """
+    first, *others = tables
+    if len(others) < _LONG:
+        tail = _chained(t, others, index)
+    else:
+        square = t * t
+        tail = rows.fma(_chained(square, others[1::2], index), t, _chained(square, others[::2], index))
+    return rows.fma(tail, t, rows.lookup(index, table=first))
+
+
+def _chained(t: Node, tables: Sequence[Sequence[float]], index: Node) -> Node:
+    *rest, last = tables
+    result = rows.lookup(index, table=last)
+    for table in reversed(rest):
+        result = rows.fma(result, t, rows.lookup(index, table=table))
     return result
 
 

@@ -1,0 +1,81 @@
+"""LLVM IR of look-ups in small tables: permutations of registers, where the target has them."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trueno import dtypes as dt
+from trueno.codegen.llvm_types import literal, register_type
+
+if TYPE_CHECKING:
+    from trueno.codegen.llvm_values import ValuePrinter
+
+#: Bytes of the registers whose elements AVX-512 puts into any order, by an index for each.
+PERMUTED_BYTES = 64
+
+
+def look_up(p: ValuePrinter, index: str, table: Sequence[float], dtype: np.dtype) -> str:
+    """Print a look-up of each element of an index, of which the low bits count, and return the value.
+
+    Tables that one or two registers hold are looked up by one instruction for all lanes, on targets with AVX-512.
+    Others are read from memory, lane by lane.
+    """
+    whole = dt.int_of_same_width(dtype)
+    if p.lanes == 1:
+        return _load(p, index, table, dtype)
+    full = PERMUTED_BYTES // dtype.itemsize
+    if p.permutes and p.lanes <= full and len(table) <= 2 * full:
+        return _permuted(p, index, table, dtype, full)
+    kind, indices, one, lanes = p.kind(dtype), p.kind(whole), register_type(dtype), p.lanes
+    result = "poison"
+    for lane in range(lanes):
+        place = p.let(f"extractelement {indices} {index}, i64 {lane}")
+        value = _load(p, place, table, dtype)
+        result = p.let(f"insertelement {kind} {result}, {one} {value}, i64 {lane}")
+    return result
+
+
+def _load(p: ValuePrinter, index: str, table: Sequence[float], dtype: np.dtype) -> str:
+    """Print the look-up of a single element in memory."""
+    one, whole = register_type(dtype), register_type(dt.int_of_same_width(dtype))
+    kind, listed = f"[{len(table)} x {one}]", _listed(table, dtype)
+    name = f"@table.{one}.{zlib.crc32(listed.encode()):08x}"
+    p.module.helpers[name] = f"{name} = private unnamed_addr constant {kind} [{listed}], align 64"
+    inside = p.let(f"and {whole} {index}, {len(table) - 1}")
+    place = p.let(f"getelementptr inbounds {kind}, ptr {name}, i64 0, {whole} {inside}")
+    return p.let(f"load {one}, ptr {place}, align {dtype.itemsize}")
+
+
+def _permuted(p: ValuePrinter, index: str, table: Sequence[float], dtype: np.dtype, full: int) -> str:
+    """Print a permutation of the table; `full` lanes are those of a register."""
+    one, whole = register_type(dtype), register_type(dt.int_of_same_width(dtype))
+    lanes, kind, indices = p.lanes, f"<{full} x {one}>", f"<{full} x {whole}>"
+    if lanes < full:
+        every = ", ".join(f"i32 {k if k < lanes else 'poison'}" for k in range(full))
+        given = f"<{lanes} x {whole}>"
+        index = p.let(f"shufflevector {given} {index}, {given} poison, <{full} x i32> <{every}>")
+    short, letter = ("ps", "s") if dtype == dt.float32 else ("pd", "d")
+    # A shorter table is repeated: only as many bits of the index count as a register has elements.
+    values = [*table] * max(1, full // len(table))
+    first = f"{kind} <{_listed(values[:full], dtype)}>"
+    if len(values) == full:
+        name = f"@llvm.x86.avx512.permvar.{letter}f.512"
+        p.module.declare(f"{kind} {name}({kind}, {indices})")
+        found = p.let(f"call {kind} {name}({first}, {indices} {index})")
+    else:
+        name = f"@llvm.x86.avx512.vpermi2var.{short}.512"
+        p.module.declare(f"{kind} {name}({kind}, {indices}, {kind})")
+        second = f"{kind} <{_listed(values[full:], dtype)}>"
+        found = p.let(f"call {kind} {name}({first}, {indices} {index}, {second})")
+    if lanes == full:
+        return found
+    some = ", ".join(f"i32 {k}" for k in range(lanes))
+    return p.let(f"shufflevector {kind} {found}, {kind} poison, <{lanes} x i32> <{some}>")
+
+
+def _listed(table: Sequence[float], dtype: np.dtype) -> str:
+    return ", ".join(f"{register_type(dtype)} {literal(value, dtype)}" for value in table)
