@@ -6,21 +6,18 @@ import math
 from dataclasses import dataclass
 
 from trueno import dtypes as dt
-from trueno.ir.expand.error_function_tables import ERF
-from trueno.ir.expand.exponential import LIFT, exp2_of_product, exp_in_parts, expm1_brief
+from trueno.ir.expand.error_function_tables import ERF, ERFC, ERFC_CENTRES
+from trueno.ir.expand.exponential import LIFT, exp2_of_product, exp_in_parts, exp_of_negative_square
 from trueno.ir.expand.notation import (
     FORMATS,
     at_most,
     bits_of,
     horner,
-    narrow,
     number,
     piecewise,
-    reciprocal_of,
     rows,
     two_product,
     two_sum,
-    widen,
 )
 from trueno.ir.node import Node
 
@@ -93,32 +90,28 @@ def _erf_double(x: Node) -> Node:
     return rows.copysign(piecewise(t, ERF, bits_of(shifted)), x)
 
 
-#: exp(a**2) erfc(a) (1 + 2 a) as a polynomial in (a - 3) / (a + 3), for 0 <= a <= 10.2.
-_SCALED = (
-    1.2530080589465327, -0.13562111270054322, -0.047562384279854784, 0.12964541501125715, -0.11927162059959545,
-    0.06830594032735804, -0.023787751923275275, 0.002529827133113644, 0.001950416316095651, -0.0007416205907594529,
-    -0.00018306636153516632, 3.520354523896109e-05,
-)  # fmt: skip
-
-
 def erfc(x: Node) -> Node:
-    """1 - erf(x); float32 is computed in float64, where the square of a float32 is exact.
-
-    The form is M. Shepherd's and J. Laframboise's (Chebyshev Approximation of (1 + 2x) exp(x**2) erfc(x), 1981).
-    """
+    """1 - erf(x): ``exp(-a**2)`` times a function that changes slowly, in pieces, for ``a = |x|``."""
     if x.dtype == dt.float64:
         return _erfc_double(x)
-    a = widen(at_most(rows.abs(x), 10.2))
-    # One quotient serves both 1 / (a + 3) and 1 / (1 + 2 a).
-    above, twice = a + 3.0, a * 2.0 + 1.0
-    inverse = reciprocal_of(above * twice)
-    scaled = horner((a - 3.0) * (twice * inverse), _SCALED) * (above * inverse)
-    _, half = expm1_brief(rows.neg(a * a))
-    y = scaled * half * 2.0
-    return narrow(rows.where(rows.lt(x, number(x, 0)), rows.sub(2.0, y), y))
+    # The pieces are the quarters of the binades of a + 3/4.
+    a = at_most(rows.abs(x), 10.2)
+    above = bits_of(a + 0.75)
+    index = rows.shr(above, number(above, 21))
+    centre = rows.lookup(index, table=ERFC_CENTRES)
+    scaled, *slopes = ERFC
+    t = a - centre
+    # The values at the centres are float32 to 2**-31, so that only the rest and its product are rounded.
+    main, rest = rows.lookup(index, table=scaled), t * piecewise(t, slopes, index)
+    r, bend, scale = exp_of_negative_square(a, 64)
+    rest = rows.fma(main, bend, rows.fma(rest, r + bend, rest))
+    raised = rows.fma(main, r, main)
+    y = (raised + (rows.fma(main, r, main - raised) + rest)) * scale * 2.0**-64
+    return rows.where(rows.lt(x, number(x, 0)), rows.sub(2.0, y), y)
 
 
-#: The same polynomial for float64, for 0.72 <= a <= 27.3, and what is missing from its first coefficient.
+#: exp(a**2) erfc(a) (1 + 2 a) as a polynomial in (a - 3) / (a + 3) for float64, for 0.72 <= a <= 27.3, and what its
+#: first coefficient misses.
 _SCALED_DOUBLE = (
     1.2530080582697296, -0.1356211061245812, -0.04756229435345127, 0.12964515870276525, -0.11927366341526695,
     0.06830802734378474, -0.023770514919867553, 0.0025293918200901652, 0.0018886903763185336, -0.0007798323214225992,
@@ -136,7 +129,10 @@ _NEAR_DOUBLE = (
 
 
 def _erfc_double(x: Node) -> Node:
-    """erfc in float64: ``(1 - x) - x p(x**2)`` near 0, elsewhere as in float32, all factors as sums of two numbers."""
+    """erfc in float64: ``(1 - x) - x p(x**2)`` near 0, elsewhere all factors as sums of two numbers.
+
+    The form is M. Shepherd's and J. Laframboise's (Chebyshev Approximation of (1 + 2x) exp(x**2) erfc(x), 1981).
+    """
     near = rows.sub(1.0, x) - x * horner(x * x, _NEAR_DOUBLE)
     a = at_most(rows.abs(x), 27.3)
     high, low = two_product(a, a)

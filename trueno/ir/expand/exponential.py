@@ -199,6 +199,20 @@ def _exp_reduced(r: Node, rest: Node) -> tuple[Node, Node]:
     return main, rows.fma(rest, main, part_rest + main_rest)
 
 
+def exp_of_negative_square(a: Node, lift: int) -> tuple[Node, Node, Node]:
+    """Return r, w and s with ``exp(-a**2) = (1 + r + w) s / 2**lift``, in float32 for a up to 10.2; r is exact."""
+    high, low = FORMATS[a.dtype].ln2
+    square = a * a
+    lost = rows.fma(a, a, rows.neg(square))
+    shift = _shift(a, lift)
+    shifted = rows.fma(square, number(a, -_LOG2_E), shift)
+    n = rows.sub(shifted, shift)
+    r = rows.fma(n, number(a, -high), rows.neg(square))
+    rest = rows.fma(n, number(a, -low), rows.neg(lost))
+    bend = r * r * horner(r, _TABLES[a.dtype].expm1)
+    return r, bend + rows.fma(rest, r + bend, rest), power_of_two(shifted)
+
+
 #: By how much `exp_in_parts` raises its power of two.
 LIFT = 64
 
