@@ -42,11 +42,11 @@ UNARY: dict[str, tuple[Callable, float, float | None]] = {
     "acosh": (np.arccosh, 0.9, 1.5),
     "atanh": (np.arctanh, 0.9, 1.5),
     "erf": (ERF, 1.0, 2.0),
-    "erfc": (ERFC, 0.6, 5.0),
+    "erfc": (ERFC, 0.9, 5.0),
     "cbrt": (np.cbrt, 0.6, 0.6),
 }
 BINARY: dict[str, tuple[Callable, float, float | None]] = {
-    "pow": (np.power, 0.6, 0.8), "atan2": (np.arctan2, 1.0, 2.0), "hypot": (np.hypot, 0.6, 1.1),
+    "pow": (np.power, 0.8, 0.8), "atan2": (np.arctan2, 1.0, 2.0), "hypot": (np.hypot, 0.6, 1.1),
 }  # fmt: skip
 #: Where the polynomials, clamps and selects of the functions change over.
 EDGES = (

@@ -24,9 +24,9 @@ from trueno.ir.expand.notation import (
     number,
     power_of_two,
     rows,
-    two_product,
     two_sum,
 )
+from trueno.ir.expand.pieces import POWERS
 from trueno.ir.node import Node
 
 _LOG2_E = 1 / math.log(2)
@@ -139,27 +139,40 @@ def exp2(x: Node) -> Node:
 
 
 def exp2_of_sum(x: Node, rest: Node) -> Node:
-    """2 to the power of x and a small rest in float64, to some 0.6 units: exact where the result is a number."""
+    """2 to the power of x and a small rest, to some 0.6 units: exact where the result is a number."""
     table = _TABLES[x.dtype]
     x = at_most(at_least(x, table.low2), table.high2)
-    shifted, y = _exp2_reduced(x, rest, _shift(x, _lift(x)))
-    return _scaled(x, shifted, y * 2.0 ** -_lift(x))
+    shifted, y, error = _exp2_in_pieces(x, rest)
+    whole = rows.floor(shifted - _sixteenths(x))
+    # All sixteenths go into the mantissa, and the exponent is that of 1.
+    bits = bits_of(y) - rows.shl(
+        rows.cast(whole, dtype=bits_of(y).dtype), number(bits_of(y), FORMATS[x.dtype].mantissa)
+    )
+    y = float_of(bits)
+    y = rows.fma(y, error, y)
+    return _scaled(x, whole + _shift(x, _lift(x)), y * 2.0 ** -_lift(x))
 
 
 def exp2_of_normal_sum(x: Node, rest: Node) -> Node:
-    """As `exp2_of_sum`, for x from -1020 to 1020."""
-    shifted, y = _exp2_reduced(x, rest, _shift(x))
-    return y * power_of_two(shifted)
+    """As `exp2_of_sum`, for x from -1020 to 1020, or -126 to 126 in float32."""
+    _, y, error = _exp2_in_pieces(x, rest)
+    return rows.fma(y, error, y)
 
 
-def _exp2_reduced(x: Node, rest: Node, shift: Node) -> tuple[Node, Node]:
-    """Return ``n + shift`` and y, where 2 to the power of x and a small rest is ``2**n y``."""
-    shifted = x + shift
-    high, low = FORMATS[x.dtype].ln2
-    f = x - rows.sub(shifted, shift)
-    r, lost = two_product(f, number(f, high))
-    main, main_rest = _exp_reduced(r, rows.fma(f, number(f, low), rows.fma(rest, number(f, high), lost)))
-    return shifted, main + main_rest
+def _sixteenths(x: Node) -> Node:
+    """Return the number that rounds to sixteenths when it is added."""
+    return number(x, FORMATS[x.dtype].shift / 16)
+
+
+def _exp2_in_pieces(x: Node, rest: Node) -> tuple[Node, Node, Node]:
+    """Return a number next to x in sixteenths, 2 to its power, and what is missing as a share of that."""
+    table = POWERS[x.dtype]
+    shifted = x + _sixteenths(x)
+    f = x - rows.sub(shifted, _sixteenths(x)) + rest
+    index = bits_of(shifted)
+    error = rows.fma(f, horner(f, table.others), rows.lookup(index, table=table.rest))
+    main = bits_of(rows.lookup(index, table=table.main))
+    return shifted, float_of(main + rows.shl(index, number(index, FORMATS[x.dtype].mantissa - 4))), error
 
 
 def _shift(x: Node, extra: int = 0) -> Node:

@@ -19,11 +19,11 @@ from trueno.ir.expand.notation import (
     float_of,
     horner,
     number,
-    reciprocal_of,
     rows,
     two_product,
     two_sum,
 )
+from trueno.ir.expand.pieces import INVERSES, LOGARITHMS
 from trueno.ir.node import Node
 
 #: (log(1 + f) - f) / f**2, and the same divided by ln 2 and ln 10, on [sqrt(1/2) - 1, sqrt(2) - 1].
@@ -170,15 +170,10 @@ def log1p(x: Node) -> Node:
     return rows.copysign(_finish(x, _join(f, _as_float(whole), correction), number(x, -1)), x)
 
 
-#: (log(1 + f) - f) / f**2 to 30 bits, and divided by ln 2 to 35.
+#: (log(1 + f) - f) / f**2 to 30 bits.
 _BRIEF = (
     -0.4999999975270381, 0.3333331081085546, -0.25000025789117813, 0.20002220076965072, -0.16667686326971518,
     0.14217677504980517, -0.1240736952727415, 0.1190100486356399, -0.11675927038637428, 0.06724833047122289,
-)  # fmt: skip
-_BRIEF_2 = (
-    -0.7213475207546572, 0.48089835720968, -0.36067368562681945, 0.288537538719009, -0.24045293664774253,
-    0.20616935968055722, -0.1802995270625177, 0.1588351139876618, -0.1432210018600442, 0.1444917394763134,
-    -0.14242053169121582, 0.07730801803962413,
 )  # fmt: skip
 
 
@@ -189,64 +184,49 @@ def log_brief(x: Node) -> Node:
     return rows.fma(_as_float(k), number(x, math.log(2)), rows.fma(f * f, horner(f, _BRIEF), f))
 
 
-def log2_brief(x: Node) -> Node:
-    """Return log2(x) of a positive finite normal float64, to some 35 bits."""
-    k, m = _split(x)
-    f = m - 1.0
-    return _as_float(k) + rows.fma(f * f, horner(f, _BRIEF_2), f * (1 / math.log(2)))
-
-
-def log2_brief_any(x: Node) -> Node:
-    """As `log2_brief`, of 0 and infinity too."""
-    y = log2_brief(x)
-    y = rows.where(rows.lt(x, number(x, math.inf)), y, x)
-    return rows.where(rows.eq(x, number(x, 0)), number(x, -math.inf), y)
-
-
-#: (artanh(u) / u - 1) / u**2 - 1/3 in powers of u**2, from the first, for u**2 up to 0.0295.
-_TAIL = (
-    0.2, 0.14285714285714693, 0.11111111110822117, 0.09090909168963139, 0.07692297350628233, 0.06667409237365834,
-    0.058529385210278256, 0.0586342411323516,
-)  # fmt: skip
-_THIRD = (0.3333333333333333, 1.850371707708594e-17)
-_TWO_OVER_LN2 = (2.8853900817779268, 4.0710547481862066e-17)
-
-
 def log2_in_parts(x: Node) -> tuple[Node, Node]:
-    """Return log2(x) of a positive finite normal float64 as a sum of two numbers, to some 2**-66 of its size."""
-    k, m = _split(x)
-    return _sum_of_logarithms(_as_float(k), m)
+    """Return log2(x) of a positive finite normal number as a sum of two, to some 2**-34 or 2**-64 of its size."""
+    return _sum_of_logarithms(*_piece(x))
 
 
 def log2_in_parts_any(x: Node) -> tuple[Node, Node]:
     """As `log2_in_parts`, of any number that is not negative."""
-    high, low = _sum_of_logarithms(*_split_any(x))
+    form = FORMATS[x.dtype]
+    small = rows.lt(x, number(x, 2.0 ** (1 - form.bias)))
+    lift = form.mantissa + 2
+    k, m, index = _piece(rows.where(small, x * 2.0**lift, x))
+    high, low = _sum_of_logarithms(rows.where(small, k - float(lift), k), m, index)
     high = rows.where(rows.lt(x, number(x, math.inf)), high, x)
     return rows.where(rows.eq(x, number(x, 0)), number(x, -math.inf), high), low
 
 
-def _sum_of_logarithms(k: Node, m: Node) -> tuple[Node, Node]:
-    """Return ``k + log2(m)`` as a sum of two numbers.
+def _piece(x: Node) -> tuple[Node, Node, Node]:
+    """Return k, m and the index of the piece that m lies in, where ``x = 2**k m``."""
+    bits = bits_of(x)
+    width = FORMATS[x.dtype].mantissa
+    # The pieces begin half of one and eight more below 1.
+    above = bits - (bits_of(number(x, 1.0)) - number(bits, 17 << width - 5))
+    k = rows.shr(above, number(bits, width))
+    m = float_of(bits - rows.shl(k, number(bits, width)))
+    return _as_float(k), m, rows.shr(above, number(bits, width - 4))
 
-    With u = (m - 1) / (m + 1), the logarithm of m is ``2 artanh(u)``; its first two terms are computed in two parts.
-    """
-    f = m - 1.0
-    below = m + 1.0
-    inverse = reciprocal_of(below)
-    u = f * inverse
-    u_rest = (rows.fma(rows.neg(u), below, f) - u * (m - (below - 1.0))) * inverse
-    z, z_rest = two_product(u, u)
-    z_rest = rows.fma(u * 2.0, u_rest, z_rest)
 
-    factor, factor_rest = two_sum(number(m, _THIRD[0]), z * horner(z, _TAIL))
-    bend, bend_rest = two_product(z, factor)
-    bend_rest = rows.fma(z, factor_rest + _THIRD[1], rows.fma(z_rest, factor, bend_rest))
-    third, third_rest = two_product(u, bend)
-    third_rest = rows.fma(u, bend_rest, rows.fma(u_rest, bend, third_rest))
-    half, half_rest = two_sum(u, third)
-    half_rest = half_rest + (u_rest + third_rest)
+def _sum_of_logarithms(k: Node, m: Node, index: Node) -> tuple[Node, Node]:
+    """Return ``k + log2(m)`` as a sum of two numbers, for m in the piece of this index."""
+    table = LOGARITHMS[m.dtype]
+    r = rows.fma(m, rows.lookup(index, table=INVERSES), number(m, -1.0))
+    (lead, lead_rest), (bend, bend_rest) = table.lead, table.bend
 
-    part, part_rest = two_product(half, number(m, _TWO_OVER_LN2[0]))
-    part_rest = rows.fma(half, number(m, _TWO_OVER_LN2[1]), rows.fma(half_rest, number(m, _TWO_OVER_LN2[0]), part_rest))
-    high, low = two_sum(k, part)
-    return high, low + part_rest
+    # Horner's rule, the last three steps in two parts.
+    tail = horner(r, table.others)
+    slope = rows.fma(tail, r, number(r, bend))
+    slope_rest = rows.fma(tail, r, rows.sub(number(r, bend), slope)) + bend_rest
+    part, part_rest = two_product(r, slope)
+    part_rest = rows.fma(r, slope_rest, part_rest)
+    slope, slope_rest = two_sum(number(r, lead), part)
+    slope_rest = slope_rest + (part_rest + lead_rest)
+    part, part_rest = two_product(r, slope)
+    part_rest = rows.fma(r, slope_rest, part_rest)
+
+    high, low = two_sum(k + rows.lookup(index, table=table.high), part)
+    return high, low + (part_rest + rows.lookup(index, table=table.low))

@@ -1,16 +1,14 @@
-"""pow, rsqrt, cbrt and hypot; in float32 pow and hypot are computed in float64, with one rounding at the end."""
+"""pow, rsqrt, cbrt and hypot; in float32 hypot is computed in float64, with one rounding at the end."""
 
 from __future__ import annotations
 
 import math
 
 from trueno import dtypes as dt
-from trueno.ir.expand.exponential import exp2_of_normal_sum, exp2_of_sum, expm1_brief
-from trueno.ir.expand.logarithm import log2_brief, log2_brief_any, log2_in_parts, log2_in_parts_any
+from trueno.ir.expand.exponential import exp2_of_normal_sum, exp2_of_sum
+from trueno.ir.expand.logarithm import log2_in_parts, log2_in_parts_any
 from trueno.ir.expand.notation import (
     FORMATS,
-    at_least,
-    at_most,
     bits_of,
     float_of,
     horner,
@@ -25,28 +23,19 @@ from trueno.ir.node import Node
 
 def _power(size: Node, b: Node) -> Node:
     """Return ``2 ** (b log2 size)`` for size >= 0, whatever comes out where C has a special value."""
-    if size.dtype == dt.float32:
-        exponent = widen(b) * log2_brief_any(widen(size))
-        # Beyond these bounds every float32 result is 0 or infinite.
-        _, half = expm1_brief(at_most(at_least(exponent, -160.0), 160.0) * math.log(2))
-        return narrow(half * 2.0)
     high, low = log2_in_parts_any(size)
     exponent, rest = two_product(b, high)
     rest = rows.fma(b, low, rest)
-    # The same for float64; an exponent that overflows has no rest.
+    # Beyond this bound every result is 0 or infinite; an exponent that overflows has no rest.
     return exp2_of_sum(exponent, rows.where(rows.lt(rows.abs(exponent), number(b, 1100.0)), rest, number(b, 0)))
 
 
 def _usual_power(a: Node, b: Node) -> tuple[Node, Node]:
     """Return ``2 ** (b log2 a)`` and whether it is that: where a and the result are positive, finite and normal."""
-    if a.dtype == dt.float32:
-        exponent = widen(b) * log2_brief(widen(a))
-        _, half = expm1_brief(exponent * math.log(2))
-        y, least, limit = narrow(half * 2.0), 2.0**-149, 126.0
-    else:
-        high, low = log2_in_parts(a)
-        exponent, rest = two_product(b, high)
-        y, least, limit = exp2_of_normal_sum(exponent, rows.fma(b, low, rest)), 2.0**-1022, 1020.0
+    high, low = log2_in_parts(a)
+    exponent, rest = two_product(b, high)
+    y = exp2_of_normal_sum(exponent, rows.fma(b, low, rest))
+    least, limit = (2.0**-126, 126.0) if a.dtype == dt.float32 else (2.0**-1022, 1020.0)
     inside = rows.logical_and(rows.ge(a, number(a, least)), rows.lt(a, number(a, math.inf)))
     return y, rows.logical_and(inside, rows.lt(rows.abs(exponent), number(exponent, limit)))
 
