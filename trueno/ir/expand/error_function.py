@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 from trueno import dtypes as dt
-from trueno.ir.expand.error_function_tables import ERF, ERFC, ERFC_CENTRES
-from trueno.ir.expand.exponential import LIFT, exp2_of_product, exp_in_parts, exp_of_negative_square
+from trueno.ir.expand.error_function_tables import ERF, ERFC
+from trueno.ir.expand.exponential import LIFT, exp2_of_product, exp_of_negative_square
 from trueno.ir.expand.notation import (
     FORMATS,
     at_most,
@@ -17,7 +17,6 @@ from trueno.ir.expand.notation import (
     piecewise,
     rows,
     two_product,
-    two_sum,
 )
 from trueno.ir.node import Node
 
@@ -92,66 +91,19 @@ def _erf_double(x: Node) -> Node:
 
 def erfc(x: Node) -> Node:
     """1 - erf(x): ``exp(-a**2)`` times a function that changes slowly, in pieces, for ``a = |x|``."""
-    if x.dtype == dt.float64:
-        return _erfc_double(x)
-    # The pieces are the quarters of the binades of a + 3/4.
-    a = at_most(rows.abs(x), 10.2)
-    above = bits_of(a + 0.75)
-    index = rows.shr(above, number(above, 21))
-    centre = rows.lookup(index, table=ERFC_CENTRES)
-    scaled, *slopes = ERFC
-    t = a - centre
-    # The values at the centres are float32 to 2**-31, so that only the rest and its product are rounded.
-    main, rest = rows.lookup(index, table=scaled), t * piecewise(t, slopes, index)
-    r, bend, scale = exp_of_negative_square(a, 64)
-    rest = rows.fma(main, bend, rows.fma(rest, r + bend, rest))
-    raised = rows.fma(main, r, main)
-    y = (raised + (rows.fma(main, r, main - raised) + rest)) * scale * 2.0**-64
+    table = ERFC[x.dtype]
+    a = at_most(rows.abs(x), table.limit)
+    above = bits_of(a + table.before)
+    # The pieces are the quarters of the binades of this sum.
+    index = rows.shr(above, number(above, FORMATS[x.dtype].mantissa - 2))
+    t = a - rows.lookup(index, table=table.centres)
+    # The values at the centres are next to numbers of the format, so that only the rest and its product are rounded.
+    main, rest = rows.lookup(index, table=table.values), t * piecewise(t, table.slopes, index)
+    scale, q = exp_of_negative_square(a)
+    rest = rows.fma(main, q, rows.fma(rest, q, rest))
+    high, low = two_product(main, scale)
+    y = (high + rows.fma(scale, rest, low)) * 2.0**-LIFT
     return rows.where(rows.lt(x, number(x, 0)), rows.sub(2.0, y), y)
-
-
-#: exp(a**2) erfc(a) (1 + 2 a) as a polynomial in (a - 3) / (a + 3) for float64, for 0.72 <= a <= 27.3, and what its
-#: first coefficient misses.
-_SCALED_DOUBLE = (
-    1.2530080582697296, -0.1356211061245812, -0.04756229435345127, 0.12964515870276525, -0.11927366341526695,
-    0.06830802734378474, -0.023770514919867553, 0.0025293918200901652, 0.0018886903763185336, -0.0007798323214225992,
-    -0.00010515992917217311, 0.00012509973545496824, 4.950024232729608e-06, -2.0102498708318553e-05,
-    -7.325739239499186e-07, 3.478674841364951e-06, 3.565269393406734e-07, -6.29147261586763e-07,
-    -1.3545640904457224e-07, 1.1557682214004375e-07, 2.981605132755221e-08, -1.9033391883614515e-08,
-)  # fmt: skip
-_SCALED_REST = 4.5441118335846885e-17
-#: erf(x) / x - 1 in powers of x**2, up to 0.9.
-_NEAR_DOUBLE = (
-    0.1283791670955126, -0.3761263890318373, 0.1128379167095382, -0.02686617064482881, 0.005223977621820458,
-    -0.000854832676734881, 0.00012055321485910076, -1.4925309919381376e-05, 1.6455364045904318e-06,
-    -1.6276851273984852e-07, 1.4053169186303239e-08, -8.497782943927232e-10,
-)  # fmt: skip
-
-
-def _erfc_double(x: Node) -> Node:
-    """erfc in float64: ``(1 - x) - x p(x**2)`` near 0, elsewhere all factors as sums of two numbers.
-
-    The form is M. Shepherd's and J. Laframboise's (Chebyshev Approximation of (1 + 2x) exp(x**2) erfc(x), 1981).
-    """
-    near = rows.sub(1.0, x) - x * horner(x * x, _NEAR_DOUBLE)
-    a = at_most(rows.abs(x), 27.3)
-    high, low = two_product(a, a)
-    power, power_rest, scale = exp_in_parts(rows.neg(high), rows.neg(low))
-
-    t = (a - 3.0) / (a + 3.0)
-    first, *others = _SCALED_DOUBLE
-    numerator, numerator_rest = two_sum(number(x, first), t * horner(t, others))
-    denominator, denominator_rest = two_sum(a * 2.0, number(x, 1.0))
-    inverse = rows.div(number(x, 1.0), denominator)
-    quotient = numerator * inverse
-    rest = rows.fma(rows.neg(quotient), denominator, numerator) + (numerator_rest + _SCALED_REST)
-    rest = (rest - quotient * denominator_rest) * inverse
-
-    y, lost = two_product(power, quotient)
-    y = y + rows.fma(power, rest, rows.fma(power_rest, quotient, lost))
-    y = y * scale * 2.0**-LIFT
-    y = rows.where(rows.lt(x, number(x, 0)), rows.sub(2.0, y), y)
-    return rows.where(rows.lt(a, number(x, 0.75)), near, y)
 
 
 #: (log2(Phi(-a)) + 1) / a in powers of a, for 0 <= a <= 13: the weights ask for the last place of Phi near 0, for three

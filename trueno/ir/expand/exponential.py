@@ -24,6 +24,7 @@ from trueno.ir.expand.notation import (
     number,
     power_of_two,
     rows,
+    two_product,
     two_sum,
 )
 from trueno.ir.expand.pieces import POWERS
@@ -205,41 +206,30 @@ def _expm1_reduced(r: Node) -> tuple[Node, Node]:
     return two_sum(r, r * r * horner(r, _TABLES[r.dtype].expm1))
 
 
-def _exp_reduced(r: Node, rest: Node) -> tuple[Node, Node]:
-    """Return exp(r + rest) for reduced r and a small rest as a sum of two numbers."""
-    part, part_rest = _expm1_reduced(r)
-    main, main_rest = two_sum(number(r, 1.0), part)
-    return main, rows.fma(rest, main, part_rest + main_rest)
+#: By how much `exp_of_negative_square` raises its power.
+LIFT = 64
+#: (exp(r) - 1) / r for a 32nd of ln 2.
+_IN_PIECES = {
+    dt.float32: (1.0, 0.50001466, 0.1666696),
+    dt.float64: (1.0000000000000007, 0.5000000000000001, 0.16666666664200094, 0.04166666666358346, 0.008333473247823941,
+                 0.0013889063781745215),
+}  # fmt: skip
 
 
-def exp_of_negative_square(a: Node, lift: int) -> tuple[Node, Node, Node]:
-    """Return r, w and s with ``exp(-a**2) = (1 + r + w) s / 2**lift``, in float32 for a up to 10.2; r is exact."""
+def exp_of_negative_square(a: Node) -> tuple[Node, Node]:
+    """Return s and a small q with ``exp(-a**2) = (1 + q) s / 2**LIFT``, for a up to 27.3, or 10.2 in float32."""
+    table = POWERS[a.dtype]
     high, low = FORMATS[a.dtype].ln2
-    square = a * a
-    lost = rows.fma(a, a, rows.neg(square))
-    shift = _shift(a, lift)
+    square, lost = two_product(a, a)
+    shift = number(a, FORMATS[a.dtype].shift / 16 + LIFT)
     shifted = rows.fma(square, number(a, -_LOG2_E), shift)
     n = rows.sub(shifted, shift)
-    r = rows.fma(n, number(a, -high), rows.neg(square))
-    rest = rows.fma(n, number(a, -low), rows.neg(lost))
-    bend = r * r * horner(r, _TABLES[a.dtype].expm1)
-    return r, bend + rows.fma(rest, r + bend, rest), power_of_two(shifted)
-
-
-#: By how much `exp_in_parts` raises its power of two.
-LIFT = 64
-
-
-def exp_in_parts(x: Node, rest: Node) -> tuple[Node, Node, Node]:
-    """Return h, l and s with ``exp(x + rest) = (h + l) s / 2**LIFT``, in float64 for x from -746 to 0."""
-    high, low = FORMATS[x.dtype].ln2
-    shift = _shift(x, LIFT)
-    shifted = rows.fma(x, number(x, _LOG2_E), shift)
-    n = rows.sub(shifted, shift)
-    first = rows.fma(n, number(x, -high), x)
-    r = rows.fma(n, number(x, -low), first)
-    lost = rows.fma(n, number(x, -low), first - r) + rest
-    return *_exp_reduced(r, lost), power_of_two(shifted)
+    # The first difference is exact.
+    r = rows.fma(n, number(a, -high), rows.neg(square)) + rows.fma(n, number(a, -low), rows.neg(lost))
+    index = bits_of(shifted)
+    q = rows.fma(r, horner(r, _IN_PIECES[a.dtype]), rows.lookup(index, table=table.rest))
+    main = bits_of(rows.lookup(index, table=table.main))
+    return float_of(main + rows.shl(index, number(index, FORMATS[a.dtype].mantissa - 4))), q
 
 
 def expm1(x: Node) -> Node:
