@@ -25,7 +25,7 @@ UNARY: dict[str, tuple[Callable, float, float | None]] = {
     "exp": (np.exp, 0.9, 1.0),
     "exp2": (np.exp2, 0.9, 1.0),
     "expm1": (np.expm1, 1.0, 1.5),
-    "log": (np.log, 0.9, 1.0),
+    "log": (np.log, 0.9, 1.1),
     "log2": (np.log2, 1.0, 1.3),
     "log10": (np.log10, 0.9, 1.3),
     "log1p": (np.log1p, 0.9, 1.0),

@@ -30,6 +30,9 @@ class RowPrinter(Protocol):
     def const(self, value: Any, dtype: np.dtype) -> Any: ...
     def cast(self, value: Any, source: np.dtype, target: np.dtype) -> Any: ...
     def apply(self, expr: Expr | Node, operands: list[Any]) -> Any: ...
+    def instruction(self, expr: Expr | Node, operands: list[Any]) -> Any:
+        """Print the instruction that the target has for a row with an expansion; None: it has none."""
+
     def branching(self, op: Op, nodes: Sequence[Node], operands: list[Any]) -> Any:
         """Print an expansion that ends in `unlikely` with a branch; return None to have it printed like the others."""
 

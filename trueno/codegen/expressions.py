@@ -83,6 +83,9 @@ def applied(p: RowPrinter, expr: Expr | Node, operands: list[Any]) -> Any:
         return p.cast(operands[0], expr.src[0].dtype, expr.dtype)
     if not is_composite(expr.op, p.backend):
         return p.apply(expr, operands)
+    own = p.instruction(expr, operands)
+    if own is not None:
+        return own
     nodes = formula(expr.op, p.backend, tuple(source.dtype for source in expr.src), expr.dtype)
     value = p.branching(expr.op, nodes, operands) if own_function(nodes) else None
     return expanded(p, nodes, operands) if value is None else value

@@ -12,7 +12,7 @@ from trueno.codegen.expr import Expr
 from trueno.codegen.expressions import expanded
 from trueno.codegen.formula import float_to_half, half_to_float
 from trueno.codegen.llvm_types import literal, register_type
-from trueno.codegen.lookups import look_up
+from trueno.codegen.lookups import fills, look_up, scale
 from trueno.codegen.windows import EITHER_ZERO
 from trueno.ir.elementwise import add
 from trueno.ir.node import Node
@@ -104,6 +104,13 @@ class ValuePrinter:
     def let(self, text: str) -> str:
         """Print an instruction and return the name of its value."""
         return self._let(text)
+
+    def instruction(self, expr: Expr | Node, operands: list[str]) -> str | None:
+        """Print the instruction that the target has for a row with an expansion; None: it has none."""
+        assert expr.op is not None
+        if expr.op.name == "scaleb" and self.permutes and fills(self.lanes, expr.dtype):
+            return scale(self, operands, expr.dtype)
+        return None
 
     def branching(self, op: Op, nodes: Sequence[Node], operands: list[str]) -> str | None:
         """Print an expansion that ends in `unlikely` with a branch; None: like the others."""

@@ -1,4 +1,4 @@
-"""LLVM IR of look-ups in small tables: permutations of registers, where the target has them."""
+"""LLVM IR of what AVX-512 has instructions for: look-ups in small tables and scaling by powers of two."""
 
 from __future__ import annotations
 
@@ -16,6 +16,21 @@ if TYPE_CHECKING:
 
 #: Bytes of the registers whose elements AVX-512 puts into any order, by an index for each.
 PERMUTED_BYTES = 64
+
+
+def fills(lanes: int, dtype: np.dtype) -> bool:
+    """Whether so many elements fill a register of AVX-512."""
+    return lanes * dtype.itemsize == PERMUTED_BYTES
+
+
+def scale(p: ValuePrinter, operands: Sequence[str], dtype: np.dtype) -> str:
+    """Print ``x 2**floor(n)`` of vectors that fill a register, and return the value."""
+    kind, mask = p.kind(dtype), f"i{p.lanes}"
+    name = f"@llvm.x86.avx512.mask.scalef.{'ps' if dtype == dt.float32 else 'pd'}.512"
+    p.module.declare(f"{kind} {name}({kind}, {kind}, {kind}, {mask}, i32)")
+    x, n = operands
+    # All lanes, and the rounding that is set.
+    return p.let(f"call {kind} {name}({kind} {x}, {kind} {n}, {kind} zeroinitializer, {mask} -1, i32 4)")
 
 
 def look_up(p: ValuePrinter, index: str, table: Sequence[float], dtype: np.dtype) -> str:

@@ -368,6 +368,9 @@ class OpenCLPrinter:
     def carry(self, expr: Expr, value: str) -> str:
         return self.carried if self.inside else value
 
+    def instruction(self, expr: Expr | Node, operands: list[str]) -> None:
+        """The expansions are portable."""
+
     def branching(self, op: Op, nodes: Sequence[Node], operands: list[str]) -> str | None:
         if nodes[-1].op is not unlikely:
             return None

@@ -70,6 +70,11 @@ lookup: Op = Op(
     doc="The elements of a table, whose length is a power of two, at the places that the low bits of integers say.",
 )  # fmt: skip
 
+scaleb: Op = elementwise(
+    "scaleb", 2, result=promotion.floating, domain=((0.5, 4), (-90, 90)), llvm=expand.scaleb, opencl=expand.scaleb,
+    ref=lambda x, n: np.ldexp(x, np.nan_to_num(np.floor(n)).astype(np.int32)), public=False,
+)  # fmt: skip
+
 # --- arithmetic -------------------------------------------------------------------------------------------------------
 
 add: Op = elementwise(

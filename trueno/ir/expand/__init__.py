@@ -13,7 +13,7 @@ from collections.abc import Callable
 from trueno.ir.expand import power
 from trueno.ir.expand.conversion import bfloat16_to_float, float_to_bfloat16, float_to_half, half_to_float
 from trueno.ir.expand.error_function import erf, erfc, normal_cdf
-from trueno.ir.expand.exponential import cosh, exp, exp2, expm1, sinh, tanh
+from trueno.ir.expand.exponential import cosh, exp, exp2, expm1, scaleb, sinh, tanh
 from trueno.ir.expand.integer import (
     floor_divide,
     fmod,
@@ -102,6 +102,7 @@ __all__ = [
     "remainder",
     "right_shift",
     "rsqrt",
+    "scaleb",
     "sign",
     "signbit",
     "sin",

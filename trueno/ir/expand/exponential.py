@@ -122,10 +122,38 @@ def _scaled(x: Node, shifted: Node, y: Node) -> Node:
     return y * float_of(bits)
 
 
+def scaleb(x: Node, n: Node) -> Node:
+    """``x 2**floor(n)``, rounded once, for x from 1/2 to 4 and n of which no more than a subnormal number is left."""
+    whole, lift = rows.floor(n), _lift(x)
+    return _scaled(whole, whole + _shift(x, lift), x * 2.0**-lift)
+
+
+#: (exp(r) - 1) / r for a 32nd of ln 2.
+_IN_PIECES = {
+    dt.float32: (1.0, 0.50001466, 0.1666696),
+    dt.float64: (1.0000000000000007, 0.5000000000000001, 0.16666666664200094, 0.04166666666358346, 0.008333473247823941,
+                 0.0013889063781745215),
+}  # fmt: skip
+
+
+def _from_sixteenths(shifted: Node, n: Node, r: Node, others: tuple[float, ...]) -> Node:
+    """Return 2**n, where `shifted` has its sixteenths in the lowest bits, times ``1 + r (c[0] + c[1] r + ...)``."""
+    index, main = bits_of(shifted), POWERS[r.dtype].roots
+    error = rows.fma(r, horner(r, others), rows.lookup(index, table=POWERS[r.dtype].rest))
+    root = rows.lookup(index, table=main)
+    return rows.scaleb(rows.fma(root, error, root), n)
+
+
 def exp(x: Node) -> Node:
-    """e to the power x."""
+    """e to the power x; in float64 there is a table of powers of two for sixteenths."""
     table = _TABLES[x.dtype]
     x = at_most(at_least(x, table.low), table.high)
+    if x.dtype == dt.float64:
+        high, low = FORMATS[x.dtype].ln2
+        shifted = rows.fma(x, number(x, _LOG2_E), _sixteenths(x))
+        n = shifted - _sixteenths(x)
+        r = rows.fma(n, number(x, -low), rows.fma(n, number(x, -high), x))
+        return _from_sixteenths(shifted, n, r, _IN_PIECES[x.dtype])
     shifted, r = _reduce(x, _shift(x, _lift(x)))
     return _scaled(x, shifted, horner(r, _lowered(x, table.exp)))
 
@@ -134,6 +162,10 @@ def exp2(x: Node) -> Node:
     """2 to the power x; the reduction is exact."""
     table = _TABLES[x.dtype]
     x = at_most(at_least(x, table.low2), table.high2)
+    if x.dtype == dt.float64:
+        shifted = x + _sixteenths(x)
+        n = shifted - _sixteenths(x)
+        return _from_sixteenths(shifted, n, x - n, POWERS[x.dtype].others)
     shift = _shift(x, _lift(x))
     shifted = x + shift
     return _scaled(x, shifted, horner(x - rows.sub(shifted, shift), _lowered(x, table.exp2)))
@@ -208,12 +240,6 @@ def _expm1_reduced(r: Node) -> tuple[Node, Node]:
 
 #: By how much `exp_of_negative_square` raises its power.
 LIFT = 64
-#: (exp(r) - 1) / r for a 32nd of ln 2.
-_IN_PIECES = {
-    dt.float32: (1.0, 0.50001466, 0.1666696),
-    dt.float64: (1.0000000000000007, 0.5000000000000001, 0.16666666664200094, 0.04166666666358346, 0.008333473247823941,
-                 0.0013889063781745215),
-}  # fmt: skip
 
 
 def exp_of_negative_square(a: Node) -> tuple[Node, Node]:

@@ -1,9 +1,11 @@
 """log, log2, log10 and log1p.
 
 Method: ``x = 2**k m`` with m in [sqrt(1/2), sqrt(2)), taken from the bits of x, then ``log x = k ln 2 + log m``. With
-``f = m - 1``, float32 uses a minimax polynomial, ``log m = f + f**2 P(f)`` (as Cephes' logf, S. L. Moshier); float64
-uses the series in ``s = f / (2 + f)``, whose leading terms are summed so that they cancel exactly (as FDLIBM's e_log.c,
-Sun Microsystems). The polynomials were fitted by Remez' exchange.
+``f = m - 1``, float32 uses a minimax polynomial, ``log m = f + f**2 P(f)`` (as Cephes' logf, S. L. Moshier). float64
+looks up the inverse c of one of 16 pieces that m lies in, and has a polynomial of ``m c - 1``, which is exact, since c
+has six bits (P. T. P. Tang, Table-Driven Implementation of the Logarithm Function, 1990). log1p has the
+series in ``s = f / (2 + f)``, whose leading terms are summed so that they cancel exactly (as FDLIBM's e_log.c, Sun
+Microsystems).
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from trueno.ir.expand.notation import (
     two_product,
     two_sum,
 )
-from trueno.ir.expand.pieces import INVERSES, LOGARITHMS
+from trueno.ir.expand.pieces import INVERSES, LOGARITHM_TABLES, LOGARITHMS, BaseTable
 from trueno.ir.node import Node
 
 #: (log(1 + f) - f) / f**2, and the same divided by ln 2 and ln 10, on [sqrt(1/2) - 1, sqrt(2) - 1].
@@ -57,16 +59,6 @@ def _as_float(k: Node) -> Node:
     return float_of(k + bits_of(const(shift, dt.float64))) - shift
 
 
-def _split_any(x: Node) -> tuple[Node, Node]:
-    """Return k as a float and m of a positive x, subnormal ones included."""
-    form = FORMATS[x.dtype]
-    small = rows.lt(x, number(x, 2.0 ** (1 - form.bias)))
-    lift = form.mantissa + 2
-    k, m = _split(rows.where(small, x * 2.0**lift, x))
-    k = _as_float(k)
-    return rows.where(small, k - float(lift), k), m
-
-
 def _finish(x: Node, y: Node, pole: Node) -> Node:
     """Return y with the special values of a logarithm: -inf at the pole, NaN below, inf at infinity."""
     y = rows.where(rows.eq(x, number(x, math.inf)), x, y)
@@ -93,18 +85,24 @@ def _join(f: Node, k: Node, correction: Node | None = None) -> Node:
     return rows.fma(k, number(k, high), f - (h - rest))
 
 
-def _where_normal(x: Node, rule: Callable[[Node, Node], Node]) -> Node:
-    """Return a rule of k and m where x is positive, finite and normal; the others are the rare ones."""
-    k, m = _split(x)
-    any_k, any_m = _split_any(x)
-    least = 2.0 ** (1 - FORMATS[x.dtype].bias)
-    normal = rows.logical_and(rows.ge(x, number(x, least)), rows.lt(x, number(x, math.inf)))
-    return rows.unlikely(rows.logical_not(normal), _finish(x, rule(any_k, any_m), number(x, 0)), rule(_as_float(k), m))
+def _where_normal(x: Node, rule: Callable[..., Node], split: Callable[[Node], tuple[Node, ...]]) -> Node:
+    """Return a rule of what x splits into where x is positive, finite and normal; the others are the rare ones."""
+    form = FORMATS[x.dtype]
+    small = rows.lt(x, number(x, 2.0 ** (1 - form.bias)))
+    lift = form.mantissa + 2
+    k, *others = split(rows.where(small, x * 2.0**lift, x))
+    any_k = rows.where(small, _as_float(k) - float(lift), _as_float(k))
+    normal = rows.logical_and(rows.ge(x, number(x, 2.0 ** (1 - form.bias))), rows.lt(x, number(x, math.inf)))
+    rare = _finish(x, rule(any_k, *others), number(x, 0))
+    k, *others = split(x)
+    return rows.unlikely(rows.logical_not(normal), rare, rule(_as_float(k), *others))
 
 
 def log(x: Node) -> Node:
     """The natural logarithm."""
-    return _where_normal(x, lambda k, m: _join(m - 1.0, k))
+    if x.dtype == dt.float64:
+        return _in_pieces(x, LOGARITHM_TABLES["natural"])
+    return _where_normal(x, lambda k, m: _join(m - 1.0, k), _split)
 
 
 def normal_log(x: Node) -> Node:
@@ -116,42 +114,48 @@ def normal_log(x: Node) -> Node:
 def _in_base(
     k: Node, m: Node, factor: tuple[float, float], step: tuple[float, float], polynomial: tuple[float, ...]
 ) -> Node:
-    """Return ``log(2**k m) * factor``, where `step` is log(2) * factor; both are given in two parts.
-
-    In float64 the first part of `step` is so short that its products with k are exact.
-    """
+    """Return ``log(2**k m) * factor`` of float32; `step` is log(2) * factor; both are given in two parts."""
     f = m - 1.0
-    times = number(f, factor[0])
-    if f.dtype == dt.float32:
-        rest = f * factor[1] if not step[1] else rows.fma(f, number(f, factor[1]), k * step[1])
-        tail = rows.fma(f, times, rows.fma(f * f, horner(f, polynomial), rest))
-        return rows.fma(k, number(k, step[0]), tail)
-    h, s, w = _pieces(f)
-    tail = rows.fma(s, h + w, rows.neg(h))
-    rest = rows.fma(f, number(f, factor[1]), tail * factor[0])
-    if step[1]:
-        rest = rows.fma(k, number(k, step[1]), rest)
-    return rows.fma(k, number(k, step[0]), rows.fma(f, times, rest))
+    rest = f * factor[1] if not step[1] else rows.fma(f, number(f, factor[1]), k * step[1])
+    tail = rows.fma(f, number(f, factor[0]), rows.fma(f * f, horner(f, polynomial), rest))
+    return rows.fma(k, number(k, step[0]), tail)
 
 
-#: 1 / ln 2 in two parts; in float32 the second was fitted together with the polynomial.
-_BASE_2 = {
-    dt.float32: (1.4426950216293335, 2.7622594e-08), dt.float64: (1.4426950408889634, 2.0355273740931033e-17),
-}  # fmt: skip
-_BASE_10 = {
-    dt.float32: ((0.4342944920063019, -1.0103050052231683e-08), (0.3010300099849701, -1.4320988897559699e-08)),
-    dt.float64: ((0.4342944819032518, 1.098319650216765e-17), (0.30102999566361177, 3.694239077158931e-13)),
-}
+def _in_pieces(x: Node, table: BaseTable) -> Node:
+    """Return the logarithm of float64 as that of a power of two, of a piece's inverse, and of what is left."""
+
+    def rule(k: Node, m: Node, index: Node) -> Node:
+        r = rows.fma(m, rows.lookup(index, table=INVERSES), number(m, -1.0))
+        # This sum is exact.
+        high = rows.fma(k, number(k, table.step[0]), rows.lookup(index, table=table.high))
+        rest = rows.lookup(index, table=table.low)
+        if table.step[1]:
+            rest = rows.fma(k, number(k, table.step[1]), rest)
+        if table.factor[1]:
+            rest = rows.fma(r, number(r, table.factor[1]), rest)
+        rest = rows.fma(r * r, horner(r, table.others), rest)
+        return high + (r + rest if table.factor[0] == 1 else rows.fma(r, number(r, table.factor[0]), rest))
+
+    return _where_normal(x, rule, _piece)
+
+
+#: 1 / ln 2 and 1 / ln 10 in two parts; those of 1 / ln 2, for float32, were fitted together with the polynomial.
+_BASE_2 = (1.4426950216293335, 2.7622594e-08)
+_BASE_10 = ((0.4342944920063019, -1.0103050052231683e-08), (0.3010300099849701, -1.4320988897559699e-08))
 
 
 def log2(x: Node) -> Node:
     """The logarithm to base 2."""
-    return _where_normal(x, lambda k, m: _in_base(k, m, _BASE_2[x.dtype], (1.0, 0.0), _P2))
+    if x.dtype == dt.float64:
+        return _in_pieces(x, LOGARITHM_TABLES["binary"])
+    return _where_normal(x, lambda k, m: _in_base(k, m, _BASE_2, (1.0, 0.0), _P2), _split)
 
 
 def log10(x: Node) -> Node:
     """The logarithm to base 10."""
-    return _where_normal(x, lambda k, m: _in_base(k, m, *_BASE_10[x.dtype], _P10))
+    if x.dtype == dt.float64:
+        return _in_pieces(x, LOGARITHM_TABLES["decimal"])
+    return _where_normal(x, lambda k, m: _in_base(k, m, *_BASE_10, _P10), _split)
 
 
 def log1p(x: Node) -> Node:
@@ -186,7 +190,8 @@ def log_brief(x: Node) -> Node:
 
 def log2_in_parts(x: Node) -> tuple[Node, Node]:
     """Return log2(x) of a positive finite normal number as a sum of two, to some 2**-34 or 2**-64 of its size."""
-    return _sum_of_logarithms(*_piece(x))
+    k, m, index = _piece(x)
+    return _sum_of_logarithms(_as_float(k), m, index)
 
 
 def log2_in_parts_any(x: Node) -> tuple[Node, Node]:
@@ -195,6 +200,7 @@ def log2_in_parts_any(x: Node) -> tuple[Node, Node]:
     small = rows.lt(x, number(x, 2.0 ** (1 - form.bias)))
     lift = form.mantissa + 2
     k, m, index = _piece(rows.where(small, x * 2.0**lift, x))
+    k = _as_float(k)
     high, low = _sum_of_logarithms(rows.where(small, k - float(lift), k), m, index)
     high = rows.where(rows.lt(x, number(x, math.inf)), high, x)
     return rows.where(rows.eq(x, number(x, 0)), number(x, -math.inf), high), low
@@ -207,8 +213,7 @@ def _piece(x: Node) -> tuple[Node, Node, Node]:
     # The pieces begin half of one and eight more below 1.
     above = bits - (bits_of(number(x, 1.0)) - number(bits, 17 << width - 5))
     k = rows.shr(above, number(bits, width))
-    m = float_of(bits - rows.shl(k, number(bits, width)))
-    return _as_float(k), m, rows.shr(above, number(bits, width - 4))
+    return k, float_of(bits - rows.shl(k, number(bits, width))), rows.shr(above, number(bits, width - 4))
 
 
 def _sum_of_logarithms(k: Node, m: Node, index: Node) -> tuple[Node, Node]:

@@ -114,7 +114,7 @@ def _wave(angle: Angle) -> Node:
     return float_of(rows.bitwise_xor(bits_of(y), sign))
 
 
-def _tangent(angle: Angle) -> Node:
+def _tangent_single(angle: Angle) -> Node:
     """Return the tangent of an angle; where r is a quarter turn off it is ``-1 / tan(r)``, with the residual.
 
     1 + 1.6 r**2 serves for the slope of the tangent, by which the rest is multiplied.
@@ -130,6 +130,25 @@ def _tangent(angle: Angle) -> Node:
     inverse = rows.div(number(r, -1.0), high)
     residual = rows.fma(inverse, low, rows.fma(inverse, high, number(r, 1.0)))
     return rows.where(_odd(quarters), rows.fma(inverse, residual, inverse), high)
+
+
+#: The numerator of tan(r) / r and its denominator in powers of r**2, without their first coefficients, which are 1.
+_NUMERATOR = (-0.13337687812804983, 0.0034240841878418276, -1.784823630850492e-05)
+_DENOMINATOR = (-0.46671021146138314, 0.02566082134163622, -0.0003116811235903757, 4.975478845371854e-07)
+
+
+def _tangent_double(angle: Angle) -> Node:
+    """Return the tangent of an angle in float64, as a quotient of polynomials, or minus its inverse."""
+    r, rest, quarters = angle
+    square = r * r
+    bend = horner(square, _DENOMINATOR)
+    below = rows.fma(square, bend, number(r, 1.0))
+    # What the denominator lost is taken off the numerator, in proportion to the tangent.
+    lost = rows.fma(square, bend, rows.sub(1.0, below))
+    rest = rows.fma(lost, r * -1.2, rows.fma(rest, square, rest))
+    above = r + rows.fma(r * square, horner(square, _NUMERATOR), rest)
+    odd = _odd(quarters)
+    return rows.where(odd, rows.neg(below), above) / rows.where(odd, above, below)
 
 
 def _far(x: Node) -> Node:
@@ -169,5 +188,6 @@ def cos(x: Node) -> Node:
 
 def tan(x: Node) -> Node:
     """The tangent; tiny angles stay as they are."""
-    near = rows.where(_tiny(x), x, _tangent(_near(x)))
-    return rows.unlikely(_far(x), _defined(x, _tangent(reduced(x))), near)
+    tangent = _tangent_single if x.dtype == dt.float32 else _tangent_double
+    near = rows.where(_tiny(x), x, tangent(_near(x)))
+    return rows.unlikely(_far(x), _defined(x, tangent(reduced(x))), near)
