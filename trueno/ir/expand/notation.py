@@ -26,9 +26,6 @@ class _Rows:
 
 rows = _Rows()
 
-#: From so many coefficients on `piecewise` has two chains.
-_LONG = 8
-
 #: The bits of 1.0, twice, less what makes errors of both signs equal in `rough_reciprocal`.
 _RECIPROCAL_BITS = 0x7EF4FB9D
 
@@ -63,23 +60,17 @@ def horner(x: Node, coefficients: Sequence[float], *, start: Node | None = None)
 def piecewise(t: Node, tables: Sequence[Sequence[float]], index: Node) -> Node:
     """Return ``c[0] + c[1] t + c[2] t**2 + ...``, where c[k] is what table k holds at the low bits of the index.
 
-    Long sums are taken by even and odd powers: a chain of as many steps as there are tables waits for itself.
+    Neighbours are joined before Horner's rule takes them by the square of t: its chain is half as long, and no more
+    instructions than that wait for each other. The first two coefficients, whose errors count, stay alone.
     """
-    first, *others = tables
-    if len(others) < _LONG:
-        tail = _chained(t, others, index)
-    else:
-        square = t * t
-        tail = rows.fma(_chained(square, others[1::2], index), t, _chained(square, others[::2], index))
-    return rows.fma(tail, t, rows.lookup(index, table=first))
-
-
-def _chained(t: Node, tables: Sequence[Sequence[float]], index: Node) -> Node:
-    *rest, last = tables
-    result = rows.lookup(index, table=last)
-    for table in reversed(rest):
-        result = rows.fma(result, t, rows.lookup(index, table=table))
-    return result
+    first, second, *others = (rows.lookup(index, table=one) for one in tables)
+    pairs = [rows.fma(high, t, low) for low, high in zip(others[::2], others[1::2], strict=False)]
+    if len(others) % 2:
+        pairs.append(others[-1])
+    square, tail = t * t, pairs[-1]
+    for pair in reversed(pairs[:-1]):
+        tail = rows.fma(tail, square, pair)
+    return rows.fma(rows.fma(tail, t, second), t, first)
 
 
 def at_most(x: Node, limit: float) -> Node:
