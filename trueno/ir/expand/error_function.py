@@ -94,8 +94,8 @@ def erfc(x: Node) -> Node:
     table = ERFC[x.dtype]
     a = at_most(rows.abs(x), table.limit)
     above = bits_of(a + table.before)
-    # The pieces are the quarters of the binades of this sum.
-    index = rows.shr(above, number(above, FORMATS[x.dtype].mantissa - 2))
+    # The pieces are the quarters, or eighths, of four binades of this sum.
+    index = rows.shr(above, number(above, FORMATS[x.dtype].mantissa + 3 - len(table.values).bit_length()))
     t = a - rows.lookup(index, table=table.centres)
     # The values at the centres are next to numbers of the format, so that only the rest and its product are rounded.
     main, rest = rows.lookup(index, table=table.values), t * piecewise(t, table.slopes, index)

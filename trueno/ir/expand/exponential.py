@@ -200,7 +200,8 @@ def _sixteenths(x: Node) -> Node:
 def _exp2_in_pieces(x: Node, rest: Node) -> tuple[Node, Node, Node]:
     """Return a number next to x in sixteenths, 2 to its power, and what is missing as a share of that."""
     table = POWERS[x.dtype]
-    shifted = x + _sixteenths(x)
+    # The rest may be as large as a 32nd.
+    shifted = x + rest + _sixteenths(x)
     f = x - rows.sub(shifted, _sixteenths(x)) + rest
     index = bits_of(shifted)
     error = rows.fma(f, horner(f, table.others), rows.lookup(index, table=table.rest))
