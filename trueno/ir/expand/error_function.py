@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from trueno import dtypes as dt
 from trueno.ir.expand.error_function_tables import ERF, ERFC
-from trueno.ir.expand.exponential import LIFT, exp2_of_product, exp_of_negative_square
+from trueno.ir.expand.exponential import exp2_of_product, exp_of_negative_square
 from trueno.ir.expand.notation import (
     FORMATS,
     at_most,
@@ -99,10 +99,15 @@ def erfc(x: Node) -> Node:
     t = a - rows.lookup(index, table=table.centres)
     # The values at the centres are next to numbers of the format, so that only the rest and its product are rounded.
     main, rest = rows.lookup(index, table=table.values), t * piecewise(t, table.slopes, index)
-    scale, q = exp_of_negative_square(a)
+    root, q, n = exp_of_negative_square(a)
     rest = rows.fma(main, q, rows.fma(rest, q, rest))
-    high, low = two_product(main, scale)
-    y = (high + rows.fma(scale, rest, low)) * 2.0**-LIFT
+    if x.dtype == dt.float64:
+        # Both roundings stay within two units.
+        y = (main + rest) * root
+    else:
+        high, low = two_product(main, root)
+        y = high + rows.fma(root, rest, low)
+    y = rows.scaleb(y, n)
     return rows.where(rows.lt(x, number(x, 0)), rows.sub(2.0, y), y)
 
 

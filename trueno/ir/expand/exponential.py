@@ -239,24 +239,18 @@ def _expm1_reduced(r: Node) -> tuple[Node, Node]:
     return two_sum(r, r * r * horner(r, _TABLES[r.dtype].expm1))
 
 
-#: By how much `exp_of_negative_square` raises its power.
-LIFT = 64
-
-
-def exp_of_negative_square(a: Node) -> tuple[Node, Node]:
-    """Return s and a small q with ``exp(-a**2) = (1 + q) s / 2**LIFT``, for a up to 27.3, or 10.2 in float32."""
+def exp_of_negative_square(a: Node) -> tuple[Node, Node, Node]:
+    """Return s, a small q and n with ``exp(-a**2) = s (1 + q) 2**floor(n)``, where s is 1 or more and below 2."""
     table = POWERS[a.dtype]
     high, low = FORMATS[a.dtype].ln2
     square, lost = two_product(a, a)
-    shift = number(a, FORMATS[a.dtype].shift / 16 + LIFT)
-    shifted = rows.fma(square, number(a, -_LOG2_E), shift)
-    n = rows.sub(shifted, shift)
+    shifted = rows.fma(square, number(a, -_LOG2_E), _sixteenths(a))
+    n = rows.sub(shifted, _sixteenths(a))
     # The first difference is exact.
     r = rows.fma(n, number(a, -high), rows.neg(square)) + rows.fma(n, number(a, -low), rows.neg(lost))
     index = bits_of(shifted)
     q = rows.fma(r, horner(r, _IN_PIECES[a.dtype]), rows.lookup(index, table=table.rest))
-    main = bits_of(rows.lookup(index, table=table.main))
-    return float_of(main + rows.shl(index, number(index, FORMATS[a.dtype].mantissa - 4))), q
+    return rows.lookup(index, table=table.roots), q, n
 
 
 def expm1(x: Node) -> Node:
