@@ -12,7 +12,7 @@ from trueno.codegen.expr import Expr
 from trueno.codegen.expressions import ExpressionEmitter
 from trueno.codegen.formula import formula_size, is_composite
 from trueno.codegen.phases import find_spill, phases, varying
-from trueno.codegen.stage import SHORT_ROWS, Loops, copied, meta_layout, vector_classes
+from trueno.codegen.stage import Loops, copied, meta_layout, vector_classes
 from trueno.ir.node import Node
 from trueno.ir.op import Op
 from trueno.ir.reductions import neutral
@@ -115,6 +115,16 @@ def start_value(expr: Expr) -> Any:
     return neutral(expr.op, expr.dtype)
 
 
+def is_costly(expr: Expr, backend: str) -> bool:
+    """Whether a back end prints an expansion of many rows for an expression."""
+    if expr.op is None or not is_composite(expr.op, backend):
+        return False
+    if expr.kind != "op" or expr.op.name == "cast":
+        return True
+    operands = tuple(source.dtype for source in expr.src)
+    return formula_size(expr.op, backend, operands, expr.dtype) > CHEAP
+
+
 def is_flat(loops: Loops) -> bool:
     """Whether the tasks of a stage are consecutive pieces of a single loop."""
     return loops.elementwise and not loops.outer
@@ -148,12 +158,7 @@ class StageEmitter(ExpressionEmitter):
         return None
 
     def _is_costly(self, expr: Expr) -> bool:
-        if expr.op is None or not is_composite(expr.op, self.p.backend):
-            return False
-        if expr.kind != "op" or expr.op.name == "cast":
-            return True
-        operands = tuple(source.dtype for source in expr.src)
-        return formula_size(expr.op, self.p.backend, operands, expr.dtype) > CHEAP
+        return is_costly(expr, self.p.backend)
 
     # --- the walk -----------------------------------------------------------------------------------------------------
 
@@ -178,9 +183,14 @@ class StageEmitter(ExpressionEmitter):
             if not loops.short:
                 self._task(task, bases)
                 return
-            count, first = p.index(SHORT_ROWS), p.arith("mul", task, p.index(SHORT_ROWS))
-            with p.loop(first, p.arith("min", self._rows(), p.arith("add", first, count))) as row:
-                self._task(row, bases)
+            count = p.meta(self.places["rows"])
+            first = p.arith("mul", task, count)
+            self._short_rows(first, p.arith("min", self._rows(), p.arith("add", first, count)), bases)
+
+    def _short_rows(self, first: Any, end: Any, bases: list[Any]) -> None:
+        """Print the rows of a task."""
+        with self.p.loop(first, end) as row:
+            self._task(row, bases)
 
     def _rows(self) -> Any:
         """Return how many rows the stage has."""

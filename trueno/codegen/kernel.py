@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from trueno.codegen import driver
 from trueno.codegen.emit import is_flat
-from trueno.codegen.llvm import LLVMPrinter, Module, task_function
+from trueno.codegen.llvm import Module, task_function
 from trueno.codegen.parts import parted, texts
 from trueno.codegen.stage import Loops, meta_layout
-from trueno.codegen.walks import emitter
+from trueno.codegen.walks import emitter, printer_of
 
 if TYPE_CHECKING:
     from trueno.codegen.chains import Chain
@@ -31,7 +31,7 @@ shared:"""
 
 def stage_function(module: Module, name: str, loops: Loops, half_instructions: bool) -> None:
     """Print one stage as ``void name(buffers, meta, scalars, first task, end task)``."""
-    printer = LLVMPrinter(module, half_instructions, loops.streams)
+    printer = printer_of(loops)(module, half_instructions, loops.streams)
     flat = is_flat(loops)
     emitter(loops, printer, "%t1" if flat else None, serial=True).run()
     if flat:

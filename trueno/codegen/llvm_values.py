@@ -95,6 +95,8 @@ class ValuePrinter:
     bfloat_instructions = False
     lanes = 1
     permutes = False
+    #: Whether LLVM may choose the order in which a reduction's sums and products are taken.
+    reassociates = True
     backend = "llvm"
 
     def _let(self, text: str, hint: str = "v") -> str:
@@ -218,7 +220,7 @@ class ValuePrinter:
         assert isinstance(table, dict)
         form = next(form for classes, form in table.items() if dt.kind_class(dtype) in classes)
         # Sums and products of a reduction may be taken in the vector's order; the plan fixes the rest.
-        if form in ("fadd", "fmul") and expr.kind == "reduce":
+        if self.reassociates and form in ("fadd", "fmul") and expr.kind == "reduce":
             form += " reassoc"
         return self._form(form, dtype, [a, b], row.name in ("maximum", "minimum"))
 
@@ -229,10 +231,10 @@ class ValuePrinter:
         return self._form(table[dt.kind_class(dtype)], dtype, [a, b])
 
     def float_add(self, a: str, b: str) -> str:
-        return self._let(f"fadd double {a}, {b}")
+        return self._let(f"fadd {self.kind(dt.float64)} {a}, {b}")
 
     def float_sub(self, a: str, b: str) -> str:
-        return self._let(f"fsub double {a}, {b}")
+        return self._let(f"fsub {self.kind(dt.float64)} {a}, {b}")
 
     def finite_or_zero(self, value: str) -> str:
         size = self.intrinsic("fabs", dt.float64, [value])
@@ -292,13 +294,13 @@ class ValuePrinter:
             return self._let(f"bitcast i32 {self._let(f'shl i32 {wide}, 16')} to float")
         if not self.half_instructions:
             return expanded(self, half_to_float(), [self._let(f"bitcast half {value} to i16")])
-        return self._let(f"fpext half {value} to float")
+        return self._let(f"fpext {self.kind(dt.float16)} {value} to {self.kind(dt.float32)}")
 
     def _to_half(self, value: str, target: np.dtype) -> str:
         if target == dt.float16 and not self.half_instructions:
             return self._let(f"bitcast i16 {expanded(self, float_to_half(), [value])} to half")
         if target == dt.float16:
-            return self._let(f"fptrunc float {value} to half")
+            return self._let(f"fptrunc {self.kind(dt.float32)} {value} to {self.kind(dt.float16)}")
         if self.bfloat_instructions:
             return self._let(f"bitcast bfloat {self._let(f'fptrunc float {value} to bfloat')} to i16")
         bits = self._let(f"bitcast float {value} to i32")

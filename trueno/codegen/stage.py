@@ -23,8 +23,10 @@ CHUNK = 16384
 SHORT = (2, 3, -1)
 #: Rows of up to that many elements are too short for several vectors at a time.
 SHORT_ROW = 256
-#: How many of them a task walks.
-SHORT_ROWS = 16
+#: Rows of up to that many are reduced by code that is printed as vectors; see codegen/row_vectors.py.
+SEVERAL_ROW = 1024
+#: How many short rows a task walks at most, and how many elements of them.
+SHORT_ROWS, TASK = 16, 16384
 #: The same of a stage that is printed as vectors, and how many of its rows.
 VECTOR_CHUNK, VECTOR_ROWS = 2048, 16
 #: Strides along which its accesses may take turns: those of tiles, and of 3 × 3 filters.
@@ -91,7 +93,8 @@ class Loops:
         Whether the results of an elementwise stage are written past the caches; see codegen/streaming.py.
     short : str
         How a stage walks rows that are too short for several vectors at a time: ``single``, one after the other, or
-        ``masked``, the last one in part; empty where rows are long. Reductions know ``masked`` only.
+        ``masked``, the last one in part; empty where rows are long. Reductions know ``masked`` only, and ``vectors``,
+        groups of them; see codegen/row_vectors.py.
     lanes : int
         Elements of the vectors that an elementwise stage is printed with, 0 for LLVM's; see codegen/vectors.py.
     copies : bool
@@ -140,8 +143,13 @@ class Loops:
             rows = -(-self.outer[-1] // VECTOR_ROWS) if self.outer else 1
             return prod(self.outer[:-1]) * rows * -(-self.inner[-1] // VECTOR_CHUNK)
         if self.short:
-            return -(-prod(self.outer) // SHORT_ROWS)
+            return -(-prod(self.outer) // self.task_rows)
         return self.count_tasks(CHUNK, COLUMNS)
+
+    @property
+    def task_rows(self) -> int:
+        """How many short rows a task walks: of reductions over several dimensions fewer, since each is long then."""
+        return min(max(TASK // max(prod(self.inner), 1), 1), SHORT_ROWS)
 
     def count_tasks(self, chunk: int, columns: int) -> int:
         """Return the number of tasks, if one handles so many elements of an elementwise stage, or so many columns."""
@@ -465,6 +473,8 @@ def meta_layout(loops: Loops) -> dict[str, int]:
     put("outer", len(loops.outer))
     put("inner", len(loops.inner))
     put("block", 2)
+    if loops.short:
+        put("rows")
     for k in range(len(loops.accesses)):
         put(f"a{k}", 2 + len(loops.outer) + len(loops.inner))
     for k, expr in enumerate(loops.order):
@@ -484,6 +494,7 @@ def meta_values(loops: Loops, parallel: bool) -> list[int]:
     """Return the run-time numbers of a stage, as `meta_layout` places them."""
     block, extent = loops.stage.block, loops.stage.sizes[loops.stage.inner[0]] if loops.stage.block else 0
     values = [loops.tasks, int(parallel), *loops.outer, *loops.inner, block, extent]
+    values += [loops.task_rows] if loops.short else []
     for access in loops.accesses:
         offset = access[2] // access[1].itemsize if access[0] < 0 else access[2]
         values += [access[0], offset, *access[3], *access[4]]

@@ -26,6 +26,7 @@ from trueno.codegen.objects import bundle, unbundle
 from trueno.codegen.plan import plan
 from trueno.codegen.streaming import streams
 from trueno.codegen.target import Target, resolve
+from trueno.codegen.walks import vectors_of_rows
 from trueno.config import settings
 from trueno.ir import build
 from trueno.ir.node import Kernel, topological
@@ -240,9 +241,7 @@ def _steps(
             from trueno.codegen.vectors import lanes
 
             loops.lanes = lanes(loops, replaced, target)
-        short = loops.outer and loops.inner[-1] <= stage.SHORT_ROW and not (loops.lanes or loops.columns or one.partial)
-        if short and target.vectorise and (loops.elementwise or target.has("avx512f")):
-            loops.short = "masked" if target.has("avx512f") else "single"
+        loops.short = vectors_of_rows(loops, target)
         plain = chaining and not (loops.short or loops.streams or loops.lanes)
         loops.copies = plain and stage.copies(loops, replaced)
         return loops

@@ -14,7 +14,7 @@ import numpy as np
 from trueno.codegen.contraction.masks import mask_of, masked_load, masked_store
 from trueno.codegen.contraction.tile import AMX_ROW, Tile
 from trueno.codegen.llvm import Module
-from trueno.codegen.llvm_values import memory_type
+from trueno.codegen.llvm_types import memory_type
 
 _PRODUCTS = {
     "amx bf16": "tdpbf16ps", "amx ss": "tdpbssd", "amx su": "tdpbsud", "amx us": "tdpbusd", "amx uu": "tdpbuud",

@@ -14,7 +14,7 @@ from trueno.codegen.contraction.steps import Multiply
 from trueno.codegen.contraction.walk import StepEmitter
 from trueno.codegen.expr import Expr
 from trueno.codegen.llvm import LLVMPrinter, Module
-from trueno.codegen.llvm_values import memory_type, register_type
+from trueno.codegen.llvm_types import memory_type, register_type
 
 FINISH = "ptr %buffers, ptr %meta, ptr %scalars, ptr %sums, i64 %batch, i64 %row, i64 %rows, i64 %column, i64 %columns"
 """Parameters of the function."""
