@@ -75,7 +75,7 @@ class RowEmitter(SumEmitter, SearchEmitter):
     def _row_phase(self, walk: Walk, pointers: list[Any]) -> None:
         p = self.p
         for expr in (*walk.sums, *walk.scans):
-            walk.accumulators[id(expr)] = p.variable(p.wide if self._is_widened(expr) else expr.dtype)
+            walk.accumulators[id(expr)] = p.variable(self._carried(expr))
             self._restart(expr, walk.accumulators[id(expr)])
             if self._totals(expr) == 2 and not self._is_one_short_row():
                 walk.totals[id(expr)] = (p.variable(p.wide), p.variable(p.wide))
@@ -105,8 +105,18 @@ class RowEmitter(SumEmitter, SearchEmitter):
         return super()._is_widened(expr) and not self._is_one_short_row()
 
     def _restart(self, expr: Expr, accumulator: Any) -> None:
-        dtype = self.p.wide if self._is_widened(expr) else expr.dtype
-        self.p.set(accumulator, self.p.const(start_value(expr), dtype))
+        self.p.set(accumulator, self.p.const(start_value(expr), self._carried(expr)))
+
+    def _carried(self, expr: Expr) -> Any:
+        """Return the dtype of a reduction's or scan's accumulator."""
+        return self.p.wide if self._is_widened(expr) or self._is_wide_scan(expr) else expr.dtype
+
+    def _scan(self, expr: Expr, accumulator: Any, value: Any) -> Any:
+        """Join an element with a scan's accumulator; return what the scan gives there."""
+        p, carried = self.p, self._carried(expr)
+        value = p.combine(expr, p.get(accumulator), p.cast(value, expr.dtype, carried), carried)
+        p.set(accumulator, p.carry(expr, value))
+        return p.cast(value, carried, expr.dtype)
 
     def _result(self, expr: Expr, walk: Walk) -> Any:
         if id(expr) in walk.totals:
@@ -175,10 +185,7 @@ class RowEmitter(SumEmitter, SearchEmitter):
             self.pointers = self._step(walk.pointers, len(self.loops.inner) - 1, i, vector=True)
             memo = dict(self.memo)
             for expr in walk.scans:
-                accumulator = walk.accumulators[id(expr)]
-                value = p.combine(expr, p.get(accumulator), self._value(expr.src[0], memo))
-                p.set(accumulator, p.carry(expr, value))
-                memo[id(expr)] = value
+                memo[id(expr)] = self._scan(expr, walk.accumulators[id(expr)], self._value(expr.src[0], memo))
             for expr in walk.sums:
                 fold(expr, self._value(expr.src[0], memo), i)
             self._keep_spilled(memo)

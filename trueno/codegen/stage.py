@@ -25,6 +25,8 @@ SHORT = (2, 3, -1)
 SHORT_ROW = 256
 #: Rows of up to that many are reduced by code that is printed as vectors; see codegen/row_vectors.py.
 SEVERAL_ROW = 1024
+#: Rows of up to that many are scanned some at a time.
+SCANNED_ROW = 1024
 #: How many short rows a task walks at most, and how many elements of them.
 SHORT_ROWS, TASK = 16, 16384
 #: The same of a stage that is printed as vectors, and how many of its rows.
@@ -94,7 +96,7 @@ class Loops:
     short : str
         How a stage walks rows that are too short for several vectors at a time: ``single``, one after the other, or
         ``masked``, the last one in part; empty where rows are long. Reductions know ``masked`` only, and ``vectors``,
-        groups of them; see codegen/row_vectors.py.
+        groups of them, see codegen/row_vectors.py; ``scans`` are walked some rows at a time.
     lanes : int
         Elements of the vectors that an elementwise stage is printed with, 0 for LLVM's; see codegen/vectors.py.
     copies : bool

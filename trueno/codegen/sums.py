@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from trueno import dtypes as dt
 from trueno.codegen.expr import Expr
-from trueno.ir.elementwise import add
+from trueno.ir.elementwise import add, mul
 
 if TYPE_CHECKING:
     from trueno.codegen.emit import Printer
@@ -36,6 +36,16 @@ class SumEmitter:
     def _is_widened(self, expr: Expr) -> bool:
         """Whether each element goes to a wide accumulator at once."""
         return self.serial and self._is_float_sum(expr) and expr.dtype.itemsize < self.p.wide.itemsize
+
+    def _is_wide_scan(self, expr: Expr) -> bool:
+        """Whether a scan carries a wider type than it stores.
+
+        Running products become subnormal, each of which takes a hundred times as long as a normal number to multiply:
+        those of float32 are normal in float64.
+        """
+        assert expr.op is not None
+        narrow = dt.is_floating(expr.dtype) and expr.dtype.itemsize < self.p.wide.itemsize
+        return self.serial and narrow and expr.kind == "scan" and expr.op.combine is mul
 
     def _totals(self, expr: Expr) -> int:
         """Return the number of wide accumulators of a reduction or scan."""

@@ -8,7 +8,7 @@ from trueno.codegen.columns import ColumnEmitter
 from trueno.codegen.emit import Printer, StageEmitter, is_costly
 from trueno.codegen.llvm import LLVMPrinter
 from trueno.codegen.rows import RowEmitter
-from trueno.codegen.stage import SEVERAL_ROW, SHORT_ROW, Loops
+from trueno.codegen.stage import SCANNED_ROW, SEVERAL_ROW, SHORT_ROW, Loops
 from trueno.codegen.target import Target
 
 
@@ -18,6 +18,10 @@ def emitter(loops: Loops, printer: Printer, end_task: Any = None, serial: bool =
         from trueno.codegen.row_vectors import RowVectorEmitter
 
         return RowVectorEmitter(loops, printer, end_task, serial)
+    if loops.short == "scans" and serial:
+        from trueno.codegen.scans import ScanEmitter
+
+        return ScanEmitter(loops, printer, end_task, serial)
     kind: type[StageEmitter] = StageEmitter if loops.elementwise else ColumnEmitter if loops.columns else RowEmitter
     if serial and kind is RowEmitter:
         from trueno.codegen.deciding import DecidingEmitter, may_be_decided
@@ -45,6 +49,11 @@ def vectors_of_rows(loops: Loops, target: Target) -> str:
 
         if walks_vectors(loops) and not any(is_costly(expr, "llvm") for expr in loops.order):
             return "vectors"
+    if not loops.elementwise and extent <= SCANNED_ROW:
+        from trueno.codegen.scans import walks_beside
+
+        if walks_beside(loops):
+            return "scans"
     if extent > SHORT_ROW:
         return ""
     return "masked" if masks else "single" if loops.elementwise else ""
