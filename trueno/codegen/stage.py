@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -35,6 +35,8 @@ VECTOR_CHUNK, VECTOR_ROWS = 2048, 16
 RUNS = (2, 4, 8, 9)
 #: Kinds of expressions that have an access.
 _READING = ("load", "iota", "gather")
+#: Rows of up to that many elements are not walked where so many others are read for each, if another dimension is long.
+FEW, MANY, LONG = 4, 9, 64
 #: Pieces from which on a stage may be written out of order.
 PIECES = 4
 
@@ -233,6 +235,18 @@ def _guides(dims: Sequence[int], writes: list[dict[int, int]], reads: list[dict[
     return writes + reads
 
 
+def _walked(dims: Sequence[int], sizes: Mapping[int, int], reads: Sequence[Any], writes: Sequence[Any]) -> int:
+    """Return which of an elementwise stage's dimensions is walked by vectors: the last, unless it is no row at all.
+
+    Windows of small images are large, few and apart: vectors of images, whose elements are gathered, are longer.
+    """
+    last = len(dims) - 1
+    if len(reads) < MANY or len(writes) > 2 or sizes[dims[last]] > FEW:
+        return last
+    longest = max(range(len(dims)), key=lambda k: sizes[dims[k]])
+    return longest if sizes[dims[longest]] >= LONG else last
+
+
 def _emptied(stage: Stage) -> Stage:
     """Return an elementwise stage over no elements with all axes but one of extent 1."""
     return Stage(stage.name, [0 if k == len(stage.sizes) - 1 else 1 for k in range(len(stage.sizes))], (), stage.stores)
@@ -275,7 +289,7 @@ def normalise(stage: Stage) -> Loops:
     if stage.block:
         outer.insert(0, blocks)
     if elementwise:
-        inner = [outer.pop()] if outer else []
+        inner = [outer.pop(_walked(outer, sizes, reads, writes))] if outer else []
     elif not stage.block:
         inner = merge(sorted_dims(inner, reads), sizes, strides)
     if not inner:
