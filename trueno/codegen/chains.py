@@ -139,13 +139,13 @@ def chained_run(
     ----------
     run : Run
     stages : sequence of Stage
-        Those of the run: one that evaluates, a product, and one that interpolates.
+        Those of the run.
     scratch, target, threads
         As for `chained`.
     lanes : sequence of int
-        Of the vectors that the first and the last stage are printed with.
+        Of the vectors that each stage is printed with.
     """
-    if prod(run.extents) < 2 * threads or sum(run.block_bytes) > RUN_BYTES:
+    if prod(run.extents) < threads or sum(run.handed) > RUN_BYTES:
         return None
     return _Chaining(list(run.extents), scratch, threads).run(run, stages, lanes, target)
 
@@ -201,17 +201,21 @@ class _Chaining:
 
     def run(self, run: Run, stages: Sequence[Stage], lanes: Sequence[int], target: Target) -> list[Step | Chain] | None:
         """Return the steps of stages that are cut alike."""
-        evaluation, product, interpolation = stages
-        for stage, nbytes in zip((evaluation, product), run.block_bytes, strict=True):
-            self.private[stage.stores[0].access.buffer] = nbytes
-        cuts = [[(dim, 1) for dim in dims] for dims in run.cuts]
-        first = normalise(self._block(evaluation, cuts[0]))
-        multiplying = lower.steps(self._block(product, cuts[1]), self._reserve, target)
-        last = normalise(self._block(interpolation, cuts[2]))
-        if multiplying is None:
-            return None
-        first.lanes, last.lanes = lanes
-        return self._chained(product.name, [first, *multiplying, last])
+        given = zip(stages, run.handed, strict=True)
+        self.private |= {stage.stores[0].access.buffer: nbytes for stage, nbytes in given if nbytes}
+        found: list[Step | Loops] = []
+        for stage, dims, wide in zip(stages, run.cuts, lanes, strict=True):
+            block = self._block(stage, [(dim, 1) for dim in dims])
+            if stage.product is None:
+                loops = normalise(block)
+                loops.lanes = wide
+                found.append(loops)
+                continue
+            multiplying = lower.steps(block, self._reserve, target)
+            if multiplying is None:
+                return None
+            found += multiplying
+        return self._chained(next(stage.name for stage in stages if stage.product is not None), found)
 
     def _block(self, stage: Stage, blocks: Sequence[tuple[int, int]]) -> Stage:
         """Return a stage for one block, in memory as its step sees it."""

@@ -5,7 +5,7 @@ Convolutions by minimal filtering are such runs: evaluating tiles, the products,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from trueno.codegen.stage import Stage
 
 
 class Run(NamedTuple):
-    """Three stages, evaluation, product and interpolation, that share nothing but what they hand on.
+    """Evaluations, products and what is interpolated from those: stages that share nothing but what they hand on.
 
     Attributes
     ----------
@@ -24,14 +24,14 @@ class Run(NamedTuple):
         For each stage the dimensions that blocks are cut along, outermost first.
     extents : tuple of int
         Blocks along each of them.
-    block_bytes : tuple of int
-        What a block takes of the first hand-over and of the second.
+    handed : tuple of int
+        For each stage what a block takes of the buffer that it hands on, in bytes; 0 where nobody in the run takes it.
     """
 
     begin: int
     cuts: tuple[tuple[int, ...], ...]
     extents: tuple[int, ...]
-    block_bytes: tuple[int, int]
+    handed: tuple[int, ...]
 
     @property
     def end(self) -> int:
@@ -53,16 +53,25 @@ def runs(stages: list[Stage], first: int, aliases: Sequence[int], inputs: int) -
         Number of operand arrays.
     """
     found: list[Run] = []
-    for product in range(1, len(stages) - 1):
-        for evaluation in reversed(range(product)):
-            cut = _cuts(stages, evaluation, product, first)
-            between = stages[evaluation + 1 : product]
-            members = [stages[evaluation], *stages[product : product + 2]]
-            if cut is None or _overwrites(members, aliases, inputs) or any(_leaves(one, first) for one in between):
+    end = 0
+    while end < len(stages):
+        begin, end = end, end + 1
+        if stages[begin].product is None:
+            continue
+        while end < len(stages) and stages[end].product is not None:
+            end += 1
+        for leader in reversed(range(begin)):
+            joining = _Joining(stages, leader, begin, end, first)
+            if not joining.fits() or joining.overwrites(aliases, inputs):
                 continue
-            found = [run._replace(begin=run.begin - (run.begin > evaluation)) for run in found]
-            stages.insert(product - 1, stages.pop(evaluation))
-            found.append(Run(product - 1, *cut))
+            moved = joining.evaluations
+            between = [one for k, one in enumerate(stages[:begin]) if k > moved[0] and k not in moved]
+            if any(_leaves(one, first) for one in between):
+                continue
+            found = [run._replace(begin=run.begin - sum(run.begin > k for k in moved)) for run in found]
+            found.append(joining.run())
+            stages[moved[0] : begin] = [*between, *(stages[k] for k in moved)]
+            end += joining.ends
             break
     return found
 
@@ -73,40 +82,112 @@ def read_by(stage: Stage) -> list[Access]:
     return [access for expr in topological(values) for access in reads(expr)]
 
 
-def _cuts(
-    stages: Sequence[Stage], at: int, then: int, first: int
-) -> tuple[tuple[tuple[int, ...], ...], tuple[int, ...], tuple[int, int]] | None:
-    """Return cuts, extents and bytes of the run that an evaluation, a product and the stage after it are, or None."""
-    evaluation, product, interpolation = stages[at], *stages[then : then + 2]
-    if product.product is None or any(one.inner or len(one.stores) == 1 for one in (evaluation, interpolation)):
-        return None
-    handed, made = {s.access.buffer for s in evaluation.stores}, {s.access.buffer for s in product.stores}
-    both = handed | made
-    users = [k for k, one in enumerate(stages) if both & {a.buffer for a in read_by(one)}]
-    # What fills gaps between matrices reads nothing, and is not read.
-    makers = [k for k, one in enumerate(stages) if both & {s.access.buffer for s in one.stores} and read_by(one)]
-    if len(handed) != 1 or len(made) != 1 or min(both) < first or (makers, users) != ([at, then], [then, then + 1]):
-        return None
-    writes = [s.access for s in evaluation.stores]
-    takes = [a for a in read_by(product) if a.buffer in handed]
-    gives = [s.access for s in product.stores]
-    ends = [a for a in read_by(interpolation) if a.buffer in made]
-    if {a.buffer for a in read_by(interpolation)} & handed or not all(map(_parallel, (writes, takes, gives, ends))):
-        return None
-    if _elements(writes, evaluation.sizes) != _elements(takes, product.sizes):
-        return None
-    cut = _cut(writes, evaluation.sizes)
-    between = _matching(takes, product.sizes, writes[0], evaluation.sizes, cut)
-    last = _matching(ends, interpolation.sizes, gives[0], product.sizes, between) if between else None
-    if not between or not last:
-        return None
-    steps = [min(abs(one.strides[dim]) for dim in dims) for one, dims in ((writes[0], cut), (gives[0], between))]
-    blocks = ((writes, evaluation, cut, 0), (takes, product, between, 0), (gives, product, between, 1),
-              (ends, interpolation, last, 1))  # fmt: skip
-    if any(_reach(one, stage.sizes, dims) >= steps[which] for one, stage, dims, which in blocks):
-        return None
-    sizes = (steps[0] * writes[0].dtype.itemsize, steps[1] * gives[0].dtype.itemsize)
-    return (cut, between, last), tuple(evaluation.sizes[dim] for dim in cut), sizes
+class _Joining:
+    """Whether neighbouring products, what evaluates their factors and what follows them can be cut alike.
+
+    Attributes
+    ----------
+    evaluations : list of int
+        Places of the stages that evaluate factors: the leader, along whose outermost dimensions blocks are cut, and
+        others whose factors move along those, too.
+    ends : bool
+        Whether the stage that follows the products belongs to the run.
+    cuts : dict of int to tuple of int
+        By a stage's place.
+    handed : dict of int to int
+        Bytes that a block takes, by the buffer's number.
+    """
+
+    def __init__(self, stages: Sequence[Stage], leader: int, begin: int, end: int, first: int) -> None:
+        self.stages, self.leader, self.first = stages, leader, first
+        self.products = range(begin, end)
+        self.evaluations = [leader]
+        self.ends = False
+        self.cuts: dict[int, tuple[int, ...]] = {}
+        self.handed: dict[int, int] = {}
+
+    def fits(self) -> bool:
+        """Whether there is a run; if so, the attributes describe it."""
+        leader = self.stages[self.leader]
+        if not self._in_pieces(self.leader):
+            return False
+        self.cuts[self.leader] = _cut([store.access for store in leader.stores], leader.sizes)
+        if not self.cuts[self.leader] or not self._hands_on(self.leader, self.products):
+            return False
+        if not self.cuts.keys() >= set(self.products):
+            return False
+        others = (k for k in range(self.products[0]) if k != self.leader and self._in_pieces(k))
+        self.evaluations = sorted([self.leader, *(k for k in others if self._hands_on(k, self.products))])
+        self.ends = self._is_followed()
+        # Where the products are the end, they may read nothing for each block that is not made for it.
+        return self.ends or {a.buffer for k in self.products for a in read_by(self.stages[k])} <= self.handed.keys()
+
+    def overwrites(self, aliases: Sequence[int], inputs: int) -> bool:
+        """Whether what one block replaces is read for the next one."""
+        members = [self.stages[k] for k in self._places()]
+        written = {store.access.buffer for one in members for store in one.stores} - self.handed.keys()
+        written |= {alias for k, alias in enumerate(aliases) if alias >= 0 and inputs + k in written}
+        return any(access.buffer in written for one in members for access in read_by(one))
+
+    def run(self) -> Run:
+        """Return the run, its stages next to each other."""
+        extents = tuple(self.stages[self.leader].sizes[dim] for dim in self.cuts[self.leader])
+        cuts = tuple(self.cuts[k] for k in self._places())
+        handed = tuple(self.handed.get(self.stages[k].stores[0].access.buffer, 0) for k in self._places())
+        return Run(self.products[0] - len(self.evaluations), cuts, extents, handed)
+
+    def _places(self) -> list[int]:
+        return [*self.evaluations, *range(self.products[0], self.products[-1] + 1 + self.ends)]
+
+    def _in_pieces(self, place: int) -> bool:
+        """Whether a stage evaluates or interpolates: an elementwise one that stores many pieces of one buffer."""
+        stage = self.stages[place]
+        pieces = len(stage.stores) > 1 and len({store.access.buffer for store in stage.stores}) == 1
+        return pieces and stage.product is None and not stage.inner
+
+    def _is_followed(self) -> bool:
+        """Whether the stage behind the products takes all that they make, and none of their factors."""
+        then = self.products[-1] + 1
+        if then >= len(self.stages) or not self._in_pieces(then):
+            return False
+        before = dict(self.handed)
+        if before.keys().isdisjoint(access.buffer for access in read_by(self.stages[then])) and all(
+            self._hands_on(k, [then]) for k in self.products
+        ):
+            return True
+        self.handed = before
+        return False
+
+    def _hands_on(self, maker: int, users: Sequence[int]) -> bool:
+        """Whether what a stage writes is for these users alone, block by block; then `handed` and `cuts` say how."""
+        stages = self.stages
+        buffer = stages[maker].stores[0].access.buffer
+        readers = {k: [a for a in read_by(one) if a.buffer == buffer] for k, one in enumerate(stages)}
+        readers = {k: found for k, found in readers.items() if found}
+        # What fills gaps between matrices reads nothing, and is not read.
+        makers = [k for k, one in enumerate(stages) if buffer in {s.access.buffer for s in one.stores} and read_by(one)]
+        if buffer < self.first or makers != [maker] or not readers or not readers.keys() <= set(users):
+            return False
+        writes = [store.access for store in stages[maker].stores]
+        accesses = {maker: writes, **readers}
+        if not all(map(_parallel, accesses.values())):
+            return False
+        if _elements({maker: writes}, stages) != _elements(readers, stages):
+            return False
+        known = next(k for k in accesses if k in self.cuts)
+        lead = accesses[known][0]
+        cuts = {known: self.cuts[known]}
+        for k, found in accesses.items():
+            if k != known:
+                cuts[k] = _matching(found, stages[k].sizes, lead, stages[known].sizes, cuts[known])
+            if not cuts[k] or self.cuts.get(k, cuts[k]) != cuts[k]:
+                return False
+        step = min(abs(lead.strides[dim]) for dim in cuts[known])
+        if any(_reach(found, stages[k].sizes, cuts[k]) >= step for k, found in accesses.items()):
+            return False
+        self.cuts |= cuts
+        self.handed[buffer] = step * lead.dtype.itemsize
+        return True
 
 
 def _leaves(stage: Stage, first: int) -> bool:
@@ -115,16 +196,20 @@ def _leaves(stage: Stage, first: int) -> bool:
 
 
 def _parallel(accesses: Sequence[Access]) -> bool:
-    """Whether there are accesses, and all move alike."""
+    """Whether all accesses move alike."""
     return len({access.strides for access in accesses}) == 1
 
 
-def _elements(accesses: Sequence[Access], sizes: Sequence[int]) -> tuple[int, int, int]:
-    """Return first and last element of what accesses touch, and how many there are."""
-    strides, offsets = accesses[0].strides, [access.offset for access in accesses]
-    moving = [(s, n) for s, n in zip(strides, sizes, strict=True) if s]
-    last = max(offsets) + sum(s * (n - 1) for s, n in moving)
-    return min(offsets), last, len(set(offsets)) * prod(n for _, n in moving)
+def _elements(accesses: Mapping[int, Sequence[Access]], stages: Sequence[Stage]) -> tuple[int, int, int]:
+    """Return first and last element of what accesses touch, by the stages' places, and how many there are."""
+    begin, end, count = [], [], 0
+    for place, found in accesses.items():
+        offsets = {access.offset for access in found}
+        moving = [(s, n) for s, n in zip(found[0].strides, stages[place].sizes, strict=True) if s]
+        begin.append(min(offsets))
+        end.append(max(offsets) + sum(s * (n - 1) for s, n in moving))
+        count += len(offsets) * prod(n for _, n in moving)
+    return min(begin), max(end), count
 
 
 def _reach(accesses: Sequence[Access], sizes: Sequence[int], cut: Sequence[int]) -> int:
@@ -157,10 +242,3 @@ def _matching(
             return ()
         found += same
     return tuple(found)
-
-
-def _overwrites(stages: Sequence[Stage], aliases: Sequence[int], inputs: int) -> bool:
-    """Whether the last stage replaces, for a block, what the others read for the next one."""
-    written = {store.access.buffer for store in stages[-1].stores}
-    written |= {alias for k, alias in enumerate(aliases) if alias >= 0 and inputs + k in written}
-    return any(access.buffer in written for stage in stages for access in read_by(stage))

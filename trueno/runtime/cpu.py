@@ -257,7 +257,8 @@ def _steps(
             from trueno.codegen.chains import chained_run
 
             group = planned.stages[number : runs[number].end]
-            made = chained_run(runs[number], group, scratch, target, most, [loops_of(group[k]).lanes for k in (0, -1)])
+            wide = [0 if each.product is not None else loops_of(each).lanes for each in group]
+            made = chained_run(runs[number], group, scratch, target, most, wide)
             if made is not None:
                 found += made
                 del waiting[1 - len(group) :]
