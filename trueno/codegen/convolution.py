@@ -54,13 +54,15 @@ def as_windows(
         if node.op is convolution:
             if minimal and not (bfloat16 and all(source.dtype == dt.bfloat16 for source in node.src)):
                 # Imported where it may be needed: `import trueno` does without it.
-                from trueno.codegen import winograd, winograd_lines, winograd_strided, winograd_weights
+                from trueno.codegen import winograd, winograd_lines, winograd_strided
+                from trueno.codegen import winograd_weights, winograd_weights_lines
 
                 whole = _widened(node)
-                if winograd_weights.applies(node):
-                    made = permute(winograd_weights.minimal(whole), axes=(1, 0, 2, 3))
-                    turned[id(made)] = made
-                    return made
+                for form in (winograd_weights, winograd_weights_lines):
+                    if form.applies(node):
+                        made = permute(form.minimal(whole), axes=(1, 0, 2, 3))
+                        turned[id(made)] = made
+                        return made
                 for form in (winograd, winograd_strided, winograd_lines):
                     if form.applies(node):
                         tiled.append(form.minimal(whole))

@@ -116,11 +116,13 @@ class VectorPrinter(LLVMPrinter):
         Of the vectors that are printed: which lanes count, and how many.
     taken, waiting : dict of int to str
         By number of an access, vectors of runs: those that have been read, and those still to be written.
+    ahead : bool
+        Whether the line behind what is written is fetched for writing: stores to many places wait for their lines.
     """
 
-    def __init__(self, module: Module, lanes: int) -> None:
+    def __init__(self, module: Module, lanes: int, ahead: bool = False) -> None:
         super().__init__(module)
-        self.lanes = lanes
+        self.lanes, self.ahead = lanes, ahead
         self.mask = self.rest = ""
         self.taken: dict[int, str] = {}
         self.waiting: dict[int, str] = {}
@@ -246,7 +248,7 @@ class VectorPrinter(LLVMPrinter):
         self.check_grid(pointer, dtype, [(self.rest, place.stride)], writes=True)
         if place.kind == "1":
             self._masked_store(pointer, value, self.mask, dtype)
-            if place.turn:
+            if self.ahead:
                 self.module.declare("void @llvm.prefetch.p0(ptr, i32, i32, i32)")
                 after = self.advance(pointer, str(self.lanes), dtype)
                 self.call(f"@llvm.prefetch.p0(ptr {after}, i32 1, i32 3, i32 1)")
@@ -460,7 +462,7 @@ class _VectorEmitter(StageEmitter):
 def vector_function(module: Module, name: str, loops: Loops) -> None:
     """Print a stage as ``void name(buffers, meta, scalars, first task, end task)``, as vectors."""
     assert module.as_is is not None
-    printer = VectorPrinter(module.as_is, loops.lanes)
+    printer = VectorPrinter(module.as_is, loops.lanes, ahead=len(loops.stage.stores) > 1)
     _VectorEmitter(loops, printer, serial=True).run()
     signature = f"{name}(ptr %buffers, ptr %meta, ptr %scalars, i64 %t0, i64 %t1)"
     # What fills a border with zeros writes few elements.

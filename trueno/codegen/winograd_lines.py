@@ -44,6 +44,12 @@ def _others(near: float) -> tuple[float, float]:
     return a + b, a * b
 
 
+def scale_at(point: float) -> float:
+    """Return one over the product of a point's distances from others; with the other sign that of minus the point."""
+    total, product = _others(point)
+    return 1 / (2 * point * (point**4 - total * point**2 + product))
+
+
 def evaluate_inputs(d: Sequence[Node]) -> list[Node]:
     """Return the values of a tile of seven inputs, or of six: then without the point at infinity.
 
@@ -66,8 +72,7 @@ def evaluate_taps(g: Sequence[Node]) -> list[Node]:
     """Return a filter of four or three elements at the points, over the product of each one's distances from others."""
     found = []
     for point in PAIRS:
-        total, product = _others(point)
-        scale = 1 / (2 * point * (point**4 - total * point**2 + product))
+        scale = scale_at(point)
         even = times(scale, plus(point**2, g[2], g[0]))
         odd = times(scale * point, plus(point**2, g[3], g[1]) if len(g) > 3 else g[1])
         found += [odd + even, odd - even]
@@ -106,10 +111,14 @@ def applies(node: Node) -> bool:
 def blocks(node: Node) -> tuple[int, int, int]:
     """Return the blocks of an image, rows of results of a block, and tiles of a row."""
     high, columns = node.shape[2], -(-node.shape[3] // RESULTS)
-    most = max(TILES // columns, 1)
-    even = max(n for n in range(1, most + 1) if high % n == 0)
-    rows = even if 2 * even > most else min(most, high)
+    rows = rows_of_block(high, max(TILES // columns, 1))
     return -(-high // rows), rows, columns
+
+
+def rows_of_block(high: int, most: int) -> int:
+    """Return how many of the rows are a block: a divisor, if one is more than half of what may be at most."""
+    even = max(n for n in range(1, most + 1) if high % n == 0)
+    return even if 2 * even > most else min(most, high)
 
 
 def pays(node: Node) -> bool:
@@ -132,16 +141,7 @@ def minimal(node: Node) -> Node:
     channels, lines = w.shape[1:3]
     count, rows, columns = blocks(node)
     geometry = Geometry(*node.arg)
-    step, (top, _), (left, _) = geometry.stride[0], *geometry.padding
-    high, wide = step * (count * rows - 1) + lines, STRIDE * (RESULTS * columns - 1) + TAPS
-    padded = put(x, {2: (1, top, high), 3: (1, left, wide)})
-    strips = window(padded, 2, step * (rows - 1) + lines, step * rows)
-    # (images, channels, blocks, tiles, rows, 13, lines) to (images, blocks, channels, lines, rows, tiles, 13)
-    views = window(strips, (3, 4), (INPUTS, lines), (STRIDE * RESULTS, step))
-    views = permute(views, axes=(0, 2, 1, 6, 4, 3, 5))
-    shape = (images, count, 1, 1, channels, lines, rows, columns)
-    inputs = _points([build.reshape(element(views, {6: k}), shape=shape) for k in range(INPUTS)], 2)
-    inputs = build.reshape(inputs, shape=(images, count, POINTS, STRIDE * channels * lines, rows * columns))
+    inputs = evaluated(x, lines, geometry.stride[0], geometry.padding, (count, rows, columns))
     taps = [build.reshape(element(w, {3: k}), shape=(1, results, 1, channels, lines)) for k in range(TAPS)]
     even, odd = evaluate_taps(taps[::STRIDE]), evaluate_taps(taps[1::STRIDE])
     filters = concatenate(*(concatenate(*both, axis=2) for both in zip(even, odd, strict=True)), axis=0)
@@ -157,6 +157,34 @@ def minimal(node: Node) -> Node:
     )
     # Results of the last tiles that are none of the convolution are cut off in a copy.
     return slice_(made, bounds=tuple((0, 1, n) for n in node.shape))
+
+
+def evaluated(x: Node, lines: int, step: int, padding: Sequence[tuple[int, int]], cut: tuple[int, int, int]) -> Node:
+    """Return what filters meet at the points: (images, blocks, 7, 2 × channels × lines, tiles of a block).
+
+    Parameters
+    ----------
+    x : Node
+        Of shape (images, channels, height, width).
+    lines, step : int
+        Lines of a filter, and how far apart two rows of results are.
+    padding : sequence of (int, int)
+        Before and behind both axes.
+    cut : tuple of int
+        Blocks of an image, rows of results of a block, and tiles of a row.
+    """
+    images, channels = x.shape[:2]
+    count, rows, columns = cut
+    (top, _), (left, _) = padding
+    high, wide = step * (count * rows - 1) + lines, STRIDE * (RESULTS * columns - 1) + TAPS
+    padded = put(x, {2: (1, top, high), 3: (1, left, wide)})
+    strips = window(padded, 2, step * (rows - 1) + lines, step * rows)
+    # (images, channels, blocks, tiles, rows, 13, lines) to (images, blocks, channels, lines, rows, tiles, 13)
+    views = window(strips, (3, 4), (INPUTS, lines), (STRIDE * RESULTS, step))
+    views = permute(views, axes=(0, 2, 1, 6, 4, 3, 5))
+    shape = (images, count, 1, 1, channels, lines, rows, columns)
+    inputs = _points([build.reshape(element(views, {6: k}), shape=shape) for k in range(INPUTS)], 2)
+    return build.reshape(inputs, shape=(images, count, POINTS, STRIDE * channels * lines, rows * columns))
 
 
 def _points(tile: Sequence[Node], axis: int) -> Node:
