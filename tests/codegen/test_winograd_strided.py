@@ -15,6 +15,7 @@ from tests.codegen.test_winograd import checked, convolved, steps_of, transforme
 from tests.nn.support import normal
 from tests.ops.support import tensors, trace
 from trueno.codegen import winograd_strided
+from trueno.codegen.chains import Chain
 from trueno.codegen.contraction.steps import Multiply
 from trueno.codegen.stage import Loops
 from trueno.codegen.target import resolve
@@ -48,7 +49,8 @@ def always(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def by_tiles(steps: Any) -> bool:
     """Whether a step stores the factors of all products."""
-    return any(isinstance(one, Loops) and len(one.stage.stores) == winograd_strided.INPUTS**2 for one in steps)
+    inside = [one for step in steps for one in (step.steps if isinstance(step, Chain) else [step])]
+    return any(isinstance(one, Loops) and len(one.stage.stores) == winograd_strided.INPUTS**2 for one in inside)
 
 
 def test_sums_of_products_are_the_results() -> None:
@@ -143,7 +145,7 @@ def test_accesses_are_checked() -> None:
     got = launcher.invoke(entry, operands).numpy()
     np.testing.assert_allclose(got, want, rtol=0, atol=4e-6 * np.abs(want).max())
     numbers = entry.meta.tolist()
-    first = next(k for k, both in enumerate(itertools.pairwise(numbers)) if both == (7, 9))  # of filters
+    first = next(k for k, both in enumerate(itertools.pairwise(numbers)) if both == (9, 7))  # of filters
     entry.meta[first] += 1
     with pytest.raises(BoundsError):
         launcher.invoke(entry, operands)
@@ -176,19 +178,24 @@ def test_where_it_is_taken() -> None:
 
     assert taken(64, 56, 128)
     assert taken(128, 56, 128)
-    # Few positions, for which evaluating the filters takes too long; few channels; more than a cache holds.
-    assert not taken(128, 28, 256)
+    assert taken(128, 28, 256)
+    assert taken(64, 224, 128)
+    assert taken(32, 64, 64)
+    # Few positions, for which evaluating the filters takes too long; few channels.
     assert not taken(256, 14, 512)
     assert not taken(3, 224, 64)
-    assert not taken(64, 224, 128)
-    # Results of 32 × 32 lie 4 KB apart.
-    assert not taken(32, 64, 64)
     assert not taken(64, 56, 128, 3)
 
 
-@pytest.mark.usefixtures("always")
-def test_factors_are_read_as_they_lie() -> None:
-    arrays = [normal(1, 64, 28, 28), normal(128, 64, 3, 3, seed=1)]
+@pytest.mark.unchecked
+@pytest.mark.parametrize(("shape", "results", "blocks"), [((1, 64, 56, 56), 128, 2), ((1, 128, 28, 28), 256, 16)])
+def test_blocks_of_tiles_and_parts_of_filters_stay_in_a_cache(
+    shape: tuple[int, ...], results: int, blocks: int
+) -> None:
+    arrays = [normal(*shape), normal(results, shape[1], 3, 3, seed=1)]
     steps = steps_of(lambda x, w: convolution(x, w, stride=2, padding=1), arrays)
-    products = [one for one in steps if isinstance(one, Multiply)]
+    (chain,) = (one for one in steps if isinstance(one, Chain))
+    assert chain.extents == [blocks]
+    products = [one for one in chain.steps if isinstance(one, Multiply)]
     assert [one.a.direct and one.b.direct for one in products] == [True] * 3
+    assert len(chain.steps) == 5

@@ -54,8 +54,13 @@ def as_windows(
         if node.op is convolution:
             if minimal and not (bfloat16 and all(source.dtype == dt.bfloat16 for source in node.src)):
                 # Imported where it may be needed: `import trueno` does without it.
-                from trueno.codegen import winograd, winograd_lines, winograd_strided
-                from trueno.codegen import winograd_weights, winograd_weights_lines
+                from trueno.codegen import (
+                    winograd,
+                    winograd_lines,
+                    winograd_strided,
+                    winograd_weights,
+                    winograd_weights_lines,
+                )
 
                 whole = _widened(node)
                 for form in (winograd_weights, winograd_weights_lines):

@@ -5,7 +5,7 @@ Convolutions by minimal filtering are such runs: evaluating tiles, the products,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from typing import NamedTuple
 
@@ -42,6 +42,8 @@ class Run(NamedTuple):
 def runs(stages: list[Stage], first: int, aliases: Sequence[int], inputs: int) -> list[Run]:
     """Return the runs of a plan, whose stages are put next to each other, in place.
 
+    Stages that fill gaps in what is handed on, which nobody reads, are taken out.
+
     Parameters
     ----------
     stages : list of Stage
@@ -53,6 +55,7 @@ def runs(stages: list[Stage], first: int, aliases: Sequence[int], inputs: int) -
         Number of operand arrays.
     """
     found: list[Run] = []
+    handed: set[int] = set()
     end = 0
     while end < len(stages):
         begin, end = end, end + 1
@@ -60,26 +63,41 @@ def runs(stages: list[Stage], first: int, aliases: Sequence[int], inputs: int) -
             continue
         while end < len(stages) and stages[end].product is not None:
             end += 1
-        for leader in reversed(range(begin)):
-            joining = _Joining(stages, leader, begin, end, first)
-            if not joining.fits() or joining.overwrites(aliases, inputs):
-                continue
+        joining = _joining(stages, begin, end, first, aliases, inputs)
+        if joining is not None:
             moved = joining.evaluations
             between = [one for k, one in enumerate(stages[:begin]) if k > moved[0] and k not in moved]
-            if any(_leaves(one, first) for one in between):
-                continue
             found = [run._replace(begin=run.begin - sum(run.begin > k for k in moved)) for run in found]
             found.append(joining.run())
             stages[moved[0] : begin] = [*between, *(stages[k] for k in moved)]
             end += joining.ends
-            break
-    return found
+            handed |= joining.handed.keys()
+    gaps = [k for k, one in enumerate(stages) if _written(one) <= handed and not read_by(one)]
+    for k in reversed(gaps):
+        del stages[k]
+    return [run._replace(begin=run.begin - sum(run.begin > k for k in gaps)) for run in found]
 
 
 def read_by(stage: Stage) -> list[Access]:
     """Return the accesses of a stage that read memory."""
     values = [one for store in stage.stores for one in (store.value, store.index) if one is not None]
     return [access for expr in topological(values) for access in reads(expr)]
+
+
+def _joining(
+    stages: Sequence[Stage], begin: int, end: int, first: int, aliases: Sequence[int], inputs: int
+) -> _Joining | None:
+    """Return how the products between two places are joined with others, or None."""
+    for leader in reversed(range(begin)):
+        for cut in _cuts(stages[leader]):
+            joining = _Joining(stages, leader, cut, range(begin, end), first)
+            if not joining.fits() or joining.overwrites(aliases, inputs):
+                continue
+            # What evaluates factors is done behind the stages between.
+            between = set(range(joining.evaluations[0], begin)) - set(joining.evaluations)
+            if not any(_leaves(stages[k], first) for k in between):
+                return joining
+    return None
 
 
 class _Joining:
@@ -98,25 +116,18 @@ class _Joining:
         Bytes that a block takes, by the buffer's number.
     """
 
-    def __init__(self, stages: Sequence[Stage], leader: int, begin: int, end: int, first: int) -> None:
-        self.stages, self.leader, self.first = stages, leader, first
-        self.products = range(begin, end)
+    def __init__(self, stages: Sequence[Stage], leader: int, cut: tuple[int, ...], products: range, first: int) -> None:
+        self.stages, self.leader, self.products, self.first = stages, leader, products, first
         self.evaluations = [leader]
         self.ends = False
-        self.cuts: dict[int, tuple[int, ...]] = {}
+        self.cuts: dict[int, tuple[int, ...]] = {leader: cut}
         self.handed: dict[int, int] = {}
 
     def fits(self) -> bool:
         """Whether there is a run; if so, the attributes describe it."""
-        leader = self.stages[self.leader]
-        if not self._in_pieces(self.leader):
+        if not self._hands_on(self.leader, self.products) or not self.cuts.keys() >= set(self.products):
             return False
-        self.cuts[self.leader] = _cut([store.access for store in leader.stores], leader.sizes)
-        if not self.cuts[self.leader] or not self._hands_on(self.leader, self.products):
-            return False
-        if not self.cuts.keys() >= set(self.products):
-            return False
-        others = (k for k in range(self.products[0]) if k != self.leader and self._in_pieces(k))
+        others = (k for k in range(self.products[0]) if k != self.leader and _in_pieces(self.stages[k]))
         self.evaluations = sorted([self.leader, *(k for k in others if self._hands_on(k, self.products))])
         self.ends = self._is_followed()
         # Where the products are the end, they may read nothing for each block that is not made for it.
@@ -125,7 +136,7 @@ class _Joining:
     def overwrites(self, aliases: Sequence[int], inputs: int) -> bool:
         """Whether what one block replaces is read for the next one."""
         members = [self.stages[k] for k in self._places()]
-        written = {store.access.buffer for one in members for store in one.stores} - self.handed.keys()
+        written = set().union(*map(_written, members)) - self.handed.keys()
         written |= {alias for k, alias in enumerate(aliases) if alias >= 0 and inputs + k in written}
         return any(access.buffer in written for one in members for access in read_by(one))
 
@@ -139,16 +150,10 @@ class _Joining:
     def _places(self) -> list[int]:
         return [*self.evaluations, *range(self.products[0], self.products[-1] + 1 + self.ends)]
 
-    def _in_pieces(self, place: int) -> bool:
-        """Whether a stage evaluates or interpolates: an elementwise one that stores many pieces of one buffer."""
-        stage = self.stages[place]
-        pieces = len(stage.stores) > 1 and len({store.access.buffer for store in stage.stores}) == 1
-        return pieces and stage.product is None and not stage.inner
-
     def _is_followed(self) -> bool:
         """Whether the stage behind the products takes all that they make, and none of their factors."""
         then = self.products[-1] + 1
-        if then >= len(self.stages) or not self._in_pieces(then):
+        if then >= len(self.stages) or not _in_pieces(self.stages[then]):
             return False
         before = dict(self.handed)
         if before.keys().isdisjoint(access.buffer for access in read_by(self.stages[then])) and all(
@@ -165,7 +170,7 @@ class _Joining:
         readers = {k: [a for a in read_by(one) if a.buffer == buffer] for k, one in enumerate(stages)}
         readers = {k: found for k, found in readers.items() if found}
         # What fills gaps between matrices reads nothing, and is not read.
-        makers = [k for k, one in enumerate(stages) if buffer in {s.access.buffer for s in one.stores} and read_by(one)]
+        makers = [k for k, one in enumerate(stages) if buffer in _written(one) and read_by(one)]
         if buffer < self.first or makers != [maker] or not readers or not readers.keys() <= set(users):
             return False
         writes = [store.access for store in stages[maker].stores]
@@ -190,9 +195,20 @@ class _Joining:
         return True
 
 
+def _written(stage: Stage) -> set[int]:
+    """Return the buffers that a stage writes."""
+    return {store.access.buffer for store in stage.stores}
+
+
+def _in_pieces(stage: Stage) -> bool:
+    """Whether a stage evaluates or interpolates: an elementwise one that stores many pieces of one buffer."""
+    pieces = len(stage.stores) > 1 and len(_written(stage)) == 1
+    return pieces and stage.product is None and not stage.inner
+
+
 def _leaves(stage: Stage, first: int) -> bool:
     """Whether a stage writes what is no intermediate result."""
-    return any(store.access.buffer < first for store in stage.stores)
+    return min(_written(stage)) < first
 
 
 def _parallel(accesses: Sequence[Access]) -> bool:
@@ -219,15 +235,16 @@ def _reach(accesses: Sequence[Access], sizes: Sequence[int], cut: Sequence[int])
     return rest + max(access.offset for access in accesses)
 
 
-def _cut(accesses: Sequence[Access], sizes: Sequence[int]) -> tuple[int, ...]:
-    """Return the outermost dimensions of what is written, as many as leave blocks that do not touch."""
+def _cuts(stage: Stage) -> Iterator[tuple[int, ...]]:
+    """Yield outermost dimensions of what a stage writes in pieces, most of them first, that leave blocks apart."""
+    if not _in_pieces(stage):
+        return
+    accesses = [store.access for store in stage.stores]
     strides = accesses[0].strides
-    order = sorted((dim for dim, n in enumerate(sizes) if n > 1), key=lambda dim: -abs(strides[dim]))
-    taken: list[int] = []
-    for count, dim in enumerate(order, 1):
-        if _reach(accesses, sizes, order[:count]) < abs(strides[dim]):
-            taken = order[:count]
-    return tuple(taken)
+    order = sorted((dim for dim, n in enumerate(stage.sizes) if n > 1), key=lambda dim: -abs(strides[dim]))
+    for count in reversed(range(1, len(order) + 1)):
+        if _reach(accesses, stage.sizes, order[:count]) < abs(strides[order[count - 1]]):
+            yield tuple(order[:count])
 
 
 def _matching(

@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from trueno import dtypes as dt
+from trueno.codegen.contraction import rest
 from trueno.codegen.transposed import turned
 from trueno.codegen.windows import element
 from trueno.ir import build
@@ -146,15 +147,29 @@ _LANES = 16
 LEAST_TILES, WANTED_TILES = 28, 64
 
 
-def tiling(node: Node) -> Tiling:
-    """Return how a convolution is cut: into as many rows of tiles, or as many images, as fit a block and divide all."""
+def tiling(
+    node: Node, side: int = RESULTS, held: tuple[int, int] = (POINTS**2, POINTS**2), cut_bytes: int = 0
+) -> Tiling:
+    """Return how a convolution is cut: into as many rows of tiles, or as many images, as fit a block and divide all.
+
+    Parameters
+    ----------
+    node : Node
+    side : int
+        Results of a tile along an axis.
+    held : tuple of int
+        Elements that a tile of a channel is evaluated to, as a filter is, and sums of a tile of a result.
+    cut_bytes : int
+        Bytes of evaluated filters from which on they are cut into parts, where it is not `CUT_BYTES`.
+    """
     batch, results, high, wide = node.shape
     channels, size = node.src[0].shape[1], node.dtype.itemsize
-    rows, columns = -(-high // RESULTS), -(-wide // RESULTS)
-    most = max(BLOCK_BYTES // (POINTS**2 * (results + channels) * size), WANTED_TILES)
+    rows, columns = -(-high // side), -(-wide // side)
+    most = max(BLOCK_BYTES // ((held[1] * results + held[0] * channels) * size), WANTED_TILES)
     if rows * columns <= most:
         images = max(n for n in range(1, batch + 1) if batch % n == 0 and n * rows * columns <= most)
-        parts = _parts(results, POINTS**2 * channels * size, images * rows * columns) if images == batch else 1
+        row_bytes, tiles = held[0] * channels * size, images * rows * columns
+        parts = _parts(results, row_bytes, tiles, cut_bytes or CUT_BYTES) if images == batch else 1
         return Tiling(batch // images, images, 1, rows, columns, parts)
     divisors = [n for n in range(1, rows + 1) if rows % n == 0]
     fitting = max(n for n in divisors if n == 1 or n * columns <= most)
@@ -162,12 +177,12 @@ def tiling(node: Node) -> Tiling:
     return Tiling(batch, 1, rows // taken, taken, columns)
 
 
-def _parts(results: int, row_bytes: int, tiles: int) -> int:
+def _parts(results: int, row_bytes: int, tiles: int, cut_bytes: int) -> int:
     """Return into how many parts filters are cut that would not fit a cache beside the inputs of all tiles.
 
     `row_bytes`: what the evaluated filters of one result take, and the inputs of one tile.
     """
-    if results * row_bytes < CUT_BYTES or tiles * row_bytes > INPUT_BYTES:
+    if results * row_bytes < cut_bytes or tiles * row_bytes > INPUT_BYTES:
         return 1
     fitting = (n for n in PART_ROWS if results % n == 0 and n * row_bytes <= PART_BYTES)
     return results // next(fitting, results)
@@ -188,13 +203,19 @@ def applies(node: Node) -> bool:
     return square and 0 not in node.shape and node.dtype in (dt.float32, dt.float64) and pays(node)
 
 
+def columns_of(tiles: int) -> int:
+    """Return for how many columns a product takes time: whole vectors, or a few left over (contraction/rest.py)."""
+    left = tiles % (rest.VECTORS * _LANES)
+    return tiles + 1 if 0 < left <= rest.MOST < tiles else -(-tiles // _LANES) * _LANES
+
+
 def pays(node: Node) -> bool:
     """Whether products, transforms and weights take less time than a sum over windows."""
     results, channels = node.src[1].shape[:2]
     direct = GATHERED * math.prod(node.shape) * channels * TAPS**2
     cut = tiling(node)
     blocks = cut.groups * cut.blocks
-    products = POINTS**2 * results * (channels + STEPS) * blocks * (-(-cut.tiles // _LANES) * _LANES)
+    products = POINTS**2 * results * (channels + STEPS) * blocks * columns_of(cut.tiles)
     tiles = blocks * cut.tiles
     again = cut.parts == 1 and POINTS**2 * results * channels * node.dtype.itemsize > CUT_BYTES
     filters = results * channels * (FILTER_COST + (FILTER_AGAIN if again else 0))
@@ -207,10 +228,7 @@ def minimal(node: Node) -> Node:
     cut = tiling(node)
     channels, results = x.shape[1], w.shape[0] // cut.parts
     groups, images, blocks, parts, rows, columns = cut.groups, cut.images, cut.blocks, cut.parts, cut.rows, cut.columns
-    padded = padded_to_tiles(build.reshape(x, shape=(groups, images, *x.shape[1:])), node, node.shape[2:])
-    step = RESULTS * rows
-    strips = window(padded, 3, step + TAPS - 1, step)
-    tiles = permute(window(strips, (5, 4), POINTS, RESULTS), axes=(0, 3, 2, 1, 5, 4, 6, 7))
+    tiles = tiles_of(x, node, cut)
     inputs = assembled(evaluate_inputs, grid(tiles, (6, 7), (groups, blocks, 1, channels, images, rows, columns)), 2)
     inputs = build.reshape(apart(inputs, 3), shape=(groups, blocks, 1, POINTS**2, channels, cut.tiles))
     weights = _evaluated_filters(w, parts)
@@ -221,10 +239,32 @@ def minimal(node: Node) -> Node:
     )
     products = build.reshape(products, shape=(groups, blocks, parts, POINTS, POINTS, results, images, rows, columns))
     points = grid(products, (3, 4), (groups, blocks, parts, results, images, rows, columns))
-    pieces = [permute(one, axes=(0, 4, 2, 3, 1, 5, 6)) for row in both_axes(interpolate, points) for one in row]
-    whole = (groups, images, parts, results, blocks, RESULTS * rows, RESULTS * columns)
-    made = interleave(*pieces, steps=((5, RESULTS), (6, RESULTS)), shape=whole)
-    made = build.reshape(made, shape=(*node.shape[:2], RESULTS * rows * blocks, RESULTS * columns))
+    return put_together([one for row in both_axes(interpolate, points) for one in row], node, cut)
+
+
+def tiles_of(x: Node, node: Node, cut: Tiling, side: int = RESULTS, inputs: int = POINTS, stride: int = 1) -> Node:
+    """Return views of the tiles: (groups, blocks, channels, images, rows, columns, inputs, inputs).
+
+    `side`, `inputs`: results and inputs of a tile along an axis; `stride`: of the filters.
+    """
+    padded = padded_to_tiles(
+        build.reshape(x, shape=(cut.groups, cut.images, *x.shape[1:])), node, node.shape[2:], side, stride
+    )
+    step = stride * side
+    strips = window(padded, 3, step * (cut.rows - 1) + inputs, step * cut.rows)
+    return permute(window(strips, (5, 4), inputs, step), axes=(0, 3, 2, 1, 5, 4, 6, 7))
+
+
+def put_together(tile: Sequence[Node], node: Node, cut: Tiling, side: int = RESULTS) -> Node:
+    """Return a convolution from results of tiles: (groups, blocks, parts, results, images, rows, columns).
+
+    `side`: results of a tile along an axis.
+    """
+    pieces = [permute(one, axes=(0, 4, 2, 3, 1, 5, 6)) for one in tile]
+    high, wide = side * cut.rows, side * cut.columns
+    whole = (cut.groups, cut.images, cut.parts, node.shape[1] // cut.parts, cut.blocks, high, wide)
+    made = interleave(*pieces, steps=((5, side), (6, side)), shape=whole)
+    made = build.reshape(made, shape=(*node.shape[:2], high * cut.blocks, wide))
     # Results of the last tiles that are none of the convolution are cut off in a copy.
     return slice_(made, bounds=tuple((0, 1, n) for n in node.shape))
 

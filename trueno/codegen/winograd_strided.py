@@ -10,22 +10,34 @@ only, and so take in the product of that result's odd input: three sums, of two,
 
 On both axes, a tile of 2 × 2 results takes 25 products of a channel in place of 36, summed up in nine matrix products:
 four with 4 elements of a channel along K, four with 2, one with 1. All factors are ±1: the error is that of the direct
-sum. Rows of the products are tiles, which are few, and columns the results' channels.
+sum. Inputs and filters are laid out, and cut into blocks or parts, as those of codegen/winograd.py are.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain, product
 
 from trueno import dtypes as dt
-from trueno.codegen.winograd import GATHERED, STEPS, TAPS, Grid, both_axes, grid, padded_to_tiles
+from trueno.codegen.windows import element
+from trueno.codegen.winograd import (
+    GATHERED,
+    STEPS,
+    TAPS,
+    Grid,
+    Tiling,
+    both_axes,
+    columns_of,
+    grid,
+    put_together,
+    tiles_of,
+    tiling,
+)
 from trueno.ir import build
 from trueno.ir.convolution import Geometry
 from trueno.ir.node import Node
 from trueno.ir.views import concatenate, matmul, permute, slice_
-from trueno.ir.windows import interleave, window
 
 #: Results of a tile along an axis, how far apart they are, and the inputs that they take.
 RESULTS, STRIDE = 2, 2
@@ -52,16 +64,10 @@ def interpolate(m: Sequence[Node]) -> list[Node]:
 
 
 #: What steps take, in multiply-adds of a matrix product: evaluating a tile of a channel, interpolating one of a result,
-#: and evaluating a filter, where those of all results lie in a first-level cache and where they do not.
-INPUT_COST, RESULT_COST, FILTER_COST, FILTER_APART = 570, 170, 270, 500
-#: Filters of so many results and more, each a line of memory, do not stay in the cache from one channel to the next.
-APART = 192
-#: Rows and columns of which the products compute a multiple.
-ROWS, COLUMNS = 6, 16
-#: Bytes of evaluated inputs and products from which on those that pass through memory take what is saved.
-MOST_BYTES = 24 << 20
-#: Results' channels a multiple of so many bytes apart share too few lines of a cache to be written side by side.
-SHARED = 2048
+#: evaluating a filter, and where all filters do not fit a cache writing and reading it again.
+INPUT_COST, RESULT_COST, FILTER_COST, FILTER_AGAIN = 330, 100, 400, 300
+#: Bytes of evaluated filters from which on they are cut into parts.
+CUT_BYTES = 2 << 20
 
 
 def applies(node: Node) -> bool:
@@ -75,66 +81,56 @@ def applies(node: Node) -> bool:
 def pays(node: Node) -> bool:
     """Whether products, transforms and weights take less time than a sum over windows."""
     results, channels = node.src[1].shape[:2]
-    size = node.dtype.itemsize
-    tiles = node.shape[0] * math.prod(-(-n // RESULTS) for n in node.shape[2:])
-    if tiles * (INPUTS**2 * channels + len(SUMS) ** 2 * results) * size > MOST_BYTES:
-        return False
-    if math.prod(node.shape[2:]) * size % SHARED == 0:
-        return False
-    padded = -(-tiles // ROWS) * ROWS * -(-results // COLUMNS) * COLUMNS
-    products = padded * (INPUTS**2 * channels + len(SUMS) ** 2 * STEPS)
-    transforms = tiles * (INPUT_COST * channels + RESULT_COST * results)
-    filters = results * channels * (FILTER_COST if results < APART else FILTER_APART)
+    cut = cut_into_tiles(node)
+    blocks = cut.groups * cut.blocks
+    products = results * (INPUTS**2 * channels + len(SUMS) ** 2 * STEPS) * blocks * columns_of(cut.tiles)
+    transforms = blocks * cut.tiles * (INPUT_COST * channels + RESULT_COST * results)
+    again = cut.parts == 1 and INPUTS**2 * results * channels * node.dtype.itemsize > CUT_BYTES
+    filters = results * channels * (FILTER_COST + (FILTER_AGAIN if again else 0))
     return products + transforms + filters < GATHERED * math.prod(node.shape) * channels * TAPS**2
+
+
+def cut_into_tiles(node: Node) -> Tiling:
+    """Return how a convolution is cut into blocks of tiles, or its filters into parts."""
+    return tiling(node, RESULTS, (INPUTS**2, len(SUMS) ** 2), CUT_BYTES)
 
 
 def minimal(node: Node) -> Node:
     """Return a convolution that this `applies` to, its last step an interleaving of the tiles' results."""
     x, w = node.src
-    images, results = node.shape[:2]
-    channels = x.shape[1]
-    rows, columns = (-(-n // RESULTS) for n in node.shape[2:])
-    padded = padded_to_tiles(build.reshape(x, shape=(1, *x.shape)), node, node.shape[2:], RESULTS, STRIDE)
-    # (1, images, channels, rows, columns, 5, 5)
-    tiles = permute(window(padded, (3, 4), INPUTS, STRIDE * RESULTS), axes=(0, 2, 1, 3, 4, 5, 6))
-    inputs = _Factors(both_axes(evaluate_inputs, grid(tiles, (5, 6), (channels, 1, images, rows, columns))))
-    taps = permute(w, axes=(1, 0, 2, 3))
-    filters = _Factors(both_axes(evaluate_taps, grid(taps, (2, 3), (channels, 1, results))))
+    cut = cut_into_tiles(node)
+    channels, results = x.shape[1], w.shape[0] // cut.parts
+    groups, blocks, parts, tiles = cut.groups, cut.blocks, cut.parts, (cut.images, cut.rows, cut.columns)
+    shape = (groups, blocks, 1, channels, *tiles)
+    views = tiles_of(x, node, cut, RESULTS, INPUTS, STRIDE)
+    inputs = concatenate(*in_order(both_axes(evaluate_inputs, grid(views, (6, 7), shape))), axis=2)
+    taps = grid(w, (2, 3), (parts, results, 1, channels))
+    filters = concatenate(*in_order(both_axes(evaluate_taps, taps)), axis=2)
     sums: Grid = [[w] * len(SUMS) for _ in SUMS]
-    for which, places in enumerate(ALIKE):
-        made = matmul(permute(inputs.of(which), axes=(0, 2, 1)), filters.of(which))
-        for k, (a, b) in enumerate(places):
-            part = slice_(made, bounds=((k, 1, 1), *((0, 1, n) for n in made.shape[1:])))
-            sums[a][b] = build.reshape(part, shape=(images, rows, columns, results))
-    pieces = [permute(one, axes=(0, 3, 1, 2)) for row in both_axes(interpolate, sums) for one in row]
-    pieces = [build.reshape(one, shape=(1, *one.shape)) for one in pieces]
-    whole = (1, images, results, RESULTS * rows, RESULTS * columns)
-    made = build.reshape(interleave(*pieces, steps=((3, RESULTS), (4, RESULTS)), shape=whole), shape=whole[1:])
-    # Results of the last tiles that are none of the convolution are cut off in a copy.
-    return slice_(made, bounds=tuple((0, 1, n) for n in node.shape))
+    for places, weights, elements in zip(ALIKE, alike(filters), alike(inputs), strict=True):
+        count, deep = len(places), weights.shape[2] // len(places) * channels
+        a = permute(build.reshape(weights, shape=(1, 1, parts, results, count, deep)), axes=(0, 1, 2, 4, 3, 5))
+        b = build.reshape(elements, shape=(groups, blocks, 1, count, deep, math.prod(tiles)))
+        made = matmul(
+            build.expand(a, shape=(groups, blocks, *a.shape[2:])),
+            build.expand(b, shape=(groups, blocks, parts, *b.shape[3:])),
+        )
+        for k, (first, second) in enumerate(places):
+            one = element(made, {3: k})
+            sums[first][second] = build.reshape(one, shape=(groups, blocks, parts, results, *tiles))
+    return put_together([one for row in both_axes(interpolate, sums) for one in row], node, cut, RESULTS)
 
 
-class _Factors:
-    """The inputs' or the filters' factors of all products: for each sum a matrix of K rows, one below the other.
+def in_order(evaluated: Grid) -> list[Node]:
+    """Return the factors of the products of both axes, those of each sum one behind the other."""
+    return [evaluated[i][j] for a, b in chain(*ALIKE) for i, j in product(SUMS[a], SUMS[b])]
 
-    K is the channels, and within a channel the products that are summed up: so the rows that are written in turns lie
-    side by side in memory, and the matrices, nine of them, may begin in the same lines of a cache.
-    """
 
-    def __init__(self, evaluated: Grid) -> None:
-        channels, _, *rest = evaluated[0][0].shape
-        self.channels, self.width = channels, math.prod(rest)
-        matrices: list[Node] = []
-        for a, b in chain(*ALIKE):
-            parts = [evaluated[i][j] for i, j in product(SUMS[a], SUMS[b])]
-            matrix = concatenate(*parts, axis=1) if len(parts) > 1 else parts[0]
-            matrices.append(build.reshape(matrix, shape=(channels * len(parts), self.width)))
-        self.rows = concatenate(*matrices, axis=0)
-
-    def of(self, which: int) -> Node:
-        """Return the matrices of sums with equally many products."""
-        heights = [self.channels * math.prod(len(SUMS[k]) for k in places[0]) for places in ALIKE]
-        begin = sum(height * len(places) for height, places in zip(heights[:which], ALIKE, strict=False))
-        height, count = heights[which], len(ALIKE[which])
-        part = slice_(self.rows, bounds=((begin, 1, count * height), (0, 1, self.width)))
-        return build.reshape(part, shape=(count, height, self.width))
+def alike(factors: Node, axis: int = 2) -> Iterator[Node]:
+    """Yield the factors of sums with equally many products, which lie along an axis."""
+    begin = 0
+    for places in ALIKE:
+        count = sum(len(SUMS[a]) * len(SUMS[b]) for a, b in places)
+        part = ((0, 1, n) if k != axis else (begin, 1, count) for k, n in enumerate(factors.shape))
+        yield slice_(factors, bounds=tuple(part))
+        begin += count
