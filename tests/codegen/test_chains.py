@@ -8,10 +8,10 @@ import torch
 
 import trueno as tn
 from tests.codegen.support import lowered
-from trueno.codegen import winograd, winograd_lines, winograd_strided, winograd_weights_lines
 from trueno.codegen.chains import WHOLE_BYTES, Chain
 from trueno.codegen.contraction.long import WINDOWS
 from trueno.codegen.contraction.steps import Multiply, Pack
+from trueno.codegen.filtering import FORMS, OF_WEIGHTS
 from trueno.nn import functional
 from trueno.runtime import threads
 
@@ -35,7 +35,7 @@ CASES = [
 @pytest.fixture(autouse=True)
 def direct(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compute all convolutions as sums over windows."""
-    for form in (winograd, winograd_lines, winograd_strided, winograd_weights_lines):
+    for form in (*FORMS, *OF_WEIGHTS):
         monkeypatch.setattr(form, "pays", lambda node: False)
 
 

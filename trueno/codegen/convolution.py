@@ -54,21 +54,15 @@ def as_windows(
         if node.op is convolution:
             if minimal and not (bfloat16 and all(source.dtype == dt.bfloat16 for source in node.src)):
                 # Imported where it may be needed: `import trueno` does without it.
-                from trueno.codegen import (
-                    winograd,
-                    winograd_lines,
-                    winograd_strided,
-                    winograd_weights,
-                    winograd_weights_lines,
-                )
+                from trueno.codegen.filtering import FORMS, OF_WEIGHTS
 
                 whole = _widened(node)
-                for form in (winograd_weights, winograd_weights_lines):
+                for form in OF_WEIGHTS:
                     if form.applies(node):
                         made = permute(form.minimal(whole), axes=(1, 0, 2, 3))
                         turned[id(made)] = made
                         return made
-                for form in (winograd, winograd_strided, winograd_lines):
+                for form in FORMS:
                     if form.applies(node):
                         tiled.append(form.minimal(whole))
                         return tiled[-1]

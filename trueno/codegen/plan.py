@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 
@@ -54,23 +55,20 @@ class Planner:
         self.writers: dict[int, int] = {}
         # The stage that sets a buffer to zeros which later stages write into.
         self.cleared: dict[int, int] = {}
-        tensors = [layout for layout in layouts if layout is not None]
-        numbers = iter(range(len(tensors)))
-        by_operand: dict[int, Buffer] = {}
-        for position, layout in enumerate(layouts):
-            if layout is not None:
-                by_operand[position] = Buffer(next(numbers), layout.dtype, layout.shape, layout.strides)
-        self.operands = by_operand
+        present = [(position, layout) for position, layout in enumerate(layouts) if layout is not None]
+        self.operands = by_operand = {
+            position: Buffer(k, one.dtype, one.shape, one.strides) for k, (position, one) in enumerate(present)
+        }
         for leaf in kernel.inputs:
             if leaf.op is build.INPUT:
                 self.buffers[id(leaf)] = by_operand[leaf.arg]
         self.outputs: list[Buffer] = []
         for k, (node, alias) in enumerate(zip(kernel.outputs, aliases, strict=True)):
-            number = len(tensors) + k
+            number = len(present) + k
             target = by_operand[alias] if alias >= 0 else None
             strides = target.strides if target else contiguous_strides(node.shape)
             self.outputs.append(Buffer(number, node.dtype, node.shape, strides))
-        self.next_buffer = len(tensors) + len(kernel.outputs)
+        self.next_buffer = len(present) + len(kernel.outputs)
 
     def run(self) -> Plan:
         """Plan every output."""
@@ -139,6 +137,7 @@ class Planner:
                         self.cleared[target.number] = self.writers[target.number]
                 self.compute(node.src[0], window(target, node.arg))
             case "interleave":
+                self._materialise_shared(node.src)
                 for piece, bounds in zip(node.src, interleaved_bounds(node.shape, node.arg), strict=True):
                     self.compute(piece, window(target, bounds))
             case "permute" if self._turned(node, target) is not None:
@@ -172,6 +171,14 @@ class Planner:
                 self.materialise(refusal.node)
         return False
 
+    def _materialise_shared(self, pieces: Sequence[Node]) -> None:
+        """Compute what several pieces reduce before them, so that no piece is computed apart from the others."""
+        known: set[int] = set()
+        for piece in pieces:
+            while (found := self._first_reduction(piece)) is not None and id(found) in known:
+                self.materialise(found)
+            known.add(id(found))
+
     def _concatenate(self, node: Node, target: Buffer) -> None:
         offset = 0
         for piece in node.src:
@@ -198,7 +205,7 @@ class Planner:
             self._append(root, domain, Store(access_of(target, coords, root.ndim), value), target)
             return
         source = reduce_node.src[0]
-        axes = reduce_node.arg if reduce_node.op.kind == "reduction" else _scanned(reduce_node)
+        axes = reduce_node.arg if reduce_node.op.kind == "reduction" else (reduce_node.arg,)
         domain = Domain(source.shape, axes)
         if root is not reduce_node and any(domain.sizes[k] == 0 for k in axes):
             # Loops over no elements would not reach what follows the reduction.
@@ -520,7 +527,7 @@ class Planner:
 
     def _reduced(self, node: Node, coords: tuple[Coordinate, ...], domain: Domain) -> Expr:
         source = node.src[0]
-        axes = node.arg if node.op.kind == "reduction" else _scanned(node)
+        axes = node.arg if node.op.kind == "reduction" else (node.arg,)
         kept = () if node.op.kind == "scan" else axes
         aligned = domain.whole and source.shape == domain.sizes and axes == domain.inner and domain.inner != ()
         for k, (coordinate, n) in enumerate(zip(coords, source.shape, strict=True)):
@@ -551,10 +558,6 @@ class Planner:
             self.slots[key] = len(self.plan.slots)
             self.plan.slots.append((operand, node.dtype, value))
         return self.slots[key]
-
-
-def _scanned(node: Node) -> tuple[int, ...]:
-    return (node.arg,)
 
 
 def plan(

@@ -81,11 +81,11 @@ def applies(node: Node) -> bool:
 def pays(node: Node) -> bool:
     """Whether products, transforms and weights take less time than a sum over windows."""
     results, channels = node.src[1].shape[:2]
-    cut = cut_into_tiles(node)
-    blocks = cut.groups * cut.blocks
-    products = results * (INPUTS**2 * channels + len(SUMS) ** 2 * STEPS) * blocks * columns_of(cut.tiles)
-    transforms = blocks * cut.tiles * (INPUT_COST * channels + RESULT_COST * results)
-    again = cut.parts == 1 and INPUTS**2 * results * channels * node.dtype.itemsize > CUT_BYTES
+    tiled = cut_into_tiles(node)
+    blocks = tiled.groups * tiled.blocks
+    products = results * (INPUTS**2 * channels + len(SUMS) ** 2 * STEPS) * blocks * columns_of(tiled.tiles)
+    transforms = blocks * tiled.tiles * (INPUT_COST * channels + RESULT_COST * results)
+    again = tiled.parts == 1 and INPUTS**2 * results * channels * node.dtype.itemsize > CUT_BYTES
     filters = results * channels * (FILTER_COST + (FILTER_AGAIN if again else 0))
     return products + transforms + filters < GATHERED * math.prod(node.shape) * channels * TAPS**2
 
@@ -98,11 +98,12 @@ def cut_into_tiles(node: Node) -> Tiling:
 def minimal(node: Node) -> Node:
     """Return a convolution that this `applies` to, its last step an interleaving of the tiles' results."""
     x, w = node.src
-    cut = cut_into_tiles(node)
-    channels, results = x.shape[1], w.shape[0] // cut.parts
-    groups, blocks, parts, tiles = cut.groups, cut.blocks, cut.parts, (cut.images, cut.rows, cut.columns)
+    tiled = cut_into_tiles(node)
+    channels, results = x.shape[1], w.shape[0] // tiled.parts
+    groups, blocks, parts = tiled.groups, tiled.blocks, tiled.parts
+    tiles = (tiled.images, tiled.rows, tiled.columns)
     shape = (groups, blocks, 1, channels, *tiles)
-    views = tiles_of(x, node, cut, RESULTS, INPUTS, STRIDE)
+    views = tiles_of(x, node, tiled, RESULTS, INPUTS, STRIDE)
     inputs = concatenate(*in_order(both_axes(evaluate_inputs, grid(views, (6, 7), shape))), axis=2)
     taps = grid(w, (2, 3), (parts, results, 1, channels))
     filters = concatenate(*in_order(both_axes(evaluate_taps, taps)), axis=2)
@@ -118,7 +119,7 @@ def minimal(node: Node) -> Node:
         for k, (first, second) in enumerate(places):
             one = element(made, {3: k})
             sums[first][second] = build.reshape(one, shape=(groups, blocks, parts, results, *tiles))
-    return put_together([one for row in both_axes(interpolate, sums) for one in row], node, cut, RESULTS)
+    return put_together([one for row in both_axes(interpolate, sums) for one in row], node, tiled, RESULTS)
 
 
 def in_order(evaluated: Grid) -> list[Node]:
@@ -127,10 +128,13 @@ def in_order(evaluated: Grid) -> list[Node]:
 
 
 def alike(factors: Node, axis: int = 2) -> Iterator[Node]:
-    """Yield the factors of sums with equally many products, which lie along an axis."""
+    """Return the factors of sums with equally many products, which lie along an axis."""
+    return cut(factors, axis, [sum(len(SUMS[a]) * len(SUMS[b]) for a, b in places) for places in ALIKE])
+
+
+def cut(x: Node, axis: int, counts: Sequence[int]) -> Iterator[Node]:
+    """Yield the parts of an axis."""
     begin = 0
-    for places in ALIKE:
-        count = sum(len(SUMS[a]) * len(SUMS[b]) for a, b in places)
-        part = ((0, 1, n) if k != axis else (begin, 1, count) for k, n in enumerate(factors.shape))
-        yield slice_(factors, bounds=tuple(part))
+    for count in counts:
+        yield slice_(x, bounds=tuple((0, 1, n) if k != axis else (begin, 1, count) for k, n in enumerate(x.shape)))
         begin += count
