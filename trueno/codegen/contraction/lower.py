@@ -26,6 +26,9 @@ TASKS = 16
 #: The same where each block of rows copies the columns anew, in all and for each thread; a block then has so many rows
 #: of tiles at least.
 KEPT_TASKS, KEPT_TASKS_A_THREAD, KEPT_PANELS = 4, 2, 5
+#: The same where several threads read rows as they lie along K, and the products of a task then: two cores are
+#: seldom equally fast, and who is done waits for the end of the other's task.
+FINE_TASKS_A_THREAD, FINE = 8, 1 << 23
 #: Up to so many columns, rows are read as they lie; up to so many tiles of rows, columns are.
 DIRECT_COLUMNS, DIRECT_ROWS = 512, 12
 #: Bytes that rows may span which are read as they lie across memory, half of a common first-level cache, where the
@@ -448,7 +451,7 @@ class _Lowering:
         small = self.m * self.n * deep <= SHARED
         batches = step.roles["batch"].size
         panels = -(-self.m // rows)
-        kept_tasks = max(KEPT_TASKS, KEPT_TASKS_A_THREAD * self.threads)
+        strips, kept_tasks = self._kept_tasks(step, batches * self.m * self.n * deep)
         tasks, most = (kept_tasks, max(panels // KEPT_PANELS, 1)) if step.kept else (TASKS, panels)
         if (
             across == 1
@@ -462,7 +465,7 @@ class _Lowering:
             across = max(across, turned)
         elif step.kept and not (small or step.rest):
             # Blocks of rows copy the columns anew each, strips of columns only read packed rows again.
-            across = _even(self.n, columns, across, min(-(-tasks // batches), self.n // columns))
+            across = _even(self.n, columns, across, min(-(-strips // batches), self.n // columns))
         wide = _rounded(-(-self.n // across), columns)
         across = -(-self.n // wide)
         down = 1 if small else min(most, max(-(-tasks // (across * batches)), 1))
@@ -489,6 +492,13 @@ class _Lowering:
         meta.put("a steps", step.a.panel, step.a.step)
         meta.put("b steps", step.b.panel, step.b.step)
         step.put_common()
+
+    def _kept_tasks(self, step: Multiply, products: int) -> tuple[int, int]:
+        """Return strips of columns at most, and tasks at least, where each task copies its columns."""
+        coarse = max(KEPT_TASKS, KEPT_TASKS_A_THREAD * self.threads)
+        fine = min(FINE_TASKS_A_THREAD * self.threads, products // FINE) if step.along and self.threads > 1 else 0
+        # Two blocks of rows: a thread reads half of them, which its second-level cache may hold from strip to strip.
+        return (max(coarse, fine // 2), fine) if fine > coarse else (coarse, coarse)
 
     def _k_block(self, step: Multiply, deep: int) -> int:
         """Return the steps along K, of so many, after which sums pass through memory: all blocks are equally long."""

@@ -12,8 +12,9 @@ from trueno.codegen.llvm_types import register_type
 
 #: Bytes ahead in the columns' panel that are fetched.
 _AHEAD = 1024
-#: The same in each row of rows that are read as they lie.
-_A_AHEAD = 256
+#: The same in each row of rows that are read as they lie: across memory, and along it. Of the latter, which the tile
+#: before has brought into the second-level cache, lines of rows whole pages apart compete for a place in the first.
+_A_AHEAD, _ALONG_AHEAD = 256, 64
 #: Rows ahead that are fetched where columns are read as they lie.
 _ROWS_AHEAD = 16
 #: Steps along K in one round of the loop over panels, 2 at most.
@@ -176,14 +177,41 @@ class _Micro:
         ]  # fmt: skip
         for m in range(self.tile.rows):
             row = self._at(f"%fetch.{m}.row", "i8", f"%a.{m - m % 3}", f"%row.{m % 3}" if m % 3 else 0)
-            at = self._at(f"%fetch.{m}", "i8", row, _A_AHEAD)
+            at = self._at(f"%fetch.{m}", "i8", row, _ALONG_AHEAD)
             lines.append(f"  call void @llvm.prefetch.p0(ptr {at}, i32 0, i32 3, i32 1)")
         for base in self._bases():
             lines.append(f"  %later.{base} = getelementptr i8, ptr %a.{base}, i64 %row.later")
         for m in range(self.tile.rows):
             at = self._at(f"%later.{m}.row", "i8", f"%later.{m - m % 3}", f"%row.{m % 3}" if m % 3 else 0)
             lines.append(f"  call void @llvm.prefetch.p0(ptr {at}, i32 0, i32 2, i32 1)")
+        self._prefetch_result_row()
         lines += ["  br label %steps", "steps:"]
+
+    def _prefetch_result_row(self) -> None:
+        """Print what fetches a row of the tile's part of the result: the rows one after the other, the last one last.
+
+        Fetched all at once before the loop, they would hold up the columns, and be gone from the first-level cache.
+        """
+        lines, tile, steps = self.lines, self.tile, _LINE // self.unit_bytes
+        for name in ("smin", "smax"):
+            self.module.declare(f"i64 @llvm.{name}.i64(i64, i64)")
+        lines += [
+            "  %left = sub i64 %k, %i",
+            f"  %left.lines = ashr i64 %left, {steps.bit_length() - 1}",
+            f"  %turn.any = sub i64 {tile.rows}, %left.lines",
+            "  %turn.low = call i64 @llvm.smax.i64(i64 %turn.any, i64 0)",
+            f"  %turn = call i64 @llvm.smin.i64(i64 %turn.low, i64 {tile.rows - 1})",
+            "  %turn.at = mul i64 %turn, %out_row",
+            f"  %turn.row = getelementptr {register_type(tile.sum)}, ptr %out, i64 %turn.at",
+        ]
+        for at in self._result_lines():
+            line = self._at(f"%turn.{at}", "i8", "%turn.row", at)
+            lines.append(f"  call void @llvm.prefetch.p0(ptr {line}, i32 1, i32 3, i32 1)")
+
+    def _result_lines(self) -> range:
+        """Where the cache lines of a row of the tile's part of the result begin, in bytes."""
+        vector = self.tile.lanes * self.tile.sum.itemsize
+        return range(0, self.tile.vectors * vector, max(_LINE, vector))
 
     def _bases(self) -> list[int]:
         """Rows with pointers of their own; the two after each are reached by a multiple of the row's stride."""
@@ -194,7 +222,8 @@ class _Micro:
         zeros = f"[{self.tile.columns} x {register_type(self.tile.sum)}]"
         lines += ["entry:", f"  %zeros = alloca {zeros}, align 16"]
         self._cells(cells)
-        self._prefetch_result()
+        if not self.along:
+            self._prefetch_result()
         if self.unroll > 1:
             # An odd number of steps begins with the second of a round, one step before the factors.
             lines += [
@@ -226,7 +255,7 @@ class _Micro:
         self.module.declare("void @llvm.prefetch.p0(ptr, i32, i32, i32)")
         vector = self.tile.lanes * self.tile.sum.itemsize
         for m in range(self.tile.rows):
-            for at in range(0, self.tile.vectors * vector, max(_LINE, vector)):
+            for at in self._result_lines():
                 self.lines.append(
                     f"  call void @llvm.prefetch.p0(ptr {self.out[m, at // vector]}, i32 1, i32 3, i32 1)"
                 )

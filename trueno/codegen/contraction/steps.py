@@ -16,7 +16,7 @@ from trueno.codegen.expr import Access, Expr, Store, topological
 from trueno.codegen.stage import expression_lines, merge, stride_class
 
 #: Parts of a thread's share of a multiplication that others may take over.
-SHARES = 4
+SHARES = 8
 #: Rows of a tile that are fetched ahead, all at once, where they are read as they lie along K.
 ROWS_ALONG = 6
 #: Groups of products of AMX's tiles in a nanosecond.
