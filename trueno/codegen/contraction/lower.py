@@ -29,11 +29,13 @@ KEPT_TASKS, KEPT_TASKS_A_THREAD, KEPT_PANELS = 4, 2, 5
 #: The same where several threads read rows as they lie along K, and the products of a task then: two cores are
 #: seldom equally fast, and who is done waits for the end of the other's task.
 FINE_TASKS_A_THREAD, FINE = 8, 1 << 23
+#: Columns beside which some are left over that are worth so many rows to a task, which copies all of them.
+REST_COLUMNS, REST_ROWS = 128, 512
 #: Up to so many columns, rows are read as they lie; up to so many tiles of rows, columns are.
 DIRECT_COLUMNS, DIRECT_ROWS = 512, 12
 #: Bytes that rows may span which are read as they lie across memory, half of a common first-level cache, where the
 #: steps along K are so many bytes apart or more.
-DIRECT_BYTES, DIRECT_STEP = 24 << 10, 2 << 10
+DIRECT_BYTES, DIRECT_STEP = 24 << 10, 1 << 10
 #: Rows of a product at most whose other factor takes their place, where it runs along K.
 AMX_FEW = 32
 #: Rows this many bytes apart share few lines of the first-level cache: those of AMX's tiles are packed then.
@@ -190,20 +192,21 @@ class _Lowering:
     def _with_rest(self) -> Tile | None:
         """Return the tile beside which columns are left over as inner products, if that takes less time."""
         one = self.tile
-        wide = one._replace(rows=rest.ROWS, vectors=rest.VECTORS)
-        whole, left = divmod(self.n, wide.columns)
-        form = self.plain and one.masks and one.kind == "fma" and not self.slides
-        if not form or not 0 < left <= rest.MOST or not whole or self.n > tile.STRIP or self.m < wide.rows:
+        form = self.plain and one.masks and one.kind == "fma" and not self.slides and self.n <= tile.STRIP
+        if not form or self._runs(self.a, self.rows) is None:
             return None
-        if self._runs(self.a, self.rows) is None:
-            return None
-        # Products of vectors for each row and step along K.
-        beside = left * (rest.PRODUCTS / one.lanes + rest.END / min(self.k_size, tile.k_block(one.sum)))
-        products = _rounded(self.m, wide.rows) * (whole * wide.vectors + beside)
-        if products >= self.m * self.n / one.lanes / tile.reached(one, self.m, self.n):
-            return None
-        self.rest = left
-        return wide
+        least, best = self.m * self.n / one.lanes / tile.reached(one, self.m, self.n), None
+        for rows, vectors, most in rest.FORMS:
+            wide = one._replace(rows=rows, vectors=vectors)
+            whole, left = divmod(self.n, wide.columns)
+            if not 0 < left <= most or not whole or self.m < rows:
+                continue
+            # Products of vectors for each row and step along K.
+            beside = left * (rest.PRODUCTS / one.lanes + rest.END / min(self.k_size, tile.k_block(one.sum)))
+            products = _rounded(self.m, rows) * (whole * vectors + beside)
+            if products < least:
+                least, best, self.rest = products, wide, left
+        return best
 
     def _direct_rows(self) -> Factor | None:
         """Return the rows if they are read as they lie."""
@@ -495,6 +498,8 @@ class _Lowering:
 
     def _kept_tasks(self, step: Multiply, products: int) -> tuple[int, int]:
         """Return strips of columns at most, and tasks at least, where each task copies its columns."""
+        if step.rest and self.n >= REST_COLUMNS:
+            return 1, max(self.threads, self.m // REST_ROWS)
         coarse = max(KEPT_TASKS, KEPT_TASKS_A_THREAD * self.threads)
         fine = min(FINE_TASKS_A_THREAD * self.threads, products // FINE) if step.along and self.threads > 1 else 0
         # Two blocks of rows: a thread reads half of them, which its second-level cache may hold from strip to strip.

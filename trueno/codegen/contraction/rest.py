@@ -12,8 +12,8 @@ from trueno.codegen.contraction.tile import Tile
 from trueno.codegen.llvm import Module
 from trueno.codegen.llvm_types import register_type
 
-#: Rows and vectors of the tile beside which columns may be left over, and how many: their sums fit the registers.
-ROWS, VECTORS, MOST = 8, 3, 2
+#: Rows and vectors of the tiles beside which columns may be left over, and how many: their sums fit the registers.
+FORMS = ((8, 3, 2), (6, 4, 4))
 #: What a column that is left over takes for a row, in products of vectors: for each vector along K, and at the end.
 PRODUCTS, END = 1.5, 10.0
 
