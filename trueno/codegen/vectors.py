@@ -28,6 +28,8 @@ from trueno.ir.op import Op
 
 #: Bytes of a vector.
 _WIDTH = 64
+#: Pieces from which on a stage is not optimised.
+_GRID = 16
 #: The index of a gathered element is a 32-bit number.
 _REACH = 1 << 31
 
@@ -85,7 +87,7 @@ class _Place(NamedTuple):
     distance : int
         Where the meta array says how far from there, in bytes, the first lane is.
     turn : str
-        In a loop that takes turns, how much further on in the meta array.
+        In a loop that takes turns, the meta array as the turn sees it.
     kind : str
         The class of the stride that leads on to the next lane.
     steps, stride : str
@@ -129,6 +131,7 @@ class VectorPrinter(LLVMPrinter):
         self.spans: dict[int, str] = {}
         self.span_masks: dict[tuple[str, int], str] = {}
         self.counts: dict[str, str] = {}
+        self.numbers: dict[int, str] = {}
 
     def _vector(self, kind: str) -> str:
         return f"<{self.lanes} x {kind}>"
@@ -149,8 +152,10 @@ class VectorPrinter(LLVMPrinter):
         """Return the mask of the lanes whose number, plus `before`, is less than a count."""
         if count not in self.counts:
             self.counts[count] = self.splat(self._let(f"trunc i64 {count} to i32"), "i32")
-        numbers = ", ".join(f"i32 {before + lane}" for lane in range(self.lanes))
-        return self._let(f"icmp slt {self._vector('i32')} <{numbers}>, {self.counts[count]}")
+        if before not in self.numbers:
+            numbers = ", ".join(f"i32 {before + lane}" for lane in range(self.lanes))
+            self.numbers[before] = self.kept(f"<{numbers}>", "i32")
+        return self._let(f"icmp slt {self._vector('i32')} {self.numbers[before]}, {self.counts[count]}")
 
     def begin(self, rest: str) -> None:
         """Say that vectors begin which have `rest` elements before the end of their row."""
@@ -165,19 +170,32 @@ class VectorPrinter(LLVMPrinter):
         for before in range(0, len(run) * self.lanes, self.lanes):
             self._span_mask(span, before)
 
-    def put(self, variable: tuple[str, np.dtype], at: str, value: str) -> None:
-        """Store a vector in memory of the function's own: that of this number."""
+    def slot(self, variable: tuple[str, np.dtype], at: str) -> tuple[str, np.dtype]:
+        """Return where the vectors of a variable, memory of the function's own, begin at this number."""
         name, dtype = variable
-        kind = self._vector(register_type(dtype))
-        place = self._let(f"getelementptr {kind}, ptr {name}, i64 {at}", "p")
-        self._line(f"store {kind} {value}, ptr {place}, align {self.lanes * dtype.itemsize}")
+        return self._let(f"getelementptr {self._vector(register_type(dtype))}, ptr {name}, i64 {at}", "p"), dtype
 
-    def take(self, variable: tuple[str, np.dtype], at: str) -> str:
-        """Load a vector from memory of the function's own."""
-        name, dtype = variable
-        kind = self._vector(register_type(dtype))
-        place = self._let(f"getelementptr {kind}, ptr {name}, i64 {at}", "p")
-        return self._let(f"load {kind}, ptr {place}, align {self.lanes * dtype.itemsize}", "x")
+    def kept(self, value: str, unit: str) -> str:
+        """Return a constant that is in a register from the function's entry on, not read wherever it is an operand."""
+        kind = self._vector(unit)
+        return self.let_on_entry(f"bitcast {kind} {value} to {kind}")
+
+    def turned(self, turn: str) -> str:
+        """Return the meta array from where a turn finds its distances at the places of the first one's."""
+        return self._let(f"getelementptr i64, ptr %meta, i64 {turn}")
+
+    def put(self, slot: tuple[str, np.dtype], at: int, value: str) -> None:
+        """Store a vector so many after a slot: known distances are part of an instruction's address."""
+        place, dtype = self.slot(slot, str(at))
+        self._line(
+            f"store {self._vector(register_type(dtype))} {value}, ptr {place}, align {self.lanes * dtype.itemsize}"
+        )
+
+    def take(self, slot: tuple[str, np.dtype], at: int) -> str:
+        """Load a vector so many after a slot."""
+        place, dtype = self.slot(slot, str(at))
+        vector = self._vector(register_type(dtype))
+        return self._let(f"load {vector}, ptr {place}, align {self.lanes * dtype.itemsize}", "x")
 
     def scalar(self, slot: str, dtype: np.dtype) -> str:
         lanes, self.lanes = self.lanes, 1  # it is read and converted as one number
@@ -193,9 +211,7 @@ class VectorPrinter(LLVMPrinter):
 
         Its distance is read where it is needed: there are more of them than registers.
         """
-        where = self._let(f"getelementptr i64, ptr %meta, i64 {place.distance}")
-        if place.turn:
-            where = self._let(f"getelementptr i64, ptr {where}, i64 {place.turn}")
+        where = self._let(f"getelementptr i64, ptr {place.turn or '%meta'}, i64 {place.distance}")
         pointer = self._let(f"getelementptr i8, ptr {place.leader}, i64 {self._let(f'load i64, ptr {where}, align 8')}")
         if self.bounds is not None:
             self.bounds.follow(pointer, place.leader)
@@ -354,7 +370,7 @@ class _VectorEmitter(StageEmitter):
         p, loops = self.p, self.loops
         for expr in loops.order:
             if expr.kind == "const":
-                self.constants[id(expr)] = p.const(expr.arg, expr.dtype)
+                self.constants[id(expr)] = p.kept(p.const(expr.arg, expr.dtype), register_type(expr.dtype))
             elif expr.kind == "scalar":
                 slot = p.meta(self.places[f"scalar{self.number[id(expr)]}"])
                 self.constants[id(expr)] = p.scalar(slot, expr.dtype)
@@ -400,28 +416,30 @@ class _VectorEmitter(StageEmitter):
             with p.loop("0", str(len(two.columns))) as turn:
                 self._take_turn(written_out, two, turn)
                 memo = dict(self.constants)
-                first = p.arith("mul", turn, str(count))
+                column = p.slot(between, p.arith("mul", turn, str(count)))
                 for k, expr in enumerate(two.columns[0]):
-                    p.put(between, p.arith("add", first, str(k)), self._value(expr, memo))
+                    p.put(column, k, self._value(expr, memo))
         else:
             memo = dict(self.constants)
             for k, expr in enumerate(expr for column in two.columns for expr in column):
-                p.put(between, str(k), self._value(expr, memo))
+                p.put(between, k, self._value(expr, memo))
         with p.loop("0", str(count)) as turn:
             self._take_turn(written_out, two, turn)
             memo = dict(self.constants)
-            for k, column in enumerate(two.columns):
-                memo[id(column[0])] = p.take(between, p.arith("add", turn, str(k * count)))
+            row = p.slot(between, turn)
+            for k, one in enumerate(two.columns):
+                memo[id(one[0])] = p.take(row, k * count)
             self._write_some(two.stores, memo)
 
     def _take_turn(self, places: Sequence[_Place], two: Passes, turn: Any) -> None:
         """Have accesses of a loop's first turn go where those of any turn do."""
         self.p.taken.clear()
         self.pointers = list(places)
+        meta = self.p.turned(turn)
         for k in two.turns:
             run = places[k].run
             distance = self.places[f"turns{run[0] if run else k}"]
-            self.pointers[k] = places[k]._replace(distance=distance, turn=turn)
+            self.pointers[k] = places[k]._replace(distance=distance, turn=meta)
 
     def _indices(self, task: Any) -> tuple[list[Any], Any, Any, Any]:
         """Return the indices of a task, its part of the inner dimension, and the first of its rows."""
@@ -465,6 +483,8 @@ def vector_function(module: Module, name: str, loops: Loops) -> None:
     printer = VectorPrinter(module.as_is, loops.lanes, ahead=len(loops.stage.stores) > 1)
     _VectorEmitter(loops, printer, serial=True).run()
     signature = f"{name}(ptr %buffers, ptr %meta, ptr %scalars, i64 %t0, i64 %t1)"
-    # What fills a border with zeros writes few elements.
+    # What fills a border with zeros writes few elements. A grid of pieces is so much code that LLVM's passes over its
+    # instructions would take half of a kernel's compilation, and waits for memory more than for them.
     fills = all(store.value.kind == "const" for store in loops.stage.stores)
-    printer.finish_function(signature, loops.stage.name, "hidden", quick=fills)
+    quick = fills or loops.passes is not None or len(loops.stage.stores) >= _GRID
+    printer.finish_function(signature, loops.stage.name, "hidden", quick=quick)

@@ -205,8 +205,8 @@ def applies(node: Node) -> bool:
 
 def columns_of(tiles: int) -> int:
     """Return for how many columns a product takes time: whole vectors, or a few left over (contraction/rest.py)."""
-    left = tiles % (rest.VECTORS * _LANES)
-    return tiles + 1 if 0 < left <= rest.MOST < tiles else -(-tiles // _LANES) * _LANES
+    beside = any(0 < tiles % (vectors * _LANES) <= most < tiles for _, vectors, most in rest.FORMS)
+    return tiles + 1 if beside else -(-tiles // _LANES) * _LANES
 
 
 def pays(node: Node) -> bool:

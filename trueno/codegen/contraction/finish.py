@@ -57,7 +57,7 @@ def _moving(module: Module, name: str, step: Multiply, half_instructions: bool) 
     p.check_grid(pointer, result, [("%rows", stride), ("%columns", "1")], writes=True)
     row_bytes = p.arith("mul", stride, p.index(result.itemsize))
     p.call(f"@{name}.move(ptr %sums, i64 %rows, i64 %columns, ptr {pointer}, i64 {row_bytes})")
-    p.finish_function(f"{name}.finish({FINISH})", f"{step.name}: sums to their place")
+    p.finish_function(f"{name}.finish({FINISH})", f"{step.name}: sums to their place", quick=True)
     module.functions.append(_move(module, name, step, result))
 
 
