@@ -416,9 +416,9 @@ class _VectorEmitter(StageEmitter):
             with p.loop("0", str(len(two.columns))) as turn:
                 self._take_turn(written_out, two, turn)
                 memo = dict(self.constants)
-                column = p.slot(between, p.arith("mul", turn, str(count)))
+                here = p.slot(between, p.arith("mul", turn, str(count)))
                 for k, expr in enumerate(two.columns[0]):
-                    p.put(column, k, self._value(expr, memo))
+                    p.put(here, k, self._value(expr, memo))
         else:
             memo = dict(self.constants)
             for k, expr in enumerate(expr for column in two.columns for expr in column):
@@ -426,9 +426,9 @@ class _VectorEmitter(StageEmitter):
         with p.loop("0", str(count)) as turn:
             self._take_turn(written_out, two, turn)
             memo = dict(self.constants)
-            row = p.slot(between, turn)
-            for k, one in enumerate(two.columns):
-                memo[id(one[0])] = p.take(row, k * count)
+            here = p.slot(between, turn)
+            for k, column in enumerate(two.columns):
+                memo[id(column[0])] = p.take(here, k * count)
             self._write_some(two.stores, memo)
 
     def _take_turn(self, places: Sequence[_Place], two: Passes, turn: Any) -> None:
