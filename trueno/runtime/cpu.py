@@ -227,8 +227,10 @@ def _steps(
         taken.append(number)
         return number
 
-    # Beside stages that are printed as vectors, LLVM's passes are spared for copies, too.
-    vectors = any(len(one.stores) > STORES for one in planned.stages)
+    # Beside stages that are printed as vectors, LLVM's passes are spared for copies, too; and where several stages fill
+    # borders or add up products: they would take longer for each than the code generator for a product.
+    plain = sum(one.product is None for one in planned.stages)
+    vectors = 1 < plain < len(planned.stages) or any(len(one.stores) > STORES for one in planned.stages)
     most = max(get_num_threads(), default_num_threads())
     runs = {run.begin: run for run in planned.joined} if chaining else {}
     # Results that overwrite an operand.
