@@ -53,6 +53,18 @@ def test_transforms_of_tiles_are_two_loops_of_turns() -> None:
     assert filters.passes is not None and not filters.passes.looped
 
 
+def test_stages_beside_a_product_are_all_vectors_where_there_are_several() -> None:
+    def spread(g, w):
+        return tn.nn.functional.conv_transpose2d(g, w, stride=2, padding=1)
+
+    random = np.random.default_rng(0)
+    shapes = ((1, 64, 14, 14), (64, 32, 3, 3))
+    made = lowered(spread, [random.standard_normal(shape).astype(np.float32) for shape in shapes])
+    stages = [one for one in made.steps if isinstance(one, Loops)]
+    assert len(stages) > 1
+    assert all(one.lanes for one in stages)
+
+
 def test_every_access_has_one_place_among_the_turns_of_its_loop() -> None:
     for stage in grids(lowered(convolution, operands())):
         assert stage.passes is not None
