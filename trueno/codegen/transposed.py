@@ -34,6 +34,8 @@ LEAST = 16
 WASTED = 2
 #: Positions up to which they are the rows of the product, and what lies side by side in the weights its columns.
 FEW = 256
+#: Rows a multiple of so many bytes apart begin in the same few lines of the first-level cache; elements between them.
+APART, GAP = 4096, 16
 #: Positions up to which products are added up where there is no stride.
 FEW_UNSTRIDED = 64
 
@@ -139,8 +141,24 @@ def _windows(x: Node, node: Node, few: bool) -> Node:
         outer, inner = tuple(range(2 + count, 3 + 2 * count)), tuple(range(2, 2 + count))
     sums = sum_rows(products, axis=(len(shape) - 1,), keepdims=True, dtype=node.dtype)
     sums = build.reshape(sums, shape=sums.shape[:-1])
+    if few:
+        sums = _spaced(sums, outer)
     windows = permute(sums, axes=(0, 1, outer[0], *inner, *outer[1:]))
     return build.reshape(windows, shape=(batch, groups * results, *points, *kernel))
+
+
+def _spaced(sums: Node, inner: Sequence[int]) -> Node:
+    """Return products whose positions lie whole pages apart with a gap, so that they do not begin in the same lines.
+
+    They are read across positions: from the few lines of the first-level cache that they share, each would be read once
+    for each of its elements. `inner`: the axes of a position's products.
+    """
+    if math.prod(sums.shape[axis] for axis in inner) * sums.dtype.itemsize % APART:
+        return sums
+    axis, rest = inner[0], math.prod(sums.shape[axis] for axis in inner[1:])
+    gap = (*sums.shape[:axis], -(-GAP // rest), *sums.shape[axis + 1 :])
+    between = build.expand(build.const(0, sums.dtype), shape=gap)
+    return slice_(concatenate(sums, between, axis=axis), bounds=tuple((0, 1, n) for n in sums.shape))
 
 
 # --- few positions: those next to the ends are added up on their own, so that nothing has to be padded ----------------
