@@ -139,6 +139,31 @@ def test_float64_of_two_operands_is_accurate(name: str) -> None:
     check(name, bound, reference, np.concatenate([first, a, near[0]]), np.concatenate([second, b, near[1]]))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_powers_of_numbers_next_to_one_and_to_the_borders_of_pieces_are_accurate(dtype: type) -> None:
+    if dtype is np.float64 and np.finfo(np.longdouble).nmant <= 52:
+        pytest.skip("needs a long double wider than float64")
+    rng = np.random.default_rng(13)
+    info = np.finfo(dtype)
+    size = 40_000
+    near = 1 + rng.choice([-1, 1], size) * 2.0 ** -rng.uniform(1, info.nmant, size)
+    pieces = np.concatenate([0.734375 + np.arange(8) / 32, 1.03125 + np.arange(8) / 16])
+    borders = rng.choice(pieces, size) * 2.0 ** rng.integers(-30, 30, size)
+    a = np.concatenate([near, borders]).astype(dtype)
+    whole = np.dtype(f"i{a.itemsize}")
+    a[size:] = (a[size:].view(whole) + rng.integers(-40, 40, size).astype(whole)).view(dtype)
+    a = a[a != 1]
+    exponents = rng.uniform(info.minexp, info.maxexp, a.size)
+    check("pow", 0.8, np.power, a, (exponents / np.log2(a.astype(np.float64))).astype(dtype))
+
+
+def test_erfc_is_accurate_at_the_ends_of_its_pieces() -> None:
+    ends = np.concatenate([np.arange(1, 5) / 16 + 0.75, *(2.0**k * (1 + np.arange(8) / 8) for k in range(4))]) - 0.75
+    x = ends.astype(np.float32)[:, None].view(np.int32) + np.arange(-2000, 2001).astype(np.int32)
+    x = np.concatenate([x.ravel().view(np.float32), np.linspace(-10.2, 10.2, 50_000, dtype=np.float32)])
+    check("erfc", 0.9, ERFC, x[np.abs(x) < 10.2])
+
+
 def test_the_normal_distribution_is_accurate_where_it_counts() -> None:
     x = inputs(np.float32, 120)
     x = x[np.abs(x) < 12.9]
