@@ -18,7 +18,6 @@ from trueno.codegen.compile import INLINED
 from trueno.codegen.expressions import expanded
 from trueno.codegen.llvm_types import register_type
 from trueno.codegen.llvm_values import ValuePrinter
-from trueno.codegen.lookups import PERMUTED_BYTES
 from trueno.ir import build
 from trueno.ir.elementwise import unlikely
 from trueno.ir.node import Node, topological
@@ -35,8 +34,8 @@ KEEP = "keep.vectors"
 class _FunctionPrinter(ValuePrinter):
     """Prints the body of a function of one element or one vector, `lines`."""
 
-    def __init__(self, module: Module, half_instructions: bool, lanes: int, permutes: bool) -> None:
-        self.module, self.half_instructions, self.lanes, self.permutes = module, half_instructions, lanes, permutes
+    def __init__(self, module: Module, half_instructions: bool, lanes: int, permuted: int) -> None:
+        self.module, self.half_instructions, self.lanes, self.permuted = module, half_instructions, lanes, permuted
         self.lines: list[str] = []
 
     def _let(self, text: str, hint: str = "v") -> str:
@@ -59,7 +58,7 @@ def call(printer: ValuePrinter, op: Op, nodes: Sequence[Node], operands: list[st
     forms = {lanes: f"{name}.v{lanes}" for lanes in _lanes(module, types)}
     for lanes, form in {1: name, **forms}.items():
         if form not in home.helpers:
-            made = _FunctionPrinter(home, printer.half_instructions, lanes, module.vector_bytes == PERMUTED_BYTES)
+            made = _FunctionPrinter(home, printer.half_instructions, lanes, module.vector_bytes)
             home.helpers[form] = _define(made, name, nodes, types)
     marks = "nounwind willreturn memory(none)"
     if home is not module:
@@ -105,7 +104,7 @@ def _define(p: _FunctionPrinter, name: str, nodes: Sequence[Node], types: Sequen
         p.module.declare(f"i1 @llvm.vector.reduce.or.v{p.lanes}i1({mask})")
         needed = p.let(f"call i1 @llvm.vector.reduce.or.v{p.lanes}i1({mask} {held})")
 
-    inner = _FunctionPrinter(p.module, p.half_instructions, p.lanes, p.permutes)
+    inner = _FunctionPrinter(p.module, p.half_instructions, p.lanes, p.permuted)
     value = expanded(inner, topological((rare,)), operands)
     if p.lanes > 1:
         value = inner.let(f"select {mask} %held, {kind} {value}, {kind} %usual")

@@ -12,7 +12,7 @@ from trueno.codegen.expr import Expr
 from trueno.codegen.expressions import expanded
 from trueno.codegen.formula import float_to_half, half_to_float
 from trueno.codegen.llvm_types import literal, register_type
-from trueno.codegen.lookups import fills, look_up, scale
+from trueno.codegen.lookups import PERMUTED_BYTES, fills, look_up, scale
 from trueno.codegen.windows import EITHER_ZERO
 from trueno.ir.elementwise import add
 from trueno.ir.node import Node
@@ -86,15 +86,15 @@ class ValuePrinter:
         Whether the target's instructions round to bfloat16, though they take subnormal numbers for zeros.
     lanes : int
         Elements of a value; 1 for scalars.
-    permutes : bool
-        Whether one instruction puts the elements of a vector into any order.
+    permuted : int
+        Bytes of the vectors whose elements one instruction puts into any order.
     """
 
     module: Module
     half_instructions: bool
     bfloat_instructions = False
     lanes = 1
-    permutes = False
+    permuted = 0
     #: Whether LLVM may choose the order in which a reduction's sums and products are taken.
     reassociates = True
     backend = "llvm"
@@ -110,7 +110,7 @@ class ValuePrinter:
     def instruction(self, expr: Expr | Node, operands: list[str]) -> str | None:
         """Print the instruction that the target has for a row with an expansion; None: it has none."""
         assert expr.op is not None
-        if expr.op.name == "scaleb" and self.permutes and fills(self.lanes, expr.dtype):
+        if expr.op.name == "scaleb" and self.permuted == PERMUTED_BYTES and fills(self.lanes, expr.dtype):
             return scale(self, operands, expr.dtype)
         return None
 

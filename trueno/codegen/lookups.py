@@ -1,4 +1,4 @@
-"""LLVM IR of what AVX-512 has instructions for: look-ups in small tables and scaling by powers of two."""
+"""LLVM IR of look-ups in small tables, by permutations of registers, and of AVX-512's scaling by powers of two."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from trueno.codegen.llvm_types import literal, register_type
 if TYPE_CHECKING:
     from trueno.codegen.llvm_values import ValuePrinter
 
-#: Bytes of the registers whose elements AVX-512 puts into any order, by an index for each.
+#: Bytes of the registers whose elements AVX-512 puts into any order, by an index for each, and of AVX2's.
 PERMUTED_BYTES = 64
+_HALF_BYTES = 32
 
 
 def fills(lanes: int, dtype: np.dtype) -> bool:
@@ -36,15 +37,17 @@ def scale(p: ValuePrinter, operands: Sequence[str], dtype: np.dtype) -> str:
 def look_up(p: ValuePrinter, index: str, table: Sequence[float], dtype: np.dtype) -> str:
     """Print a look-up of each element of an index, of which the low bits count, and return the value.
 
-    Tables that one or two registers hold are looked up by one instruction for all lanes, on targets with AVX-512.
-    Others are read from memory, lane by lane.
+    Tables that one or two registers hold are looked up by one instruction for all lanes, on targets with AVX-512; with
+    AVX2 there is one for each register, and choices between them. Elsewhere tables are read lane by lane.
     """
     whole = dt.int_of_same_width(dtype)
     if p.lanes == 1:
         return _load(p, index, table, dtype)
     full = PERMUTED_BYTES // dtype.itemsize
-    if p.permutes and p.lanes <= full and len(table) <= 2 * full:
+    if p.permuted == PERMUTED_BYTES and p.lanes <= full and len(table) <= 2 * full:
         return _permuted(p, index, table, dtype, full)
+    if p.permuted == _HALF_BYTES and p.lanes * dtype.itemsize == _HALF_BYTES:
+        return _permuted_and_chosen(p, index, table, dtype)
     kind, indices, one, lanes = p.kind(dtype), p.kind(whole), register_type(dtype), p.lanes
     result = "poison"
     for lane in range(lanes):
@@ -90,6 +93,39 @@ def _permuted(p: ValuePrinter, index: str, table: Sequence[float], dtype: np.dty
         return found
     some = ", ".join(f"i32 {k}" for k in range(lanes))
     return p.let(f"shufflevector {kind} {found}, {kind} poison, <{lanes} x i32> <{some}>")
+
+
+def _permuted_and_chosen(p: ValuePrinter, index: str, table: Sequence[float], dtype: np.dtype) -> str:
+    """Print a permutation of each register of the table, and choices by the bits of the index that are left."""
+    one, whole, lanes = register_type(dtype), register_type(dt.int_of_same_width(dtype)), p.lanes
+    kind, indices = f"<{lanes} x {one}>", f"<{lanes} x {whole}>"
+    places = index
+    if dtype == dt.float64:
+        # AVX2 permutes words of 32 bits: those at 2 i and 2 i + 1.
+        low = p.let(f"and {indices} {p.let(f'shl {indices} {index}, splat ({whole} 1)')}, splat ({whole} 6)")
+        high = p.let(f"shl {indices} {low}, splat ({whole} 32)")
+        both = p.let(f"or {indices} {low}, {high}")
+        both = p.let(f"or {indices} {both}, splat ({whole} {1 << 32})")
+        places = p.let(f"bitcast {indices} {both} to <8 x i32>")
+    name = "@llvm.x86.avx2.permps"
+    p.module.declare(f"<8 x float> {name}(<8 x float>, <8 x i32>)")
+    values = [*table] * max(1, lanes // len(table))
+    found = []
+    for begin in range(0, len(values), lanes):
+        part = f"{kind} <{_listed(values[begin : begin + lanes], dtype)}>"
+        part = p.let(f"bitcast {part} to <8 x float>")
+        part = p.let(f"call <8 x float> {name}(<8 x float> {part}, <8 x i32> {places})")
+        found.append(p.let(f"bitcast <8 x float> {part} to {kind}"))
+    bit = lanes
+    while len(found) > 1:
+        # A choice by the sign is a single instruction.
+        sign = 8 * dtype.itemsize - bit.bit_length()
+        moved = p.let(f"shl {indices} {index}, splat ({whole} {sign})")
+        held = p.let(f"icmp slt {indices} {moved}, zeroinitializer")
+        pairs = zip(found[::2], found[1::2], strict=True)
+        found = [p.let(f"select <{lanes} x i1> {held}, {kind} {b}, {kind} {a}") for a, b in pairs]
+        bit *= 2
+    return found[0]
 
 
 def _listed(table: Sequence[float], dtype: np.dtype) -> str:
