@@ -340,7 +340,7 @@ class StageEmitter(ExpressionEmitter):
             return
         self.pointers = pointers
         self._hoist([store.value for _, store in stores])
-        independent, short = not self.loops.stage.serial, self.loops.short
+        independent, short = not (self.loops.stage.serial or self.loops.apart), self.loops.short
         single = 1 if not short and self._moves_bytes() else 0
         with self.p.vector_loop(
             low, high, independent, True, single, 4 * single or int(bool(short)), short == "masked"

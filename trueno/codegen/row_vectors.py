@@ -359,9 +359,11 @@ class RowVectorEmitter(RowEmitter):
         p = self.p
         bits, place = p.variable(dt.int64), p.variable(dt.int64)
         p.set(bits, "0")
-        for condition in search.conditions:
+        equal, *others = search.conditions
+        self._seek(equal, pointers, bits, place, True)
+        for condition in others:
             with p.when(p.compare("eq", p.get(bits), "0")):
-                self._seek(condition, pointers, bits, place)
+                self._seek(condition, pointers, bits, place, False)
         self.pointers = pointers
         first = p.as_index(self._value(search.index, dict(self.memo)), search.index.dtype)
         at = p.arith("add", first, p.arith("add", p.get(place), p.lowest_bit(p.get(bits))))
@@ -370,25 +372,34 @@ class RowVectorEmitter(RowEmitter):
         otherwise = self._value(search.otherwise, self.memo)
         return p.select(missing, otherwise, p.from_index(at, expr.dtype), register_type(expr.dtype))
 
-    def _seek(self, condition: Expr, pointers: list[Any], bits: Any, place: Any) -> None:
-        """Print the search for the first group where a condition is met; note where it begins, and its bits."""
+    def _seek(self, condition: Expr, pointers: list[Any], bits: Any, place: Any, often: bool) -> None:
+        """Print the search for the first elements that meet a condition; note where they begin, and their bits.
+
+        `often`: whether it pays to compare groups of vectors, in place of one after the other.
+        """
         p = self.p
         self.memo, before = dict(self.memo), self.memo
         self._hoist([condition])
-        whole, rest = self._groups()
+        whole = self._groups()[0] if often else p.index(0)
         with p.vectors(self.vector):
             known = self._lifted([condition])
 
-            def look(begin: Any, rest: Any = None) -> None:
-                p.keep_number(bits, "0")
-                p.keep_number(place, begin)
-                for k, memo in enumerate(self._vectors(pointers, begin, known, rest)):
-                    met = self._value(condition, memo)
-                    met = p.blend(met, p.const(False, dt.bool_), dt.bool_) if p.mask else met
-                    p.keep_number(bits, p.let(f"or i64 {p.number(bits)}, {p.bits(met, k * p.lanes)}"))
+            def is_met() -> Any:
+                return p.compare("ne", p.number(bits), "0")
 
-            with p.loop(p.index(0), whole, GROUP, until=lambda: p.compare("ne", p.number(bits), "0")) as i:
-                look(i)
-            with p.when(p.both(p.compare("eq", p.number(bits), "0"), p.compare("slt", "0", rest))):
-                look(whole, rest)
+            if often:
+                with p.loop(p.index(0), whole, GROUP, until=is_met) as i:
+                    p.keep_number(bits, "0")
+                    p.keep_number(place, i)
+                    for k, memo in enumerate(self._vectors(pointers, i, known, None)):
+                        one = p.bits(self._value(condition, memo), k * p.lanes)
+                        p.keep_number(bits, p.let(f"or i64 {p.number(bits)}, {one}"))
+            with p.when(p.compare("eq", p.number(bits), "0")), p.loop(whole, self.extents[-1], p.lanes, is_met) as i:
+                p.rest = p.arith("min", p.arith("sub", self.extents[-1], i), p.index(p.lanes))
+                p.mask = p.first_lanes(p.rest)
+                self.pointers = self._step(pointers, 0, i, vector=True)
+                met = p.blend(self._value(condition, dict(known)), p.const(False, dt.bool_), dt.bool_)
+                p.keep_number(bits, p.bits(met, 0))
+                p.keep_number(place, i)
+                p.mask = p.rest = ""
         self.memo = before

@@ -151,6 +151,15 @@ class Loops:
         return self.count_tasks(CHUNK, COLUMNS)
 
     @property
+    def apart(self) -> bool:
+        """Whether an elementwise stage reads many elements far from each other for each that it writes.
+
+        Vectors of them would be put together one by one: single elements take as long, and half of the code.
+        """
+        reads = [access for access in self.accesses if not access[5]]
+        return self.elementwise and len(reads) >= MANY and all(access[4][-1] > FEW for access in reads)
+
+    @property
     def task_rows(self) -> int:
         """How many short rows a task walks: of reductions over several dimensions fewer, since each is long then."""
         return min(max(TASK // max(prod(self.inner), 1), 1), SHORT_ROWS)
@@ -427,6 +436,7 @@ def text(loops: Loops) -> str:
     """Return the stage's canonical text: all that its code depends on, and nothing else."""
     kind = "columns" if loops.columns else "elementwise" if loops.elementwise else "rows"
     flags = f"{' block' if loops.stage.block else ''}{' serial' if loops.stage.serial else ''}"
+    flags += " apart" if loops.apart else ""
     flags += " streams" if loops.streams else ""
     flags += " copies" if loops.copies else ""
     flags += f" {loops.short}" if loops.short else ""
