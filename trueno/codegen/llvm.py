@@ -143,6 +143,9 @@ class LLVMPrinter(ValuePrinter):
         return f"%{hint}{self.count}"
 
     def branching(self, op: Op, nodes: Sequence[Node], operands: list[str]) -> str | None:
+        if self.lanes > 1:
+            # The function's vector forms are for LLVM's vectoriser to choose; these lanes are all evaluated.
+            return None
         # In the count of values, by which loops are interleaved, the call stands for all that it may compute: vectors
         # side by side, each with its branch, made sin in float64 no faster, and its compilation half as long again.
         self.count += len(nodes)
