@@ -446,4 +446,6 @@ def test_the_launcher_knows_a_call_that_was_made_before(name: str) -> None:
         eval(text, dict(values))
         after = launcher.statistics()
         missed = {op for op in after if op != "total" and after[op]["misses"] > before.get(op, after[op])["misses"]}
-        assert missed <= BY_VALUE, f"{text}: the slow path again, in {missed}"
+        # A function that makes views answers itself where it is told to copy.
+        allowed = BY_VALUE | {"reshape"} if "copy=True" in text else BY_VALUE
+        assert missed <= allowed, f"{text}: the slow path again, in {missed}"
